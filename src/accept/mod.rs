@@ -1,0 +1,18 @@
+//! Accepting: when, from what, and past the errors that `accept(2)` is full of.
+//!
+//! A [`Gate`] says whether this generation accepts; an [`Acceptor`] owns a [`Listener`] and obeys. While the gate is
+//! shut, because another generation accepts from the same open socket, the listener is out of the reactor: else each
+//! connection would wake both processes.
+
+mod acceptor;
+mod errors;
+mod gate;
+mod listener;
+mod turns;
+
+pub(crate) use acceptor::{Acceptor, accept_from};
+pub(crate) use gate::{Ending, Gate};
+pub use listener::{Listener, Parked};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,183 @@
+use std::{
+    future::{pending, poll_fn},
+    io,
+    os::fd::BorrowedFd,
+    task::Poll,
+    time::Duration,
+};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use socket2::SockRef;
+use tokio::{
+    sync::watch,
+    task::unconstrained,
+    time::{sleep_until, timeout},
+};
+
+use super::{
+    Gate, Listener,
+    errors::{Episode, Verdict},
+    gate::Order,
+};
+use crate::name::Name;
+
+/// Everything that accepting needs besides the listener: whose turn it is, and whether it fails just now.
+#[derive(Debug)]
+pub(super) struct Turns {
+    gate: watch::Receiver<Gate>,
+    name: Option<Name>,
+    episode: Episode,
+}
+
+/// What came of a turn.
+#[derive(Debug)]
+pub(super) enum Turn<C> {
+    Accepted(C),
+    /// This listener can never accept again.
+    Broken(io::Error),
+    /// Ended, and nothing is left in the queue that is ours.
+    Over,
+}
+
+/// How long a connection that is in the queue may take to show in the reactor, before the queue is looked at anew.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+impl Turns {
+    pub(super) fn new(gate: watch::Receiver<Gate>, name: Option<Name>) -> Self {
+        Self { gate, name, episode: Episode::default() }
+    }
+
+    /// What is to be done now.
+    pub(super) fn order(&mut self) -> Order {
+        self.gate.borrow_and_update().order(self.name.as_ref())
+    }
+
+    /// Resolves when the gate has moved since [`order`](Self::order).
+    pub(super) async fn changed(&mut self) {
+        if self.gate.changed().await.is_err() {
+            // The roof is gone, so nothing changes any more.
+            pending::<()>().await;
+        }
+    }
+
+    /// Resolves when the listener is the successor's.
+    pub(super) async fn let_go(&mut self) {
+        while self.order() != Order::LetGo {
+            self.changed().await;
+        }
+    }
+
+    /// Does as it was ordered; `None` if the gate moved first.
+    ///
+    /// Cancel safe: a connection is taken in the very poll that returns it.
+    pub(super) async fn take<L: Listener>(
+        &mut self,
+        order: Order,
+        listener: &mut L,
+    ) -> Option<Turn<(L::Io, L::Addr)>> {
+        match order {
+            Order::Wait => {
+                self.changed().await;
+                None
+            }
+            Order::Accept => self.accept(listener).await,
+            Order::Empty => Some(self.empty(listener).await),
+            Order::LetGo => Some(Turn::Over),
+        }
+    }
+
+    /// Accepts one connection; `None` if the gate moved first.
+    async fn accept<L: Listener>(&mut self, listener: &mut L) -> Option<Turn<(L::Io, L::Addr)>> {
+        loop {
+            if let Some(until) = self.episode.pause_until() {
+                tokio::select! {
+                    () = self.changed() => return None,
+                    () = sleep_until(until) => {}
+                }
+            }
+            // The gate first: what is the successor's is not to be taken from it.
+            let accepted = tokio::select! {
+                biased;
+                () = self.changed() => return None,
+                accepted = poll_fn(|cx| listener.poll_accept(cx)) => accepted,
+            };
+            let error = match accepted {
+                Ok(connection) => {
+                    self.episode.succeeded(|| describe(listener.socket(), self.name.as_ref()));
+                    return Some(Turn::Accepted(connection));
+                }
+                Err(error) => error,
+            };
+            match Verdict::of(&error) {
+                Verdict::Next => tracing::debug!(%error, "a connection failed before it was accepted"),
+                Verdict::Wait => self.episode.failed(&error, || describe(listener.socket(), self.name.as_ref())),
+                Verdict::Broken => return Some(Turn::Broken(error)),
+            }
+        }
+    }
+
+    /// Accepts one of those that are already in the queue.
+    ///
+    /// An error that is not one connection's ends it: nobody waits for a shortage to pass at the very end.
+    async fn empty<L: Listener>(&mut self, listener: &mut L) -> Turn<(L::Io, L::Addr)> {
+        loop {
+            // Unconstrained, because a task that has used up its budget is told "pending" too, and here that would
+            // mean "empty": the listener would be closed, and those in its queue be reset.
+            let now = unconstrained(poll_fn(|cx| Poll::Ready(listener.poll_accept(cx)))).await;
+            let accepted = match now {
+                Poll::Ready(accepted) => accepted,
+                // "Pending" can also mean that the reactor has not yet told of what the kernel has already queued: it
+                // is told at its own next turn, and for a listener that has just come back not before that.
+                Poll::Pending if listener.socket().is_some_and(has_waiting) => {
+                    match timeout(LOOK_AGAIN, poll_fn(|cx| listener.poll_accept(cx))).await {
+                        Ok(accepted) => accepted,
+                        Err(_elapsed) => continue,
+                    }
+                }
+                Poll::Pending => return Turn::Over,
+            };
+            match accepted {
+                Ok(connection) => return Turn::Accepted(connection),
+                Err(error) if Verdict::of(&error) == Verdict::Next => {}
+                Err(error) => {
+                    let listener = self.describe(listener.socket());
+                    tracing::warn!(listener, %error, "cannot accept what is left in the queue");
+                    return Turn::Over;
+                }
+            }
+        }
+    }
+}
+
+impl Turns {
+    /// As the log names the listener: by its name and where it listens.
+    pub(super) fn describe(&self, socket: Option<BorrowedFd<'_>>) -> String {
+        describe(socket, self.name.as_ref())
+    }
+}
+
+/// Whether a connection waits in the queue, as the kernel sees it.
+fn has_waiting(socket: BorrowedFd<'_>) -> bool {
+    let mut sockets = [PollFd::new(socket, PollFlags::POLLIN)];
+    match poll(&mut sockets, PollTimeout::ZERO) {
+        Ok(ready) => ready > 0,
+        Err(error) => {
+            tracing::debug!(%error, "cannot look into a listener's queue");
+            false
+        }
+    }
+}
+
+fn describe(socket: Option<BorrowedFd<'_>>, name: Option<&Name>) -> String {
+    let address = socket.and_then(|socket| SockRef::from(&socket).local_addr().ok());
+    let address = address.and_then(|address| match address.as_socket() {
+        Some(address) => Some(address.to_string()),
+        None => address.as_pathname().map(|path| path.display().to_string()),
+    });
+    match (name, address) {
+        (Some(name), Some(address)) => format!("{name} ({address})"),
+        (Some(name), None) => name.to_string(),
+        (None, Some(address)) => address,
+        (None, None) => "unnamed".to_owned(),
+    }
+}

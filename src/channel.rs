@@ -1,0 +1,220 @@
+//! The stairwell: a Unix stream socket that carries wire messages and their descriptors.
+
+use std::{
+    collections::VecDeque,
+    io,
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+};
+
+use tokio::{io::Interest, net::UnixStream};
+
+use crate::{
+    Error, ErrorKind, sys,
+    wire::{self, Message},
+};
+
+/// One end of the conversation between two generations.
+///
+/// What is said is queued and goes out while the channel is awaited or [`Channel::flush`]ed, so that a peer which does
+/// not read never stops the loop. A send that fails because the peer is gone is a reason to read on, never to
+/// decide: what the peer said before it died still lies in this end's queue (design.md §7).
+#[derive(Debug)]
+pub(crate) struct Channel {
+    stream: UnixStream,
+    outbox: VecDeque<Outgoing>,
+    /// The peer is gone, so nothing more is sent.
+    deaf: bool,
+    /// Our side can't send, for want of something.
+    fault: Option<Error>,
+    bytes: Vec<u8>,
+    descriptors: Vec<OwnedFd>,
+    ended: bool,
+}
+
+#[derive(Debug)]
+struct Outgoing {
+    bytes: Vec<u8>,
+    sent: usize,
+    /// They go with the frame's first byte. Shared, because a socket is offered to one successor after the other.
+    descriptors: Vec<Arc<OwnedFd>>,
+}
+
+/// A message with its descriptors.
+pub(crate) type Received = (Message, Vec<OwnedFd>);
+
+impl Channel {
+    /// Of a Unix stream socket that this process owns. Panics outside a tokio runtime.
+    pub(crate) fn new(socket: OwnedFd) -> io::Result<Self> {
+        sys::set_blocking(&socket, false)?;
+        let stream = UnixStream::from_std(socket.into())?;
+        let (bytes, descriptors) = (Vec::new(), Vec::new());
+        Ok(Self { stream, outbox: VecDeque::new(), deaf: false, fault: None, bytes, descriptors, ended: false })
+    }
+
+    /// Queues a message and sends as much as the kernel takes now.
+    pub(crate) fn say(&mut self, message: &Message, descriptors: Vec<Arc<OwnedFd>>) {
+        debug_assert_eq!(message.descriptors(), descriptors.len(), "{message:?}");
+        self.outbox.push_back(Outgoing { bytes: message.encode(), sent: 0, descriptors });
+        self.try_flush();
+    }
+
+    /// The next message. `Ok(None)`: the peer's end is closed, and everything that it said was read. While it waits,
+    /// what is queued goes out.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost: what has been read or not yet been sent stays in the channel.
+    pub(crate) async fn next(&mut self) -> Result<Option<Received>, Error> {
+        loop {
+            if let Some(fault) = self.fault.take() {
+                return Err(fault);
+            }
+            if let Some(received) = self.take_first()? {
+                return Ok(Some(received));
+            }
+            if self.ended {
+                return self.end();
+            }
+            let interest = match self.outbox.is_empty() {
+                true => Interest::READABLE,
+                false => Interest::READABLE | Interest::WRITABLE,
+            };
+            let ready = self.stream.ready(interest).await.map_err(broken)?;
+            if ready.is_writable() {
+                self.try_flush();
+            }
+            if ready.is_readable() || ready.is_read_closed() {
+                self.read(Read::WhenReady)?;
+            }
+        }
+    }
+
+    /// What the kernel holds right now, whether or not the reactor has heard of it: a deadline must not act while the
+    /// message that would have stopped it lies unread. `None`: nothing, and the peer's end is not closed.
+    pub(crate) fn next_now(&mut self) -> Option<Result<Option<Received>, Error>> {
+        loop {
+            match self.take_first() {
+                Ok(None) => {}
+                received => return Some(received),
+            }
+            if self.ended {
+                return Some(self.end());
+            }
+            match self.read(Read::Now) {
+                Ok(0) if !self.ended => return None,
+                Ok(_) => {}
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+
+    /// Waits until everything queued has been sent, or the peer is gone.
+    pub(crate) async fn flush(&mut self) {
+        while !self.outbox.is_empty() && self.stream.writable().await.is_ok() {
+            self.try_flush();
+        }
+    }
+
+    /// Nothing more is accepted from the peer; what it has said can still be read, and then the end. For a dead peer
+    /// whose end a helper of its own holds open.
+    pub(crate) fn shut_reading(&self) {
+        if let Err(error) = socket2::SockRef::from(&self.stream).shutdown(std::net::Shutdown::Read) {
+            tracing::debug!(%error, "the channel has been closed already");
+        }
+    }
+
+    fn end(&self) -> Result<Option<Received>, Error> {
+        if self.bytes.is_empty() {
+            return Ok(None);
+        }
+        let what = format!("the other generation's message ended after {} bytes", self.bytes.len());
+        Err(Error::new(ErrorKind::Torn, what))
+    }
+
+    fn try_flush(&mut self) {
+        while let Some(first) = self.outbox.front_mut() {
+            if self.deaf {
+                self.outbox.clear();
+                return;
+            }
+            let descriptors: Vec<_> = match first.sent {
+                0 => first.descriptors.iter().map(AsFd::as_fd).collect(),
+                _ => Vec::new(),
+            };
+            let unsent = &first.bytes[first.sent..];
+            let sent = self.stream.try_io(Interest::WRITABLE, || sys::send(self.stream.as_fd(), unsent, &descriptors));
+            match sent {
+                Ok(count) if first.sent + count == first.bytes.len() => drop(self.outbox.pop_front()),
+                Ok(count) => first.sent += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => {
+                    tracing::debug!(%error, "send to the other generation: it is gone, reading on");
+                    self.deaf = true;
+                }
+                // EMFILE, ETOOMANYREFS, ENOBUFS: the peer would wait for ever for what never comes.
+                Err(error) => {
+                    self.fault = Some(Error::io(ErrorKind::Socket, "pass descriptors to the other generation", error));
+                    self.deaf = true;
+                }
+            }
+        }
+    }
+
+    /// Reads once. 0: nothing to read now, or the end (then `ended` is set).
+    fn read(&mut self, when: Read) -> Result<usize, Error> {
+        let mut buffer = [0; 8192];
+        let descriptors = &mut self.descriptors;
+        let mut receive = || sys::receive(self.stream.as_fd(), &mut buffer, descriptors);
+        let read = match when {
+            Read::WhenReady => self.stream.try_io(Interest::READABLE, receive),
+            Read::Now => receive(),
+        };
+        match read {
+            Ok(0) => self.ended = true,
+            Ok(_) if self.descriptors.len() > 2 * sys::MAX_DESCRIPTORS => {
+                let what = "the other generation sent descriptors that belong to no message";
+                return Err(Error::new(ErrorKind::Protocol, what));
+            }
+            Ok(count) => {
+                self.bytes.extend(&buffer[..count]);
+                return Ok(count);
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            // It died with words of ours unread. What it said itself was read before this.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => self.ended = true,
+            Err(error) => return Err(Error::io(ErrorKind::Protocol, "receive from the other generation", error)),
+        }
+        Ok(0)
+    }
+
+    /// Takes the first whole message off what was read. Frames to be skipped are skipped, and their descriptors closed.
+    fn take_first(&mut self) -> Result<Option<Received>, Error> {
+        let garbage = |what: wire::Malformed| {
+            Error::new(ErrorKind::Protocol, format!("the other generation sent what is no message: {what}"))
+        };
+        while let Some((message, descriptors, length)) = wire::first(&self.bytes).map_err(garbage)? {
+            if self.descriptors.len() < descriptors {
+                let what = format!("{} of {descriptors} descriptors came with a message", self.descriptors.len());
+                return Err(Error::new(ErrorKind::Protocol, what));
+            }
+            self.bytes.drain(..length);
+            let descriptors = self.descriptors.drain(..descriptors).collect();
+            if let Some(message) = message {
+                return Ok(Some((message, descriptors)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Read {
+    WhenReady,
+    Now,
+}
+
+fn broken(error: io::Error) -> Error {
+    Error::io(ErrorKind::Protocol, "wait for the other generation", error)
+}

@@ -1,0 +1,179 @@
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep_until};
+
+use super::{Kind, Level, Report, Times, Tracker, Watch};
+use crate::{Error, generation::Cause};
+
+/// The owner's end of a drain: it begins, hastens and drives it.
+///
+/// Invariants: the level only rises; the deadline only comes nearer; the cause is the first one said.
+#[derive(Clone, Debug)]
+pub(crate) struct Drain {
+    watch: Watch,
+    tracker: Tracker,
+    plan: Arc<Mutex<Plan>>,
+}
+
+#[derive(Debug, Default)]
+struct Plan {
+    schedule: Option<Schedule>,
+    successor_lost: bool,
+    failures: Vec<Error>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Schedule {
+    began: Instant,
+    half_open_over: Instant,
+    grace_over: Instant,
+    deadline: Instant,
+    /// What was cut at the deadline had time to notice.
+    end: Instant,
+}
+
+/// A task that is aborted ends when it next awaits, a connection that is cut when its owner next looks at it.
+const TIME_TO_NOTICE: Duration = Duration::from_secs(1);
+
+impl Drain {
+    pub(crate) fn new() -> Self {
+        let watch = Watch::new();
+        let tracker = Tracker::new(watch.clone());
+        Self { watch, tracker, plan: Arc::default() }
+    }
+
+    pub(crate) fn watch(&self) -> Watch {
+        self.watch.clone()
+    }
+
+    pub(crate) fn tracker(&self) -> Tracker {
+        self.tracker.clone()
+    }
+
+    /// Tells everybody. Once it has begun, only [`shorten`](Self::shorten) and [`cut`](Self::cut) change it.
+    pub(crate) fn begin(&self, cause: Cause, times: &Times) {
+        let mut plan = self.plan();
+        if self.watch.begin(cause, times) {
+            plan.schedule = Some(Schedule::new(Instant::now(), times));
+            self.tracker.nudge();
+        }
+    }
+
+    /// The deadline is at most so far from now, and the grace is not longer.
+    pub(crate) fn shorten(&self, to: Duration) {
+        if let Some(schedule) = &mut self.plan().schedule {
+            schedule.end_by(later(Instant::now(), to));
+            self.tracker.nudge();
+        }
+    }
+
+    /// The deadline is now.
+    pub(crate) fn cut(&self) {
+        self.shorten(Duration::ZERO);
+    }
+
+    /// The report will say so.
+    pub(crate) fn successor_lost(&self) {
+        self.plan().successor_lost = true;
+    }
+
+    /// A `serve` can no longer accept; the report will say so.
+    pub(crate) fn failed(&self, why: Error) {
+        self.plan().failures.push(why);
+    }
+
+    /// Waits for the beginning, raises the level when its time has come, and ends when nothing is left to wait for,
+    /// or when what was cut at the deadline has had a second to notice.
+    ///
+    /// Cancel safe: it may be dropped and asked for again, and goes on where it was. One at a time.
+    pub(crate) fn run(&self) -> impl Future<Output = Report> + Send + use<> {
+        let drain = self.clone();
+        async move {
+            loop {
+                match drain.step() {
+                    Step::Ended(report) => return report,
+                    Step::Wait { until: None } => drain.tracker.emptied().await,
+                    Step::Wait { until: Some(until) } => tokio::select! {
+                        () = drain.tracker.emptied() => {}
+                        () = sleep_until(until) => {}
+                    },
+                }
+            }
+        }
+    }
+
+    fn step(&self) -> Step {
+        // Copied, not held: what is woken and aborted below may run code that asks for this very lock.
+        let Some(schedule) = self.plan().schedule else { return Step::Wait { until: None } };
+        let now = Instant::now();
+        let (level, until) = schedule.at(now);
+        self.watch.raise(level);
+        if level == Level::Over {
+            self.tracker.abort_tasks();
+        }
+        if self.tracker.is_empty() || now >= schedule.end {
+            return Step::Ended(self.report(now - schedule.began));
+        }
+        Step::Wait { until: Some(until) }
+    }
+
+    fn report(&self, took: Duration) -> Report {
+        let plan = self.plan();
+        Report {
+            cause: self.watch.cause().cloned().expect("a schedule is made with the cause"),
+            took,
+            tallies: Kind::ALL.map(|kind| self.tracker.ledger().tally(kind)),
+            successor_lost: plan.successor_lost,
+            failures: plan.failures.clone(),
+        }
+    }
+
+    fn plan(&self) -> MutexGuard<'_, Plan> {
+        // Each change is one assignment, so a panic leaves nothing half done.
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+enum Step {
+    Wait { until: Option<Instant> },
+    Ended(Report),
+}
+
+impl Schedule {
+    fn new(began: Instant, times: &Times) -> Self {
+        let deadline = later(began, times.until_deadline());
+        Self {
+            began,
+            half_open_over: later(began, times.half_open()),
+            grace_over: later(began, times.grace_within_deadline()),
+            deadline,
+            end: later(deadline, TIME_TO_NOTICE),
+        }
+    }
+
+    fn end_by(&mut self, deadline: Instant) {
+        for time in [&mut self.half_open_over, &mut self.grace_over, &mut self.deadline] {
+            *time = deadline.min(*time);
+        }
+        self.end = self.end.min(later(deadline, TIME_TO_NOTICE));
+    }
+
+    /// The level at this time, and when to look again.
+    fn at(&self, now: Instant) -> (Level, Instant) {
+        match now {
+            now if now < self.half_open_over => (Level::Draining, self.half_open_over),
+            now if now < self.grace_over => (Level::HalfOpenOver, self.grace_over),
+            now if now < self.deadline => (Level::GraceOver, self.deadline),
+            _ => (Level::Over, self.end),
+        }
+    }
+}
+
+/// `Duration::MAX` is how people write "never", and `Instant + Duration::MAX` panics.
+fn later(now: Instant, after: Duration) -> Instant {
+    const A_CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+    now + after.min(A_CENTURY)
+}

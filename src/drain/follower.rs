@@ -1,0 +1,60 @@
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Waker},
+};
+
+use tokio::sync::futures::OwnedNotified;
+
+use super::{Level, Watch};
+
+/// Follows the level from within one task, as part of a hand-written future.
+///
+/// Made for the poll of every connection: where nothing has changed it costs one atomic load and one comparison of
+/// wakers, no lock. (Polling a `Notified` takes the lock of its whole waiting list, each time.)
+pub(crate) struct Follower {
+    watch: Watch,
+    seen: Level,
+    changed: Pin<Box<OwnedNotified>>,
+    /// Whom `changed` wakes; `None` before the first poll.
+    waker: Option<Waker>,
+}
+
+impl Follower {
+    pub(super) fn new(watch: Watch) -> Self {
+        let changed = Box::pin(watch.changed().notified_owned());
+        // Looked at after `changed` was made: a rise in between is known to both, one after is told by `changed`.
+        Self { seen: watch.level(), watch, changed, waker: None }
+    }
+
+    /// The level now. The task is woken when it rises.
+    pub(crate) fn poll_level(&mut self, cx: &mut Context<'_>) -> Level {
+        if self.watch.level() != self.seen {
+            self.renew();
+        }
+        if !self.has_waker_of(cx) {
+            while self.changed.as_mut().poll(cx).is_ready() {
+                self.renew();
+            }
+            self.waker = Some(cx.waker().clone());
+        }
+        self.seen
+    }
+
+    /// Whether the level's next rise wakes this very task already.
+    pub(crate) fn has_waker_of(&self, cx: &Context<'_>) -> bool {
+        self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
+    }
+
+    fn renew(&mut self) {
+        self.changed.set(self.watch.changed().notified_owned());
+        self.waker = None;
+        self.seen = self.watch.level();
+    }
+}
+
+impl fmt::Debug for Follower {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Follower").field(&self.seen).finish()
+    }
+}

@@ -1,0 +1,32 @@
+//! The end of a generation: everybody is told, everything that was begun is waited for, and what outlives its
+//! deadline is cut.
+//!
+//! One [`Drain`] belongs to the handle. It broadcasts a [`Level`], from *serving* by four steps to *over*; a
+//! [`Watch`] sees the level, a [`Tracker`] counts what must end first, and a [`Report`] says how it went. There is
+//! no timer per connection: a level is one atomic number and one wake-up of everybody who cares.
+
+mod driver;
+mod follower;
+mod guard;
+mod ledger;
+mod level;
+mod report;
+mod times;
+mod tracked;
+mod tracker;
+mod watch;
+
+pub(crate) use driver::Drain;
+pub(crate) use follower::Follower;
+pub use guard::{Guard, Kind};
+pub(crate) use guard::Outcome;
+pub(crate) use level::Level;
+pub use report::{Report, Tally};
+pub use times::Times;
+pub use tracked::Tracked;
+pub(crate) use tracked::Cut;
+pub use tracker::Tracker;
+pub use watch::Watch;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,256 @@
+use std::{io::ErrorKind as Io, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, duplex},
+    sync::oneshot,
+    time::{Instant, sleep, timeout},
+};
+
+use super::{Drain, Kind, Level, Outcome, Report, Times, Watch};
+use crate::{Error, ErrorKind, generation::Cause};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn stopped() -> Cause {
+    Cause::Stopped { by: None }
+}
+
+fn times(grace: u64, deadline: u64) -> Times {
+    Times::for_stop().grace(SECOND * grace as u32).deadline(SECOND * deadline as u32)
+}
+
+/// Begins, and runs to the end.
+async fn drained(drain: &Drain, times: &Times) -> Report {
+    drain.begin(stopped(), times);
+    drain.run().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_with_nothing_to_wait_for_ends_at_once() {
+    let report = drained(&Drain::new(), &Times::for_restart()).await;
+    assert_eq!((report.took(), report.total()), (Duration::ZERO, super::Tally::default()));
+    assert!(report.is_clean());
+    assert_eq!(report.to_string(), "stopped: drained in 0.0 s, nothing was left to do");
+}
+
+#[tokio::test(start_paused = true)]
+async fn levels_rise_at_their_times() {
+    let drain = Drain::new();
+    let guard = drain.tracker().guard();
+    let running = tokio::spawn(drain.run());
+    assert_eq!(drain.watch().level(), Level::Serving);
+    drain.begin(stopped(), &times(8, 20));
+    let began = Instant::now();
+    for (level, at) in
+        [(Level::Draining, 0), (Level::HalfOpenOver, 5), (Level::GraceOver, 8), (Level::Over, 20)]
+    {
+        drain.watch().reached(level).await;
+        assert_eq!((drain.watch().level(), began.elapsed()), (level, SECOND * at));
+    }
+    drop(guard);
+    assert_eq!(running.await.unwrap().took(), SECOND * 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grace_longer_than_the_deadline_ends_with_it() {
+    let drain = Drain::new();
+    let _guard = drain.tracker().guard();
+    let report = drained(&drain, &times(60, 2)).await;
+    assert_eq!((report.took(), report.cut()), (SECOND * 3, 1));
+    assert_eq!(drain.watch().grace(), SECOND * 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_that_was_dropped_goes_on_where_it_was() {
+    let drain = Drain::new();
+    let guard = drain.tracker().guard();
+    drain.begin(stopped(), &times(1, 20));
+    for _ in 0..4 {
+        timeout(SECOND * 3, drain.run()).await.unwrap_err();
+    }
+    drop(guard);
+    assert_eq!(drain.run().await.took(), SECOND * 12);
+}
+
+#[tokio::test(start_paused = true)]
+async fn begin_and_shorten_and_cut_wake_a_drain_that_is_waiting() {
+    let drain = Drain::new();
+    let _guard = drain.tracker().guard();
+    let running = tokio::spawn(drain.run());
+    sleep(SECOND).await;
+    drain.begin(stopped(), &Times::for_restart());
+    sleep(SECOND).await;
+    drain.shorten(SECOND * 10);
+    drain.shorten(SECOND * 100); // never longer again
+    sleep(SECOND).await;
+    assert_eq!(drain.watch().level(), Level::Draining);
+    drain.cut();
+    drain.watch().reached(Level::Over).await;
+    assert_eq!(running.await.unwrap().took(), SECOND * 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_cause_is_the_one_that_is_told() {
+    let drain = Drain::new();
+    let watch = drain.watch();
+    let waiting = tokio::spawn(watch.draining());
+    tokio::task::yield_now().await;
+    drain.begin(stopped(), &Times::for_stop());
+    drain.begin(Cause::Failed { why: Error::new(ErrorKind::Socket, "late") }, &Times::for_stop());
+    assert_eq!(waiting.await.unwrap().to_string(), "stopped");
+    assert_eq!(watch.draining().await.to_string(), "stopped");
+    assert!(watch.is_draining() && !Watch::never().is_draining());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_misses_no_rise_and_is_woken_by_each() {
+    let drain = Drain::new();
+    let _guard = drain.tracker().guard();
+    let mut follower = drain.watch().follow();
+    drain.begin(stopped(), &times(8, 20)); // before the first poll
+    let driving = tokio::spawn(drain.run());
+    let mut seen = Vec::new();
+    std::future::poll_fn(|cx| {
+        seen.push(follower.poll_level(cx));
+        if seen.last() == Some(&Level::Over) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    assert_eq!(seen, [Level::Draining, Level::HalfOpenOver, Level::GraceOver, Level::Over]);
+    driving.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn outcomes_are_counted_by_kind_and_only_once_draining() {
+    let drain = Drain::new();
+    let tracker = drain.tracker();
+    drop(tracker.guard());
+    let guards = [Outcome::Finished, Outcome::Told, Outcome::Raced, Outcome::Cut].map(|outcome| {
+        let guard = tracker.guard_of(Kind::Fresh);
+        guard.set_kind(Kind::Http1);
+        guard.set_outcome(outcome);
+        guard
+    });
+    let serve = tracker.guard_of(Kind::Serve);
+    drain.begin(stopped(), &Times::for_stop());
+    drop((guards, serve));
+    let report = drain.run().await;
+    let tally = report.of(Kind::Http1);
+    assert_eq!((tally.finished, tally.told, tally.raced, tally.cut), (2, 1, 1, 1));
+    assert_eq!(report.total(), tally);
+    assert_eq!((report.is_clean(), report.exit_code()), (false, 0));
+    assert_eq!(report.to_string(), "stopped: drained in 0.0 s, 2 finished (1 told), 1 raced, 1 cut (1 http1)");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nothing_can_cut_is_left_behind_and_counts_as_cut() {
+    let drain = Drain::new();
+    let _guard = drain.tracker().guard_of(Kind::Upgraded);
+    let report = drained(&drain, &Times::for_stop()).await;
+    assert_eq!((report.of(Kind::Upgraded).cut, report.took()), (1, SECOND * 21));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_successor_and_a_failed_serve_exit_with_1() {
+    let drain = Drain::new();
+    drain.successor_lost();
+    let report = drained(&drain, &Times::for_restart()).await;
+    assert_eq!((report.exit_code(), report.is_clean()), (1, false));
+    assert!(report.to_string().ends_with("\nthe successor was lost: nobody serves"));
+
+    let drain = Drain::new();
+    drain.failed(Error::new(ErrorKind::Socket, "no such socket"));
+    let report = drained(&drain, &Times::for_stop()).await;
+    assert_eq!((report.exit_code(), report.is_clean(), report.failures().len()), (1, false, 1));
+    assert!(report.to_string().ends_with("\na serve failed: no such socket"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_spawned_task_is_waited_for() {
+    let drain = Drain::new();
+    let task = drain.tracker().spawn(async {
+        sleep(SECOND * 7).await;
+        "done"
+    });
+    let report = drained(&drain, &Times::for_stop()).await;
+    assert_eq!((report.took(), report.of(Kind::Task).finished), (SECOND * 7, 1));
+    assert_eq!(task.await.unwrap(), "done");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_spawned_task_is_aborted_at_the_deadline() {
+    let drain = Drain::new();
+    let (kept, mut closed) = oneshot::channel::<()>();
+    let task = drain.tracker().spawn(async move {
+        let _kept = kept;
+        std::future::pending::<()>().await;
+    });
+    let report = drained(&drain, &Times::for_stop()).await;
+    assert_eq!((report.took(), report.of(Kind::Task).cut), (SECOND * 20, 1));
+    assert!(task.await.unwrap_err().is_cancelled());
+    assert_eq!(closed.try_recv(), Err(oneshot::error::TryRecvError::Closed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_spawned_after_the_deadline_is_aborted_too() {
+    let drain = Drain::new();
+    let guard = drain.tracker().guard();
+    drain.begin(stopped(), &times(0, 0));
+    let running = tokio::spawn(drain.run());
+    drain.watch().reached(Level::Over).await;
+    let late = drain.tracker().spawn(std::future::pending::<()>());
+    assert!(late.await.unwrap_err().is_cancelled());
+    drop(guard);
+    running.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_finished_task_leaves_the_register() {
+    let drain = Drain::new();
+    let tracker = drain.tracker();
+    tracker.spawn(async {}).await.unwrap();
+    assert!(tracker.is_empty());
+    assert_eq!(format!("{tracker:?}"), "Tracker { len: 0, .. }");
+    assert_eq!(tracker.registered(), 0);
+}
+
+#[test]
+fn a_task_that_is_spawned_while_the_runtime_shuts_down_neither_hangs_nor_leaks() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let tracker = Drain::new().tracker();
+    let handle = runtime.handle().clone();
+    drop(runtime);
+    let _inside = handle.enter();
+    drop(tracker.spawn(async {}));
+    assert_eq!((tracker.len(), tracker.registered()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tracked_connection_is_cut_in_both_directions_at_once() {
+    let drain = Drain::new();
+    let (mut client, server) = duplex(4);
+    let server = drain.tracker().track(server);
+    let (mut reader, mut writer) = tokio::io::split(server);
+    let reading = tokio::spawn(async move { reader.read(&mut [0; 8]).await.map_err(|e| e.kind()) });
+    let writing = tokio::spawn(async move { writer.write_all(&[0; 64]).await.map_err(|e| e.kind()) });
+    let report = drained(&drain, &Times::for_stop()).await;
+    assert_eq!(reading.await.unwrap(), Err(Io::ConnectionAborted));
+    assert_eq!(writing.await.unwrap(), Err(Io::ConnectionAborted));
+    assert_eq!((report.took(), report.of(Kind::Other).cut), (SECOND * 20, 1));
+    assert_eq!(client.read_to_end(&mut Vec::new()).await.unwrap(), 4, "what was written before arrives");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tracked_connection_fails_after_the_deadline_also_where_it_could_go_on() {
+    let drain = Drain::new();
+    let (mut client, server) = duplex(64);
+    let mut server = drain.tracker().track(server);
+    client.write_all(b"hello").await.unwrap();
+    let running = tokio::spawn(drain.run());
+    drain.begin(stopped(), &times(0, 0));
+    drain.watch().reached(Level::Over).await;
+    assert_eq!(server.read(&mut [0; 8]).await.unwrap_err().kind(), Io::ConnectionAborted);
+    assert_eq!(server.write(b"x").await.unwrap_err().kind(), Io::ConnectionAborted);
+    let (_, guard) = server.into_parts();
+    drop(guard);
+    assert_eq!(running.await.unwrap().cut(), 1);
+}

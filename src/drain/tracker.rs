@@ -1,0 +1,207 @@
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::{
+    sync::{Notify, futures::Notified},
+    task::{AbortHandle, JoinHandle},
+};
+
+use super::{Guard, Kind, Level, Outcome, Tracked, Watch, ledger::Ledger};
+
+/// What the drain waits for: counts it, and cuts what it can at the deadline.
+///
+/// Unlike tokio-util's `TaskTracker` it knows a deadline, and counts connections as well as tasks.
+///
+/// # Examples
+///
+/// ```
+/// use tokio_hotrestart::Graceful;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let graceful = Graceful::detached();
+/// let guard = graceful.tracker().guard();
+/// assert_eq!(graceful.tracker().len(), 1);
+/// drop(guard);
+/// assert!(graceful.tracker().is_empty());
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Tracker(Arc<Book>);
+
+struct Book {
+    watch: Watch,
+    ledger: Ledger,
+    /// Kept, not broadcast: the drain may be busy elsewhere when the last guard goes.
+    emptied: Notify,
+    tasks: Mutex<Tasks>,
+}
+
+#[derive(Default)]
+struct Tasks {
+    next: u64,
+    /// `None` until the task has been spawned.
+    handles: HashMap<u64, Option<AbortHandle>>,
+}
+
+impl Tracker {
+    pub(super) fn new(watch: Watch) -> Self {
+        let (ledger, emptied, tasks) = (Ledger::default(), Notify::new(), Mutex::default());
+        Self(Arc::new(Book { watch, ledger, emptied, tasks }))
+    }
+
+    /// Something that the drain waits for, until the guard is dropped.
+    pub fn guard(&self) -> Guard {
+        self.guard_of(Kind::Other)
+    }
+
+    pub(crate) fn guard_of(&self, kind: Kind) -> Guard {
+        Guard::new(self.clone(), kind)
+    }
+
+    /// Waits for a connection, and cuts it: after the deadline its reads and writes fail with
+    /// [`ConnectionAborted`](std::io::ErrorKind::ConnectionAborted), also those that are under way.
+    ///
+    /// In normal service it passes everything through, at the cost of one waker where it would wait anyway.
+    pub fn track<Io>(&self, io: Io) -> Tracked<Io> {
+        Tracked::new(io, self.0.watch.clone(), self.guard())
+    }
+
+    /// Spawns a task that the drain waits for, and aborts at the deadline.
+    ///
+    /// A task that awaits the end of the drain (`graceful.drain()`) waits for itself, and is aborted at the deadline.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime, as [`tokio::spawn`] does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tokio_hotrestart::Graceful;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let graceful = Graceful::detached();
+    /// let sum = graceful.tracker().spawn(async { 1 + 1 });
+    /// assert_eq!(sum.await.unwrap(), 2);
+    /// # }
+    /// ```
+    pub fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        // Registered before it is spawned, for the task may end before `spawn` returns; and the lock is not held
+        // across `spawn`, which on a runtime that is shutting down drops the task here and now, and so takes it again.
+        let entry = Entry::new(self.clone());
+        let id = entry.id;
+        let handle = tokio::spawn(async move {
+            let output = task.await;
+            entry.complete();
+            output
+        });
+        if let Some(place) = self.tasks().handles.get_mut(&id) {
+            *place = Some(handle.abort_handle());
+        }
+        // The deadline may have come in between, when there was no handle yet to abort by. Either `abort_tasks` has
+        // seen the handle, or it released the lock before we took it, and then its level is seen here.
+        if self.0.watch.level() == Level::Over {
+            handle.abort();
+        }
+        handle
+    }
+
+    /// How many there are to wait for.
+    pub fn len(&self) -> usize {
+        self.0.ledger.live()
+    }
+
+    /// Whether there is nothing to wait for.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(super) fn abort_tasks(&self) {
+        // Not under the lock: a runtime that is shutting down drops an aborted task here and now.
+        let handles: Vec<_> = self.tasks().handles.values().flatten().cloned().collect();
+        handles.iter().for_each(AbortHandle::abort);
+    }
+
+    pub(super) fn ledger(&self) -> &Ledger {
+        &self.0.ledger
+    }
+
+    pub(super) fn watch(&self) -> &Watch {
+        &self.0.watch
+    }
+
+    pub(super) fn leave(&self, kind: Kind) {
+        if self.0.ledger.leave(kind) {
+            // Also when nothing drains: to look first would race a drain that begins between the two.
+            self.0.emptied.notify_one();
+        }
+    }
+
+    /// Resolves when the last guard has gone, also if that was before the first poll.
+    pub(super) fn emptied(&self) -> Notified<'_> {
+        self.0.emptied.notified()
+    }
+
+    /// Makes whoever waits in [`emptied`](Self::emptied) look again.
+    pub(super) fn nudge(&self) {
+        self.0.emptied.notify_one();
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, Tasks> {
+        // Nothing panics under this lock but an allocation that fails; the map is whole either way.
+        self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Tracker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tracker").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+/// A task's place in the register, given up with the task: when it is done, and when it is dropped undone.
+struct Entry {
+    id: u64,
+    is_done: bool,
+    guard: Guard,
+    tracker: Tracker,
+}
+
+impl Entry {
+    fn new(tracker: Tracker) -> Self {
+        let mut tasks = tracker.tasks();
+        let id = tasks.next;
+        tasks.next += 1;
+        tasks.handles.insert(id, None);
+        drop(tasks);
+        Self { id, is_done: false, guard: tracker.guard_of(Kind::Task), tracker }
+    }
+
+    fn complete(mut self) {
+        self.is_done = true;
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        if !self.is_done && self.tracker.0.watch.level() == Level::Over {
+            self.guard.set_outcome(Outcome::Cut);
+        }
+        let handle = self.tracker.tasks().handles.remove(&self.id);
+        // Not under the lock: it may be the last reference to the task.
+        drop(handle);
+    }
+}
+
+#[cfg(test)]
+impl Tracker {
+    pub(super) fn registered(&self) -> usize {
+        self.tasks().handles.len()
+    }
+}

@@ -1,0 +1,84 @@
+//! `graceful.listen(name, address)`: a socket under a name, found or made when it is awaited.
+
+use std::{
+    fmt,
+    future::{Future, IntoFuture},
+    io,
+    marker::PhantomData,
+    os::fd::BorrowedFd,
+    pin::Pin,
+};
+
+use super::Graceful;
+use crate::{
+    Error, ErrorKind,
+    name::Name,
+    sockets::{Address, Options, Socket},
+};
+
+/// A socket that is about to be found or made: await it. The knobs hold for a fresh bind only; an inherited socket is
+/// what it was.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tokio_hotrestart::Error> {
+/// use socket2::SockRef;
+///
+/// let graceful = tokio_hotrestart::Graceful::detached();
+/// let listener = graceful
+///     .listen("http", "127.0.0.1:0")
+///     .backlog(1024)
+///     .options(|socket| SockRef::from(&socket).set_keepalive(true))
+///     .await?;
+/// # drop(listener); Ok(()) }
+/// ```
+#[must_use = "await it"]
+pub struct Bind<'a, S, A> {
+    graceful: &'a Graceful,
+    name: &'a str,
+    address: A,
+    options: Options<'a>,
+    kind: PhantomData<fn() -> S>,
+}
+
+impl<'a, S: Socket, A> Bind<'a, S, A> {
+    pub(super) fn new(graceful: &'a Graceful, name: &'a str, address: A) -> Self {
+        Self { graceful, name, address, options: Options::default(), kind: PhantomData }
+    }
+
+    /// How many connections may wait to be accepted (4096, capped by `net.core.somaxconn`).
+    pub fn backlog(mut self, connections: u32) -> Self {
+        self.options.backlog = connections;
+        self
+    }
+
+    /// Runs on a fresh socket before `bind(2)`, once for each address that is tried. It does not run on an inherited
+    /// socket, which keeps the options that an earlier generation has set.
+    pub fn options(mut self, set: impl FnMut(BorrowedFd<'_>) -> io::Result<()> + Send + 'a) -> Self {
+        self.options.set = Some(Box::new(set));
+        self
+    }
+}
+
+impl<'a, S: Address<A>, A: Send + 'a> IntoFuture for Bind<'a, S, A> {
+    type Output = Result<S, Error>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let Self { graceful, name, address, mut options, .. } = self;
+        let asked = S::resolve(address);
+        Box::pin(async move {
+            let name = Name::new(name)?;
+            let failed = |error| Error::io(ErrorKind::Socket, format!("resolve the address of {name:?}"), error);
+            let asked = asked.await.map_err(failed)?;
+            graceful.registry().listen(&name, &asked, &mut options)
+        })
+    }
+}
+
+impl<S, A: fmt::Debug> fmt::Debug for Bind<'_, S, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bind").field("name", &self.name).field("address", &self.address).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,195 @@
+//! The knobs, and the start.
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use super::{Graceful, life};
+use crate::{
+    Error, ErrorKind,
+    drain::Times,
+    pidfile::PidFile,
+    process::{self, Introduction, Program},
+    signal::Signals,
+    sockets,
+};
+
+/// How long a successor may take to be ready, unless it asks for more.
+const READY_DEADLINE: Duration = Duration::from_secs(60);
+
+/// How long a confirmed successor may still die without harm. Long enough for what fails at its first request, short
+/// enough that an operator does not wait.
+const PROBATION: Duration = Duration::from_millis(500);
+
+/// How many earlier generations may drain before the next restart is refused: each holds its memory and descriptors.
+const MAX_DRAINING: usize = 8;
+
+/// The knobs of a [`Graceful`], all optional.
+///
+/// # Examples
+///
+/// ```no_run
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tokio_hotrestart::Error> {
+/// use std::time::Duration;
+/// use tokio_hotrestart::Graceful;
+///
+/// let pid_file: Option<std::path::PathBuf> = None; // from the command line, say
+/// let mut builder = Graceful::builder().ready_deadline(Duration::from_secs(10));
+/// if let Some(path) = pid_file {
+///     builder = builder.pid_file(path);
+/// }
+/// let graceful = builder.build().await?;
+/// # drop(graceful); Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct Builder {
+    signals: Signals,
+    program: Option<OsString>,
+    arguments: Option<Vec<OsString>>,
+    pid_file: Option<PathBuf>,
+    pub(super) settings: Settings,
+}
+
+/// What the loop reads.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) ready_deadline: Duration,
+    pub(super) probation: Duration,
+    pub(super) on_restart: Times,
+    pub(super) on_stop: Times,
+    pub(super) max_draining: usize,
+    pub(super) capture_stderr: bool,
+    pub(super) restart_as_pid_1: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            ready_deadline: READY_DEADLINE,
+            probation: PROBATION,
+            on_restart: Times::for_restart(),
+            on_stop: Times::for_stop(),
+            max_draining: MAX_DRAINING,
+            capture_stderr: true,
+            restart_as_pid_1: false,
+        }
+    }
+}
+
+impl Builder {
+    pub(super) fn new() -> Self {
+        let settings = Settings::default();
+        Self { signals: Signals::new(), program: None, arguments: None, pid_file: None, settings }
+    }
+
+    /// Which signals restart and stop ([`Signals::new`]).
+    pub fn signals(mut self, signals: Signals) -> Self {
+        self.signals = signals;
+        self
+    }
+
+    /// How long a successor may take from its spawn to `ready()` (60 s). It can ask for more with
+    /// [`Graceful::extend_ready_deadline`]. After that it is killed, and this generation serves on.
+    pub fn ready_deadline(mut self, after: Duration) -> Self {
+        self.settings.ready_deadline = after;
+        self
+    }
+
+    /// For how long after it was confirmed a successor's death is still harmless, because this generation takes over
+    /// again (500 ms; zero: not at all).
+    pub fn probation(mut self, time: Duration) -> Self {
+        self.settings.probation = time;
+        self
+    }
+
+    /// How long the drain after a restart may take ([`Times::for_restart`]).
+    pub fn on_restart(mut self, times: Times) -> Self {
+        self.settings.on_restart = times;
+        self
+    }
+
+    /// How long the drain at a stop may take ([`Times::for_stop`]).
+    pub fn on_stop(mut self, times: Times) -> Self {
+        self.settings.on_stop = times;
+        self
+    }
+
+    /// A file that names the ready generation. It is replaced at once, never half written, and removed at the end by
+    /// the process that it names.
+    pub fn pid_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.pid_file = Some(path.into());
+        self
+    }
+
+    /// What a restart starts, if not the file of this program. Relative to the working directory of start-up.
+    pub fn program(mut self, program: impl Into<OsString>) -> Self {
+        self.program = Some(program.into());
+        self
+    }
+
+    /// The arguments that a successor gets after the program's name, if not those of this process.
+    pub fn args<I: IntoIterator<Item: Into<OsString>>>(mut self, arguments: I) -> Self {
+        self.arguments = Some(arguments.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// How many earlier generations may still drain when a restart is asked for (8). With more it is refused.
+    pub fn max_draining(mut self, generations: usize) -> Self {
+        self.settings.max_draining = generations;
+        self
+    }
+
+    /// Whether a successor's standard error goes through a pipe until it is confirmed, so that a failed restart can tell
+    /// its last words (true). Where it is a terminal or the journal it never does.
+    pub fn capture_stderr(mut self, capture: bool) -> Self {
+        self.settings.capture_stderr = capture;
+        self
+    }
+
+    /// Whether a restart is done also as PID 1 (false). The end of a container's PID 1 kills the successor, so this is for
+    /// containers that are kept alive by something else.
+    pub fn restart_as_pid_1(mut self, insist: bool) -> Self {
+        self.settings.restart_as_pid_1 = insist;
+        self
+    }
+
+    /// Registers the signals, and takes what a predecessor passes.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Runtime`] outside a tokio runtime; [`ErrorKind::Signal`] for a signal that can't be handled; what is
+    /// wrong with that which a predecessor passes, and then the predecessor is told and serves on.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe in a successor: a dropped `build` is a failed restart.
+    pub async fn build(self) -> Result<Graceful, Error> {
+        if tokio::runtime::Handle::try_current().is_err() {
+            return Err(Error::new(ErrorKind::Runtime, "`Graceful` lives in a tokio runtime, and there is none here"));
+        }
+        let signals = self.signals.register()?;
+        let pid_file = self.pid_file.as_deref().map(PidFile::new).transpose()?;
+        let mut program = Program::of_this_process()?;
+        if let Some(other) = self.program {
+            program = program.with_program(&other);
+        }
+        if let Some(arguments) = self.arguments {
+            program = program.with_arguments(arguments);
+        }
+        let inherited = match process::meet().await? {
+            Some(introduction) => Some(verified(introduction).await?),
+            None => None,
+        };
+        Ok(life::begin(self.settings, Some(life::Ground { signals, program, pid_file }), inherited))
+    }
+}
+
+/// Everything that was passed is looked at before it is accepted: after that, the predecessor counts on us.
+async fn verified(introduction: Introduction) -> Result<Introduction, Error> {
+    match sockets::verify(&introduction.sockets) {
+        Ok(()) => Ok(introduction),
+        Err(error) => {
+            introduction.answer.refuse(&error).await;
+            Err(error)
+        }
+    }
+}

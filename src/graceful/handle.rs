@@ -1,0 +1,371 @@
+//! The handle that users hold.
+
+use std::{
+    future::Future,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    net::{TcpListener, ToSocketAddrs, UnixListener},
+    sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Bind, Builder, builder::Settings, life};
+use crate::{
+    Cause, Error, ErrorKind, State, Successor,
+    accept::{Gate, Listener, accept_from},
+    drain::{Drain, Report, Tracker, Watch},
+    name::Name,
+    sockets::{Address, Registry, Socket},
+};
+
+/// One generation's handle.
+///
+/// Cheap to clone, `Send` and `Sync`. A task of its own, spawned when it is built, carries everything out: each
+/// future below only *waits*, owns what it needs (`'static`), may be dropped and asked for again, and may be awaited by
+/// any number of clones. Dropping the last clone changes nothing: signals stay ours, and the drain still runs when
+/// one comes.
+///
+/// # Examples
+///
+/// The whole of a server that restarts under load:
+///
+/// ```no_run
+#[doc = include_str!("../../examples/readme.rs")]
+/// ```
+#[derive(Clone, Debug)]
+pub struct Graceful {
+    shared: Arc<Shared>,
+}
+
+/// What handle and loop have in common.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) generation: u64,
+    pub(super) is_successor: bool,
+    pub(super) asks: mpsc::UnboundedSender<Ask>,
+    pub(super) failed: mpsc::UnboundedSender<Error>,
+    pub(super) state: watch::Sender<State>,
+    pub(super) cause: watch::Sender<Option<Cause>>,
+    pub(super) report: watch::Sender<Option<Report>>,
+    pub(super) registry: Mutex<Registry>,
+    pub(super) gate: watch::Sender<Gate>,
+    pub(super) drain: Drain,
+    pub(super) tracker: Tracker,
+    pub(super) token: CancellationToken,
+}
+
+/// What the handle asks of the loop.
+#[derive(Debug)]
+pub(super) enum Ask {
+    Ready(oneshot::Sender<Result<(), Error>>),
+    Time(Duration),
+    Restart(oneshot::Sender<Result<Successor, Error>>),
+    Stop,
+    /// A stop, unless the drain has begun.
+    Drain,
+}
+
+impl Shared {
+    pub(super) fn registry(&self) -> MutexGuard<'_, Registry> {
+        // No code of the user runs under the lock but `options`; a panic there leaves the lists whole.
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Graceful {
+    pub(super) fn of(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    pub(super) fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.shared.registry()
+    }
+
+    /// Registers the signals (SIGUSR2 restarts; SIGTERM, SIGINT, SIGQUIT stop) and takes what a predecessor passes.
+    ///
+    /// The first thing in `main`: a SIGUSR2 that comes before it kills the process. Only the first in a process takes
+    /// what was passed; a second one starts as generation 0, and says so in the log.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::build`].
+    pub async fn new() -> Result<Self, Error> {
+        Self::builder().build().await
+    }
+
+    /// The same with knobs.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// A handle that touches nothing of the process: no environment, no signals, no files. For tests and libraries.
+    /// It stops and drains as any other; [`restart`](Self::restart) is [`ErrorKind::Unsupported`].
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    ///
+    /// # Examples
+    ///
+    /// A test of one's own server:
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tokio_hotrestart::Error> {
+    /// let graceful = tokio_hotrestart::Graceful::detached();
+    /// graceful.ready().await?;
+    /// graceful.stop();
+    /// assert!(graceful.drain().await.is_clean());
+    /// # Ok(()) }
+    /// ```
+    pub fn detached() -> Self {
+        life::begin(Settings::default(), None, None)
+    }
+
+    // ------------------------------------------------------------------------------------------------- sockets
+
+    /// A TCP listener under a name, by which every later generation finds it: inherited, else bound. It is a plain tokio
+    /// listener; the crate keeps a duplicate to pass on, and closes that when accepting ends.
+    ///
+    /// In a successor, listen before [`ready`](Self::ready): what is not claimed by then is closed. Where the address
+    /// under a name has changed, the new one is bound, and the predecessor serves the old one until it is empty.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Name`] for a malformed name or one used before, [`ErrorKind::Socket`] for what the system says.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tokio_hotrestart::Error> {
+    /// # let graceful = tokio_hotrestart::Graceful::detached();
+    /// let listener = graceful.listen("http", "127.0.0.1:0").await?;
+    /// # drop(listener); Ok(()) }
+    /// ```
+    pub fn listen<'a, A>(&'a self, name: &'a str, address: A) -> Bind<'a, TcpListener, A>
+    where
+        A: ToSocketAddrs + Send + 'static,
+        TcpListener: Address<A>,
+    {
+        Bind::new(self, name, address)
+    }
+
+    /// The same for a Unix listener. Inheriting never touches the path; a fresh bind replaces a path that a crashed server
+    /// left behind, if nobody answers there; the last generation removes it, and only if it is its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`listen`](Self::listen).
+    pub fn listen_unix<'a, P>(&'a self, name: &'a str, path: P) -> Bind<'a, UnixListener, P>
+    where
+        P: AsRef<Path> + Send + 'a,
+    {
+        Bind::new(self, name, path)
+    }
+
+    /// The inherited socket of this name. `None`: nobody has passed one, so open it yourself.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Socket`] where it is of another kind, and then it stays to be claimed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tokio_hotrestart::Error> {
+    /// use tokio::net::TcpListener;
+    ///
+    /// # let graceful = tokio_hotrestart::Graceful::detached();
+    /// let listener = match graceful.claim::<TcpListener>("http")? {
+    ///     Some(inherited) => inherited,
+    ///     None => graceful.listen("http", "127.0.0.1:0").await?,
+    /// };
+    /// # drop(listener); Ok(()) }
+    /// ```
+    pub fn claim<S: Socket>(&self, name: &str) -> Result<Option<S>, Error> {
+        self.registry().claim(&Name::new(name)?)
+    }
+
+    // ---------------------------------------------------------------------------------------------------- life
+
+    /// "I can serve": what was inherited and not claimed is closed, and the predecessor is asked to let go. Returns when
+    /// this generation is confirmed; from then on it accepts. In generation 0 that is at once.
+    ///
+    /// # Errors
+    ///
+    /// When this generation was stopped or taken back meanwhile. Then the predecessor serves on, so `?` ends the
+    /// process.
+    ///
+    /// # Cancel safety
+    ///
+    /// What was said is not taken back; asking again only waits.
+    pub fn ready(&self) -> impl Future<Output = Result<(), Error>> + Send + use<> {
+        let shared = Arc::clone(&self.shared);
+        async move {
+            let (answer, answered) = oneshot::channel();
+            ask(&shared, Ask::Ready(answer));
+            answered.await.unwrap_or_else(|_| Err(ended()))
+        }
+    }
+
+    /// Asks the predecessor for this much more time, counted from now, before it gives this generation up. In a loop it
+    /// says "still at it".
+    pub fn extend_ready_deadline(&self, by: Duration) {
+        ask(&self.shared, Ask::Time(by));
+    }
+
+    /// Waits until this generation's work is over: *replaced* by a successor that serves, or *stopped*. By then the drain
+    /// has begun, whoever awaits this. A restart that fails does not resolve it: it is logged, answered to whoever
+    /// asked, and this generation serves on.
+    pub fn restart_signal(&self) -> impl Future<Output = Cause> + Send + use<> {
+        let mut cause = self.shared.cause.subscribe();
+        async move { wait_for_some(&mut cause).await }
+    }
+
+    /// Waits for the drain's end and tells how it went. Called before the drain has begun, it stops this generation first.
+    pub fn drain(&self) -> impl Future<Output = Report> + Send + use<> {
+        let shared = Arc::clone(&self.shared);
+        async move {
+            ask(&shared, Ask::Drain);
+            wait_for_some(&mut shared.report.subscribe()).await
+        }
+    }
+
+    /// Asks for a restart as SIGUSR2 does, and waits for its outcome; joins one that is under way. Dropping the future
+    /// does not call the restart off.
+    ///
+    /// # Errors
+    ///
+    /// Why it failed; this generation serves on. [`Error::stderr`] has the successor's last words.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// # let graceful = tokio_hotrestart::Graceful::detached();
+    /// match graceful.restart().await {
+    ///     Ok(successor) => println!("replaced by pid {}", successor.pid()),
+    ///     Err(error) => eprintln!("still serving: {error}"),
+    /// }
+    /// # }
+    /// ```
+    pub fn restart(&self) -> impl Future<Output = Result<Successor, Error>> + Send + use<> {
+        let shared = Arc::clone(&self.shared);
+        async move {
+            let (answer, answered) = oneshot::channel();
+            ask(&shared, Ask::Restart(answer));
+            answered.await.unwrap_or_else(|_| Err(ended()))
+        }
+    }
+
+    /// Asks for a stop as SIGTERM does. During a restart's drain the first shortens it to the stop's deadline; during a
+    /// stop's drain it ends the drain at once.
+    pub fn stop(&self) {
+        ask(&self.shared, Ask::Stop);
+    }
+
+    /// How far this generation is, for a `/readyz` handler.
+    pub fn state(&self) -> watch::Receiver<State> {
+        self.shared.state.subscribe()
+    }
+
+    /// This process's number in the chain, from 0.
+    pub fn generation(&self) -> u64 {
+        self.shared.generation
+    }
+
+    /// Whether a predecessor has passed its sockets to this process.
+    pub fn is_successor(&self) -> bool {
+        self.shared.is_successor
+    }
+
+    // --------------------------------------------------------------------------------- drain, for loops of your own
+
+    /// Cancelled when accepting ends. A child token: cancelling it is your own affair.
+    pub fn token(&self) -> CancellationToken {
+        self.shared.token.child_token()
+    }
+
+    /// Counts what the drain waits for.
+    pub fn tracker(&self) -> &Tracker {
+        &self.shared.tracker
+    }
+
+    /// Spawns a task that the drain waits for, and aborts at its deadline. A task that awaits [`drain`](Self::drain) waits
+    /// for itself, until then.
+    pub fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        self.shared.tracker.spawn(task)
+    }
+
+    /// Tells handlers and loops that the drain has begun.
+    pub fn watch(&self) -> Watch {
+        self.shared.drain.watch()
+    }
+
+    /// The next connection of a listener; `None` once accepting has ended. It waits until this generation is confirmed,
+    /// and while a successor is on probation; `EMFILE` and its like are waited out. At a stop the queue is emptied first.
+    ///
+    /// # Cancel safety
+    ///
+    /// No connection is lost.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tokio_hotrestart::Error> {
+    /// # let graceful = tokio_hotrestart::Graceful::detached();
+    /// let mut listener = graceful.listen("echo", "127.0.0.1:7").await?;
+    /// while let Some((mut stream, _peer)) = graceful.accept(&mut listener).await {
+    ///     graceful.spawn(async move {
+    ///         let (mut read, mut write) = stream.split();
+    ///         tokio::io::copy(&mut read, &mut write).await
+    ///     });
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub async fn accept<L: Listener>(&self, listener: &mut L) -> Option<(L::Io, L::Addr)> {
+        let name = self.name_of(listener);
+        let error = match accept_from(listener, self.shared.gate.subscribe(), name).await? {
+            Ok(connection) => return Some(connection),
+            Err(error) => Error::io(ErrorKind::Socket, "accept: this listener can never accept again", error),
+        };
+        tracing::error!(%error, "this generation stops");
+        // The loop ends only when accepting has ended, and then nobody needs to be told.
+        let _ = self.shared.failed.send(error);
+        None
+    }
+
+    fn name_of(&self, listener: &impl Listener) -> Option<Name> {
+        self.registry().name_of(listener.socket()?)
+    }
+}
+
+/// A loop that has ended answers nobody, and each asker takes that for the answer.
+fn ask(shared: &Shared, what: Ask) {
+    if shared.asks.send(what).is_err() {
+        tracing::debug!("asked after this generation's end");
+    }
+}
+
+fn ended() -> Error {
+    Error::new(ErrorKind::Ending, "this generation has ended")
+}
+
+async fn wait_for_some<T: Clone>(value: &mut watch::Receiver<Option<T>>) -> T {
+    loop {
+        if let Some(value) = value.borrow_and_update().clone() {
+            return value;
+        }
+        if value.changed().await.is_err() {
+            // The sender lives in the handle's shared part, so this is a runtime that was dropped under its tasks.
+            return std::future::pending().await;
+        }
+    }
+}

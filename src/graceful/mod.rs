@@ -1,0 +1,11 @@
+//! The roof: the handle, its builder, and the one loop from events over phases to actions.
+
+mod bind;
+mod builder;
+mod carry;
+mod handle;
+mod life;
+
+pub use bind::Bind;
+pub use builder::Builder;
+pub use handle::Graceful;

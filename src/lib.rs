@@ -1,0 +1,25 @@
+#![doc = include_str!("../README.md")]
+
+mod accept;
+mod channel;
+pub mod drain;
+mod error;
+mod generation;
+mod graceful;
+mod name;
+mod phase;
+mod pidfile;
+mod process;
+#[cfg(feature = "serve")]
+pub mod serve;
+mod signal;
+pub mod sockets;
+mod sys;
+mod wire;
+
+pub use accept::Listener;
+pub use drain::{Report, Tracker};
+pub use error::{Error, ErrorKind};
+pub use generation::{Cause, State, Successor};
+pub use graceful::{Bind, Builder, Graceful};
+pub use signal::Signals;

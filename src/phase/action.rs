@@ -1,0 +1,59 @@
+//! What the loop is to do.
+
+use std::time::Duration;
+
+use crate::{Error, generation::Cause};
+
+#[derive(Clone, Debug)]
+pub(crate) enum Action {
+    // Towards the application.
+    /// `ready()` returns.
+    AnswerReady(Result<(), Error>),
+    /// All who asked for the restart that was under way learn that it failed; nothing is left of the successor here.
+    /// Without an asker it is logged all the same.
+    AnswerFailed(Error),
+    /// Who asks now is refused. A successor that serves already is not concerned.
+    Refuse(Error),
+    /// This generation accepts.
+    OpenGate,
+    /// This generation accepts nobody for now, its listeners are out of the reactor.
+    ShutGate,
+    /// Sockets that were passed and not claimed are closed.
+    CloseLeftovers,
+    /// This process is the ready generation, and nobody can take that back: the pid file names it, and paths in the file
+    /// system are its to remove.
+    OwnNames,
+
+    // Towards the predecessor.
+    SayReady,
+    SayExtend(Duration),
+    SayStopping,
+
+    // Towards the successor.
+    /// Spawn it if nothing forbids that here (PID 1, too many that drain), and start the ready deadline.
+    Spawn,
+    ExtendReadyDeadline(Duration),
+    /// COMMIT, and start the probation.
+    Confirm,
+    /// ABORT {why}; its process goes on by itself.
+    TakeBack(String),
+    /// SIGKILL, and start the deadline by which it must be seen dead.
+    Kill,
+    /// Start the time in which a successor that closed its channel may end by itself, so that its own status is seen.
+    AwaitEnd,
+    /// Stop caring for it: what is left of it is reaped when it ends.
+    Forget,
+    /// The point of no return: let the listeners go, tell successor and predecessor, rewrite the pid file, answer
+    /// the askers.
+    LetGo,
+
+    // Drain.
+    BeginDrain(Cause),
+    /// The successor is dead and nobody serves but a supervisor's next start: hurry, and say so in the report.
+    SuccessorLost,
+    /// A first stop while a restart's drain is under way.
+    ShortenDrain,
+    /// A second stop.
+    CutDrain,
+    Finish,
+}

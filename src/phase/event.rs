@@ -1,0 +1,64 @@
+//! The closed list of what can happen to a process.
+
+use std::{process::ExitStatus, time::Duration};
+
+use tokio::signal::unix::SignalKind;
+
+use crate::Error;
+
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    // The application and its signals.
+    /// `ready()` was called.
+    ReadyAsked,
+    /// `extend_ready_deadline` was called.
+    TimeAsked(Duration),
+    /// A restart is wanted by a method, which waits for the answer.
+    RestartAsked,
+    /// The same by a signal, to which nobody can answer: one that comes too early is kept.
+    RestartSignalled,
+    StopAsked(Option<SignalKind>),
+    /// A `serve` can never accept again.
+    ServeFailed(Error),
+
+    // What the predecessor does.
+    /// COMMIT.
+    Confirmed,
+    /// ABORT.
+    TakenBack(String),
+    /// LET GO: it is past its point of no return.
+    PredecessorLetGo,
+    /// The channel's end without ABORT: it is dead.
+    PredecessorGone,
+
+    // What the successor does.
+    Spawned,
+    SpawnFailed(Error),
+    /// ACCEPTED, after all sockets.
+    Accepted,
+    /// EXTEND.
+    NeedsTime(Duration),
+    /// READY.
+    Ready,
+    /// REPLACED: the chain goes on beyond it.
+    Replaced,
+    /// STOPPING: it was told to, and ends by itself.
+    Stopping,
+    /// REFUSED: it ends by itself.
+    Refused(Error),
+    /// What it said is no message of ours, or we could not speak to it.
+    Failed(Error),
+    /// The channel's end. Its process may still live.
+    ChannelClosed,
+    /// Its process has ended, and its channel has been read to the end. `None`: nobody knows how.
+    Ended(Option<ExitStatus>),
+
+    // Time. Before each of these the channel was read dry.
+    ReadyDeadline,
+    ProbationOver,
+    /// A successor that has closed its channel, or was killed, had its time to end.
+    EndDeadline,
+
+    /// Nothing is left of the drain.
+    Drained,
+}

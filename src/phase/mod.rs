@@ -1,0 +1,25 @@
+//! The life of a process: what has happened and what follows, as one pure function. No tokio, no clock, no descriptor.
+//!
+//! [`Phase::on`] takes a phase and an [`Event`] to the next phase and a list of [`Action`]s. All races are here: who
+//! dies first, which deadline comes before which message. The loop in `graceful` carries the actions out; each
+//! action's end is again an event.
+//!
+//! # Invariants
+//!
+//! 1. A successor accepts nobody before COMMIT, or before it knows that its predecessor is dead.
+//! 2. Only the predecessor decides between COMMIT and ABORT; its death decides for the successor.
+//! 3. Nothing irrevocable ([`Action::LetGo`]) happens before the probation is over.
+//! 4. Whoever asked for a restart is answered, once.
+//! 5. A failed successor is seen dead before the next is spawned, unless it leaves by itself (STOPPING).
+
+mod action;
+mod event;
+mod step;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use action::Action;
+pub(crate) use event::Event;
+pub(crate) use step::Phase;
+#[cfg(test)]
+use step::{Heir, Step};

@@ -1,0 +1,243 @@
+//! Every phase meets every event; and whole lives, told as stories.
+
+use std::{os::unix::process::ExitStatusExt, process::ExitStatus, time::Duration};
+
+use tokio::signal::unix::SignalKind;
+
+use super::*;
+use crate::{
+    Error, ErrorKind,
+    generation::{Cause, State},
+};
+
+fn error() -> Error {
+    Error::new(ErrorKind::Spawn, "for a test")
+}
+
+fn phases() -> Vec<Phase> {
+    let steps = [Step::Spawning, Step::Introducing, Step::Awaiting, Step::Probation, Step::Closing];
+    let mut phases: Vec<_> = steps.into_iter().map(Phase::Restarting).collect();
+    for flag in [false, true] {
+        phases.push(Phase::Starting { predecessor: flag, restart: false });
+        phases.push(Phase::Starting { predecessor: flag, restart: true });
+        phases.push(Phase::Confirming { restart: flag });
+        phases.push(Phase::OnProbation { restart: flag });
+        phases.push(Phase::Burying { error: error(), killed: flag });
+    }
+    for heir in [Heir::Nobody, Heir::Successor, Heir::Settled] {
+        phases.extend([0, 1, u8::MAX].map(|stops| Phase::Draining { heir, stops }));
+    }
+    phases.extend([Phase::Serving, Phase::Done]);
+    phases
+}
+
+fn events() -> Vec<Event> {
+    vec![
+        Event::ReadyAsked,
+        Event::TimeAsked(Duration::from_secs(1)),
+        Event::RestartAsked,
+        Event::RestartSignalled,
+        Event::StopAsked(Some(SignalKind::terminate())),
+        Event::ServeFailed(error()),
+        Event::Confirmed,
+        Event::TakenBack("why".into()),
+        Event::PredecessorLetGo,
+        Event::PredecessorGone,
+        Event::Spawned,
+        Event::SpawnFailed(error()),
+        Event::Accepted,
+        Event::NeedsTime(Duration::from_secs(1)),
+        Event::Ready,
+        Event::Replaced,
+        Event::Stopping,
+        Event::Refused(error()),
+        Event::Failed(error()),
+        Event::ChannelClosed,
+        Event::Ended(None),
+        Event::Ended(Some(ExitStatus::from_raw(9))),
+        Event::ReadyDeadline,
+        Event::ProbationOver,
+        Event::EndDeadline,
+        Event::Drained,
+    ]
+}
+
+/// The law, cell by cell: what may and what must happen in every phase at every event.
+#[test]
+fn every_phase_meets_every_event_and_the_invariants_hold() {
+    for phase in phases() {
+        for event in events() {
+            let case = format!("{phase:?} on {event:?}");
+            let (next, actions) = phase.clone().on(event.clone());
+            let has = |wanted: fn(&Action) -> bool| actions.iter().any(wanted);
+
+            // 1. The gate opens at COMMIT, at the predecessor's death, at one's own ready, or to take over again.
+            if has(|action| matches!(action, Action::OpenGate)) {
+                let entitled = match &phase {
+                    Phase::Confirming { .. } => matches!(event, Event::Confirmed | Event::PredecessorGone),
+                    Phase::Starting { predecessor, .. } => !predecessor && matches!(event, Event::ReadyAsked),
+                    Phase::OnProbation { .. } | Phase::Restarting(Step::Probation) => true,
+                    _ => false,
+                };
+                assert!(entitled, "{case}");
+            }
+            // 2. and 3. Nothing irrevocable but after a whole probation; COMMIT only after READY.
+            if has(|action| matches!(action, Action::LetGo)) {
+                assert!(
+                    matches!((&phase, &event), (Phase::Restarting(Step::Probation), Event::ProbationOver)),
+                    "{case}"
+                );
+            }
+            if has(|action| matches!(action, Action::Confirm)) {
+                assert!(matches!((&phase, &event), (Phase::Restarting(Step::Awaiting), Event::Ready)), "{case}");
+            }
+            // 4. Whoever waits for a restart is answered when it is over, and only then.
+            let restarting = |phase: &Phase| matches!(phase, Phase::Restarting(_) | Phase::Burying { .. });
+            if restarting(&phase) && !restarting(&next) {
+                let answers = actions.iter().filter(|a| matches!(a, Action::AnswerFailed(_) | Action::LetGo)).count();
+                assert_eq!(answers, 1, "{case}: {actions:?}");
+            } else {
+                assert!(!has(|action| matches!(action, Action::AnswerFailed(_))), "{case}");
+            }
+            // 5. Serving again means that nothing of the failed successor is left alive here, or that it leaves by itself.
+            if restarting(&phase) && matches!(next, Phase::Serving) {
+                let seen_dead = matches!(event, Event::Ended(_) | Event::SpawnFailed(_) | Event::EndDeadline);
+                assert!(seen_dead || has(|action| matches!(action, Action::Forget)), "{case}");
+            }
+            // A drain begins once, and a process that drains never serves again.
+            let begins = actions.iter().filter(|a| matches!(a, Action::BeginDrain(_) | Action::LetGo)).count();
+            let drains = |phase: &Phase| matches!(phase, Phase::Draining { .. } | Phase::Done);
+            assert_eq!(begins, usize::from(drains(&next) && !drains(&phase)), "{case}");
+            assert!(drains(&next) || !drains(&phase), "{case}");
+            // `ready()` is answered wherever it is asked, but while COMMIT is awaited.
+            if matches!(event, Event::ReadyAsked) {
+                let awaited = matches!(phase, Phase::Starting { predecessor: true, .. } | Phase::Confirming { .. });
+                assert_eq!(has(|action| matches!(action, Action::AnswerReady(_))), !awaited, "{case}");
+            }
+            // A spawn never meets another successor.
+            if has(|action| matches!(action, Action::Spawn)) {
+                assert!(!restarting(&phase) && !drains(&phase), "{case}");
+            }
+            // A stop always ends in a drain.
+            if matches!(event, Event::StopAsked(_) | Event::ServeFailed(_)) {
+                assert!(drains(&next), "{case}");
+            }
+        }
+    }
+}
+
+/// Plays events from a phase on; the names of all actions, in order.
+fn play(mut phase: Phase, events: Vec<Event>) -> (Phase, Vec<String>) {
+    let mut told = Vec::new();
+    for event in events {
+        let (next, actions) = phase.on(event);
+        let name = |action: &Action| format!("{action:?}").split(['(', ' ']).next().unwrap().to_owned();
+        told.extend(actions.iter().map(name));
+        phase = next;
+    }
+    (phase, told)
+}
+
+#[test]
+fn a_restart_that_goes_well() {
+    let events = vec![
+        Event::ReadyAsked,
+        Event::RestartAsked,
+        Event::Spawned,
+        Event::Accepted,
+        Event::NeedsTime(Duration::from_secs(5)),
+        Event::Ready,
+        Event::ProbationOver,
+        Event::Drained,
+    ];
+    let (phase, told) = play(Phase::first(false), events);
+    let wanted = [
+        ["CloseLeftovers", "OpenGate", "OwnNames", "AnswerReady"].as_slice(),
+        &["Spawn", "ExtendReadyDeadline", "ShutGate", "Confirm", "LetGo", "Finish"],
+    ];
+    assert_eq!(told, wanted.concat());
+    assert_eq!(phase.state(), State::Done);
+}
+
+#[test]
+fn a_successor_accepts_when_it_is_confirmed_and_owns_its_names_when_that_is_final() {
+    let (phase, told) = play(Phase::first(true), vec![Event::ReadyAsked]);
+    assert_eq!((phase.state(), told.as_slice()), (State::Starting, ["CloseLeftovers", "SayReady"].map(String::from).as_slice()));
+    let (phase, told) = play(phase, vec![Event::Confirmed, Event::RestartSignalled]);
+    assert_eq!((phase.state(), told), (State::Ready, ["OpenGate", "AnswerReady"].map(String::from).to_vec()));
+    let (_, told) = play(phase, vec![Event::PredecessorLetGo]);
+    assert_eq!(told, ["OpenGate", "OwnNames", "AnswerReady", "Spawn"], "a restart that came too early comes now");
+}
+
+#[test]
+fn the_predecessors_death_confirms_whoever_is_or_will_be_ready() {
+    for events in [vec![Event::ReadyAsked, Event::PredecessorGone], vec![Event::PredecessorGone, Event::ReadyAsked]] {
+        let (phase, told) = play(Phase::first(true), events);
+        assert!(matches!(phase, Phase::Serving));
+        assert!(told.contains(&"OpenGate".into()), "{told:?}");
+    }
+}
+
+#[test]
+fn a_stop_before_ready_does_not_let_the_predecessor_go() {
+    let (_, told) = play(Phase::first(true), vec![Event::StopAsked(None), Event::ReadyAsked]);
+    assert_eq!(told, ["AnswerReady", "SayStopping", "BeginDrain", "AnswerReady"]);
+}
+
+#[test]
+fn a_death_on_probation_opens_the_gate_before_anything_else() {
+    for death in [Event::ChannelClosed, Event::Ended(None), Event::Failed(error()), Event::Stopping] {
+        let (_, actions) = Phase::Restarting(Step::Probation).on(death);
+        assert!(matches!(actions[0], Action::OpenGate), "{actions:?}");
+    }
+}
+
+#[test]
+fn a_successor_that_ends_is_told_from_one_that_is_killed() {
+    for (raw, kind) in [(3 << 8, ErrorKind::Exited), (9, ErrorKind::Killed), (0, ErrorKind::Exited)] {
+        let (_, actions) = Phase::Restarting(Step::Awaiting).on(Event::Ended(Some(ExitStatus::from_raw(raw))));
+        let [Action::AnswerFailed(error)] = actions.as_slice() else { panic!("{actions:?}") };
+        assert_eq!(error.kind(), kind);
+    }
+}
+
+#[test]
+fn the_first_stop_in_a_restarts_drain_shortens_it_and_the_second_cuts() {
+    let stop = || Event::StopAsked(None);
+    let (_, told) = play(Phase::Draining { heir: Heir::Successor, stops: 0 }, vec![stop(), stop()]);
+    assert_eq!(told, ["ShortenDrain", "CutDrain"]);
+    let (_, told) = play(Phase::Draining { heir: Heir::Nobody, stops: 0 }, vec![stop()]);
+    assert_eq!(told, ["CutDrain"]);
+}
+
+#[test]
+fn a_successor_is_lost_once_and_only_if_the_chain_ends_with_it() {
+    let draining = || Phase::Draining { heir: Heir::Successor, stops: 0 };
+    let death = || vec![Event::ChannelClosed, Event::Ended(None)];
+    assert_eq!(play(draining(), death()).1, ["SuccessorLost"]);
+    for farewell in [Event::Replaced, Event::Stopping] {
+        assert!(play(draining(), [vec![farewell], death()].concat()).1.is_empty());
+    }
+}
+
+#[test]
+fn a_stop_on_probation_tells_the_successor_and_does_not_kill_it() {
+    let (_, told) = play(Phase::Restarting(Step::Probation), vec![Event::StopAsked(None)]);
+    assert_eq!(told, ["TakeBack", "Forget", "AnswerFailed", "SayStopping", "BeginDrain"]);
+    let (_, told) = play(Phase::OnProbation { restart: false }, vec![Event::TakenBack("stopped".into())]);
+    assert_eq!(told, ["SayStopping", "BeginDrain"]);
+}
+
+#[test]
+fn a_spawn_that_outlives_the_deadline_is_killed_when_it_comes() {
+    let events = vec![Event::ReadyDeadline, Event::Spawned, Event::Ended(Some(ExitStatus::from_raw(9)))];
+    let (phase, told) = play(Phase::Restarting(Step::Spawning), events);
+    assert_eq!(told, ["TakeBack", "Kill", "Kill", "AnswerFailed"]);
+    assert!(matches!(phase, Phase::Serving));
+}
+
+#[test]
+fn a_failed_serve_stops_the_generation_with_the_reason() {
+    let (_, actions) = Phase::Serving.on(Event::ServeFailed(error()));
+    assert!(actions.iter().any(|action| matches!(action, Action::BeginDrain(Cause::Failed { .. }))));
+}

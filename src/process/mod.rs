@@ -1,0 +1,17 @@
+//! The two ends of a restart: the program that is spawned, and the channel between it and this process.
+//!
+//! `successor.rs` and `predecessor.rs` are the same channel seen from its two ends. Both only translate: messages and
+//! deaths into events of `phase`. Neither decides anything.
+
+mod last_words;
+mod predecessor;
+mod program;
+mod successor;
+
+pub(crate) use last_words::Borrowed;
+pub(crate) use predecessor::{Introduction, Predecessor, meet};
+pub(crate) use program::Program;
+pub(crate) use successor::{Legacy, Successor};
+
+/// Names the successor's channel: `<descriptor>:<inode>`. It is only ever set in a spawn's copy of the environment.
+const VARIABLE: &str = "TOKIO_HOTRESTART_CHANNEL";

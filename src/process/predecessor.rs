@@ -1,0 +1,246 @@
+//! The generation before this one, as this process sees it: the channel that it left in the environment.
+
+use std::{
+    env, io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    time::Duration,
+};
+
+use tokio::time::timeout;
+
+use super::{VARIABLE, last_words::Borrowed};
+use crate::{
+    Error, ErrorKind,
+    channel::{Channel, Received},
+    phase::Event,
+    sys,
+    wire::{self, Hello, Message, Refusal},
+};
+
+/// For how long a predecessor may be silent in the midst of passing its sockets: it is stopped, or it is none of ours.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// For how long a refusal may take to go out.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// What a predecessor has passed, before anything was answered.
+#[derive(Debug)]
+pub(crate) struct Introduction {
+    pub(crate) generation: u64,
+    /// In the order in which they were passed: a socket's place is how READY names it.
+    pub(crate) sockets: Vec<(wire::Socket, OwnedFd)>,
+    /// Oldest first, the predecessor last, each with its pidfd.
+    pub(crate) ancestors: Vec<(wire::Ancestor, OwnedFd)>,
+    pub(crate) stderr: Option<Borrowed>,
+    pub(crate) predecessor_pid: u32,
+    pub(crate) answer: Unanswered,
+}
+
+/// Takes what a predecessor passes. `Ok(None)`: there is none, this is generation 0.
+pub(crate) async fn meet() -> Result<Option<Introduction>, Error> {
+    let Some(named) = named_in_environment() else {
+        return Ok(None);
+    };
+    if !sys::take_once() {
+        tracing::warn!("what the predecessor passed was taken by an earlier handle: this one starts as generation 0");
+        return Ok(None);
+    }
+    if !patiently(addressed_to_us(named.as_fd())).await? {
+        return Ok(None);
+    }
+    let failed = |error| Error::io(ErrorKind::Protocol, "take the predecessor's channel", error);
+    let mut channel = named.own().and_then(Channel::new).map_err(failed)?;
+    match patiently(listen(&mut channel)).await {
+        Ok((hello, descriptors, sockets)) => Ok(Some(introduction(hello, descriptors, sockets, channel))),
+        Err(error) => {
+            refuse(&mut channel, &error).await;
+            Err(error)
+        }
+    }
+}
+
+/// `<descriptor>:<inode>`, if that descriptor is open and is that socket.
+fn named_in_environment() -> Option<sys::Named> {
+    let variable = env::var(VARIABLE).ok()?;
+    let named = sys::Named::find(&variable);
+    if named.is_none() {
+        tracing::debug!(variable, "the channel in the environment is not ours: some ancestor's");
+    }
+    named
+}
+
+/// Waits for the first message and looks for whom it is, without taking anything: another process that inherited
+/// variable and descriptor (a shell script that starts the server, say) must leave both alone.
+async fn addressed_to_us(channel: BorrowedFd<'_>) -> Result<bool, Error> {
+    let failed = |error| Error::io(ErrorKind::Protocol, "look into the channel in the environment", error);
+    let watched = sys::watch(channel).map_err(|(_, error)| failed(error))?;
+    let mut bytes = [0; wire::PEEK];
+    loop {
+        let mut ready = watched.readable().await.map_err(failed)?;
+        match ready.try_io(|watched| sys::peek(*watched.get_ref(), &mut bytes)) {
+            Ok(Ok(wire::PEEK)) => return Ok(wire::peek_pid(&bytes) == Some(std::process::id())),
+            // A HELLO goes out in one piece; less than its head is not worth waiting for.
+            Ok(Ok(_)) => return Err(gone("before it had said anything")),
+            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset => {
+                return Err(gone("before it had said anything"));
+            }
+            Ok(Err(error)) => return Err(failed(error)),
+            Err(_would_block) => {}
+        }
+    }
+}
+
+type Passed = (Hello, Vec<OwnedFd>, Vec<(wire::Socket, OwnedFd)>);
+
+/// HELLO, the sockets, END.
+async fn listen(channel: &mut Channel) -> Result<Passed, Error> {
+    let Some((Message::Hello(hello), descriptors)) = channel.next().await? else {
+        return Err(gone("before it had said HELLO"));
+    };
+    if hello.newest < wire::OLDEST_VERSION || hello.oldest > wire::NEWEST_VERSION {
+        let (our_oldest, our_newest) = (wire::OLDEST_VERSION, wire::NEWEST_VERSION);
+        let what = format!(
+            "the two generations speak no common version of the protocol: this one {our_oldest} to {our_newest}, the predecessor {} to {}",
+            hello.oldest, hello.newest
+        );
+        return Err(Error::new(ErrorKind::Version, what));
+    }
+    let mut sockets = Vec::new();
+    loop {
+        match channel.next().await? {
+            Some((Message::Sockets(batch), descriptors)) => {
+                channel.say(&Message::Taken { sockets: batch.len() as u32 }, Vec::new());
+                sockets.extend(batch.into_iter().zip(descriptors));
+            }
+            Some((Message::End { sockets: count }, _)) if count as usize == sockets.len() => {
+                return Ok((hello, descriptors, sockets));
+            }
+            Some((Message::End { sockets: count }, _)) => {
+                let what = format!("the predecessor promised {count} sockets and passed {}", sockets.len());
+                return Err(Error::new(ErrorKind::Protocol, what));
+            }
+            Some((Message::Abort { why }, _)) => {
+                return Err(Error::new(ErrorKind::Aborted, format!("the predecessor took the restart back: {why}")));
+            }
+            Some((unexpected, _)) => {
+                let what = format!("the predecessor said what it must not say now: {}", unexpected.name());
+                return Err(Error::new(ErrorKind::Protocol, what));
+            }
+            None => return Err(gone("before it had passed its sockets")),
+        }
+    }
+}
+
+fn introduction(
+    hello: Hello,
+    mut descriptors: Vec<OwnedFd>,
+    sockets: Vec<(wire::Socket, OwnedFd)>,
+    channel: Channel,
+) -> Introduction {
+    let stderr = match (hello.stderr, descriptors.pop(), descriptors.pop()) {
+        (true, Some(pipe), Some(real)) => Some(Borrowed { real, pipe }),
+        (_, last, before) => {
+            descriptors.extend(before);
+            descriptors.extend(last);
+            None
+        }
+    };
+    Introduction {
+        generation: hello.generation,
+        sockets,
+        ancestors: hello.ancestors.into_iter().zip(descriptors).collect(),
+        stderr,
+        predecessor_pid: hello.predecessor_pid,
+        answer: Unanswered(channel),
+    }
+}
+
+async fn patiently<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let silent = || Error::new(ErrorKind::Deadline, format!("the predecessor was silent for {} s", SILENCE.as_secs()));
+    timeout(SILENCE, work).await.unwrap_or_else(|_| Err(silent()))
+}
+
+/// The predecessor learns why, and serves on.
+async fn refuse(channel: &mut Channel, why: &Error) {
+    let refusal = match why.kind() {
+        ErrorKind::Version => Refusal::Version,
+        ErrorKind::NoDescriptors => Refusal::NoDescriptors,
+        _ => Refusal::Other(0),
+    };
+    let (oldest, newest) = (wire::OLDEST_VERSION, wire::NEWEST_VERSION);
+    channel.say(&Message::Refused { refusal, oldest, newest, why: why.message().to_owned() }, Vec::new());
+    if timeout(FAREWELL, channel.flush()).await.is_err() {
+        tracing::debug!("the predecessor does not read why it was refused");
+    }
+}
+
+fn gone(when: &str) -> Error {
+    Error::new(ErrorKind::ChannelClosed, format!("the predecessor ended {when}"))
+}
+
+/// The channel of a predecessor that awaits an answer.
+#[derive(Debug)]
+pub(crate) struct Unanswered(Channel);
+
+impl Unanswered {
+    /// What was passed is as promised: this process can be the successor.
+    pub(crate) fn accept(self) -> Predecessor {
+        let Self(mut channel) = self;
+        channel.say(&Message::Accepted { version: wire::NEWEST_VERSION, capabilities: Vec::new() }, Vec::new());
+        Predecessor { channel: Some(channel) }
+    }
+
+    pub(crate) async fn refuse(mut self, why: &Error) {
+        refuse(&mut self.0, why).await;
+    }
+}
+
+/// The generation before this one, until it ends.
+#[derive(Debug)]
+pub(crate) struct Predecessor {
+    channel: Option<Channel>,
+}
+
+impl Predecessor {
+    /// What it does next. Cancel safe.
+    pub(crate) async fn next(&mut self) -> Event {
+        loop {
+            let Some(channel) = &mut self.channel else {
+                return std::future::pending().await;
+            };
+            let received = channel.next().await;
+            if let Some(event) = self.hear(received) {
+                return event;
+            }
+        }
+    }
+
+    fn hear(&mut self, received: Result<Option<Received>, Error>) -> Option<Event> {
+        match received {
+            Ok(Some((Message::Commit, _))) => Some(Event::Confirmed),
+            Ok(Some((Message::Abort { why }, _))) => Some(Event::TakenBack(why)),
+            Ok(Some((Message::LetGo, _))) => Some(Event::PredecessorLetGo),
+            Ok(Some((unexpected, _))) => {
+                tracing::warn!(message = unexpected.name(), "the predecessor said what it must not say now: ignored");
+                None
+            }
+            Ok(None) => self.gone(),
+            // A predecessor that talks nonsense can't be relied on to decide, and must not be left in doubt.
+            Err(error) => {
+                tracing::warn!(%error, "the predecessor");
+                self.gone()
+            }
+        }
+    }
+
+    fn gone(&mut self) -> Option<Event> {
+        self.channel = None;
+        Some(Event::PredecessorGone)
+    }
+
+    pub(crate) fn say(&mut self, message: &Message) {
+        if let Some(channel) = &mut self.channel {
+            channel.say(message, Vec::new());
+        }
+    }
+}

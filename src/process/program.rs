@@ -1,0 +1,165 @@
+//! What a restart starts: the program *file* of this process, as it is then.
+
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    fs, io,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    path::{Path, PathBuf},
+};
+
+use super::VARIABLE;
+use crate::{Error, ErrorKind, sys};
+
+/// Captured once at start-up, because later the file may have been replaced, the directory changed, and `/proc` says
+/// `(deleted)`.
+#[derive(Clone, Debug)]
+pub(crate) struct Program {
+    path: PathBuf,
+    arguments: Vec<OsString>,
+    directory: PathBuf,
+    /// What "." was, so that a directory that has been deleted is inherited rather than looked for.
+    here: Option<(u64, u64)>,
+    image: Option<Stamp>,
+}
+
+/// By which a file is known to be the same and unchanged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    length: u64,
+    modified: (i64, i64),
+}
+
+impl Stamp {
+    fn of(path: &Path) -> Option<Self> {
+        let file = fs::metadata(path).ok()?;
+        let modified = (file.mtime(), file.mtime_nsec());
+        Some(Self { device: file.dev(), inode: file.ino(), length: file.len(), modified })
+    }
+
+    fn is_file(&self, path: &Path) -> bool {
+        Self::of(path).is_some_and(|other| (other.device, other.inode) == (self.device, self.inode))
+    }
+}
+
+impl Program {
+    /// This process's own program, arguments and directory.
+    pub(crate) fn of_this_process() -> Result<Self, Error> {
+        let arguments: Vec<_> = env::args_os().collect();
+        let directory = working_directory()
+            .map_err(|error| Error::io(ErrorKind::Spawn, "find the working directory", error))?;
+        let image = Stamp::of(Path::new("/proc/self/exe"));
+        let path = arguments
+            .first()
+            .and_then(|argument| as_started(argument, &directory, image.as_ref()?))
+            .map_or_else(image_path, Ok)
+            .map_err(|error| Error::io(ErrorKind::Spawn, "find this process's program", error))?;
+        let here = fs::metadata(".").ok().map(|here| (here.dev(), here.ino()));
+        Ok(Self { path, arguments, directory, here, image })
+    }
+
+    /// Another program, found as a shell would find it in the directory of start-up; the arguments stay.
+    pub(crate) fn with_program(mut self, program: &OsStr) -> Self {
+        self.path = self.directory.join(program);
+        if self.arguments.is_empty() {
+            self.arguments.push(program.to_owned());
+        }
+        self.arguments[0] = program.to_owned();
+        self
+    }
+
+    /// Other arguments after the program's own name.
+    pub(crate) fn with_arguments(mut self, arguments: Vec<OsString>) -> Self {
+        self.arguments.truncate(1);
+        self.arguments.extend(arguments);
+        self
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether a restart would start the very file that runs already.
+    pub(crate) fn is_unchanged(&self) -> bool {
+        self.image.is_some() && Stamp::of(&self.path) == self.image
+    }
+
+    /// With the environment as it is now, less what was meant for this process only.
+    pub(super) fn command(&self, channel: String) -> Result<sys::Command, Error> {
+        let mut environment: Vec<_> = env::vars_os().filter(|(name, _)| !is_for_this_process_only(name)).collect();
+        environment.push((VARIABLE.into(), channel.into()));
+        Ok(sys::Command {
+            program: self.path.clone(),
+            arguments: self.arguments.clone(),
+            environment,
+            directory: self.directory_to_enter()?,
+        })
+    }
+
+    /// `None`: this process stands in it, and inherits it to the successor although it has been deleted.
+    fn directory_to_enter(&self) -> Result<Option<PathBuf>, Error> {
+        if self.directory.is_dir() {
+            return Ok(Some(self.directory.clone()));
+        }
+        let here = fs::metadata(".").ok().map(|here| (here.dev(), here.ino()));
+        if here.is_some() && here == self.here {
+            return Ok(None);
+        }
+        let what = format!("the working directory of start-up is gone: {}", self.directory.display());
+        Err(Error::new(ErrorKind::Spawn, what))
+    }
+
+    /// What the system said when it did not start, as the operator needs to read it.
+    pub(super) fn not_started(&self, error: io::Error) -> Error {
+        let path = self.path.display();
+        match error.raw_os_error() {
+            Some(libc::ENOENT) if self.path.exists() => {
+                let what = format!("start {path}: the file is there, but the interpreter that it names is missing");
+                Error::io(ErrorKind::InterpreterMissing, what, error)
+            }
+            Some(libc::ENOENT | libc::ENOTDIR) => Error::io(ErrorKind::ProgramMissing, format!("start {path}"), error),
+            Some(libc::EACCES | libc::EPERM) => Error::io(ErrorKind::NotExecutable, format!("start {path}"), error),
+            Some(libc::ENOEXEC) => Error::io(ErrorKind::NotAProgram, format!("start {path}"), error),
+            _ => Error::io(ErrorKind::Spawn, format!("start {path}"), error),
+        }
+    }
+}
+
+/// systemd's sockets and watchdog were given to this pid, and the channel to this process.
+fn is_for_this_process_only(name: &OsStr) -> bool {
+    name.as_bytes().starts_with(b"LISTEN_") || name == "WATCHDOG_PID" || name == VARIABLE
+}
+
+/// As the shell sees it: a release directory that is a symlink (`/srv/app/current`) keeps its name, so that a flipped
+/// link is followed at the next restart.
+fn working_directory() -> io::Result<PathBuf> {
+    let physical = env::current_dir()?;
+    let logical = env::var_os("PWD").map(PathBuf::from).filter(|path| path.is_absolute());
+    let same = |path: &PathBuf| Stamp::of(&physical).is_some_and(|here| here.is_file(path));
+    Ok(logical.filter(same).unwrap_or(physical))
+}
+
+/// The name under which this process was started, if it still leads to the running image: made absolute, symlinks and
+/// all, so that what is renamed over it or linked there later is what starts.
+fn as_started(argument: &OsStr, directory: &Path, image: &Stamp) -> Option<PathBuf> {
+    let candidates = match argument.as_bytes().contains(&b'/') {
+        true => vec![directory.join(argument)],
+        false => {
+            let search = env::var_os("PATH")?;
+            env::split_paths(&search).map(|place| directory.join(place).join(argument)).collect()
+        }
+    };
+    candidates.into_iter().find(|path| image.is_file(path))
+}
+
+/// What the kernel says. A file that was deleted before we looked is called `… (deleted)`.
+fn image_path() -> io::Result<PathBuf> {
+    let path = fs::read_link("/proc/self/exe")?;
+    if path.exists() {
+        return Ok(path);
+    }
+    let name = path.as_os_str().as_bytes();
+    Ok(OsStr::from_bytes(name.strip_suffix(b" (deleted)").unwrap_or(name)).into())
+}

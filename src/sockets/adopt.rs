@@ -1,0 +1,73 @@
+//! From a raw descriptor to a tokio socket.
+
+use std::{error, fmt, os::fd::OwnedFd};
+
+use super::Socket;
+use crate::Error;
+
+/// Turns an inherited descriptor into a tokio socket.
+///
+/// Kind, family and listening state are checked, and non-blocking mode and close-on-exec are restored before tokio
+/// sees it: tokio panics over a blocking descriptor in a debug build, and stalls in a release build.
+///
+/// # Errors
+///
+/// A descriptor of another kind comes back in [`Refused`], open and untouched.
+///
+/// # Panics
+///
+/// Outside a tokio runtime with I/O.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::os::fd::OwnedFd;
+/// use tokio::net::TcpListener;
+///
+/// // Blocking, as systemd passes it.
+/// let inherited = OwnedFd::from(std::net::TcpListener::bind("127.0.0.1:0")?);
+/// let listener = tokio_hotrestart::sockets::adopt::<TcpListener>(inherited)?;
+/// assert!(listener.local_addr()?.ip().is_loopback());
+///
+/// let wrong = OwnedFd::from(std::net::UdpSocket::bind("127.0.0.1:0")?);
+/// let refused = tokio_hotrestart::sockets::adopt::<TcpListener>(wrong).unwrap_err();
+/// let untouched: OwnedFd = refused.into_fd();
+/// # drop(untouched); Ok(()) }
+/// ```
+pub fn adopt<S: Socket>(descriptor: OwnedFd) -> Result<S, Refused> {
+    S::adopt(descriptor)
+}
+
+/// A descriptor that is not what was asked for, and why.
+#[derive(Debug)]
+pub struct Refused {
+    pub(super) why: Error,
+    pub(super) descriptor: OwnedFd,
+}
+
+impl Refused {
+    /// What is wrong with it.
+    pub fn why(&self) -> &Error {
+        &self.why
+    }
+
+    /// The descriptor, as it was.
+    pub fn into_fd(self) -> OwnedFd {
+        self.descriptor
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.why.fmt(f)
+    }
+}
+
+impl error::Error for Refused {}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        refused.why
+    }
+}

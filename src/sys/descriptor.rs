@@ -1,0 +1,65 @@
+//! Looking at descriptors, and opening those that two generations share.
+
+use std::{
+    io::{self, IsTerminal},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+};
+
+use nix::{
+    fcntl::{FcntlArg, OFlag, fcntl},
+    sys::socket::{AddressFamily, SockFlag, SockType},
+};
+
+/// What an open file is, whichever number or path leads to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Identity {
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+}
+
+pub(crate) fn identity(descriptor: impl AsFd) -> io::Result<Identity> {
+    let stat = nix::sys::stat::fstat(descriptor)?;
+    // The fields' widths differ from platform to platform.
+    #[allow(clippy::unnecessary_cast)]
+    Ok(Identity { device: stat.st_dev as u64, inode: stat.st_ino as u64 })
+}
+
+/// A connected pair of Unix stream sockets. The second is to be inherited under its own number, so it stays clear of
+/// 0 to 2, which the spawn may map: a daemon that has closed its stdin would otherwise get the channel there.
+pub(crate) fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (ours, theirs) =
+        nix::sys::socket::socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?;
+    let number = fcntl(&theirs, FcntlArg::F_DUPFD_CLOEXEC(3))?;
+    // SAFETY: F_DUPFD_CLOEXEC has just opened this number, so nobody else owns it.
+    let theirs = unsafe { OwnedFd::from_raw_fd(number) };
+    Ok((ours, theirs))
+}
+
+/// A pipe: the end to read, which never blocks, and the end to write, which does, as a process expects of its stderr.
+pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
+    set_blocking(&read, false)?;
+    Ok((read, write))
+}
+
+/// Belongs to the open file, so it holds in every generation that shares it.
+pub(crate) fn set_blocking(descriptor: impl AsFd, blocking: bool) -> io::Result<()> {
+    let mut flags = OFlag::from_bits_retain(fcntl(&descriptor, FcntlArg::F_GETFL)?);
+    flags.set(OFlag::O_NONBLOCK, !blocking);
+    fcntl(&descriptor, FcntlArg::F_SETFL(flags))?;
+    Ok(())
+}
+
+/// A second descriptor of the same open file, close-on-exec.
+pub(crate) fn duplicate(descriptor: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    descriptor.try_clone_to_owned()
+}
+
+pub(crate) fn is_terminal(descriptor: BorrowedFd<'_>) -> bool {
+    descriptor.is_terminal()
+}
+
+/// The number, for the one place in which it leaves the process: the spawn.
+pub(super) fn number(descriptor: &impl AsFd) -> i32 {
+    descriptor.as_fd().as_raw_fd()
+}

@@ -1,0 +1,120 @@
+//! Bytes and descriptors over a Unix stream socket.
+
+use std::{
+    io::{self, IoSlice},
+    mem,
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    ptr,
+};
+
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+
+/// The kernel's own limit for one message (`SCM_MAX_FD` in net/scm.h).
+pub(crate) const MAX_DESCRIPTORS: usize = 253;
+
+/// Sends what the kernel takes without waiting. The descriptors go with the first byte.
+pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<usize> {
+    let numbers: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
+    let rights = [ControlMessage::ScmRights(&numbers)];
+    let control = if numbers.is_empty() { &[][..] } else { &rights[..] };
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+    Ok(sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(bytes)], control, flags, None)?)
+}
+
+/// Room for the control data of one message, aligned as `cmsghdr` wants it.
+#[repr(C, align(8))]
+struct Control([u8; CONTROL_SIZE]);
+
+// SAFETY: CMSG_SPACE only computes with its argument.
+const CONTROL_SIZE: usize = unsafe { libc::CMSG_SPACE((MAX_DESCRIPTORS * size_of::<RawFd>()) as u32) } as usize;
+
+/// Reads what lies in the socket without waiting: 0 is its end. Descriptors are owned and close-on-exec before
+/// anything can fail; where some were dropped because this process has no room for them, that is an error (`EMFILE`)
+/// and those that did arrive are closed.
+///
+/// Written against libc: nix refuses to list the descriptors of a truncated message, and so leaks them.
+pub(crate) fn receive(socket: BorrowedFd<'_>, bytes: &mut [u8], into: &mut Vec<OwnedFd>) -> io::Result<usize> {
+    let mut slice = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+    let mut control = Control([0; CONTROL_SIZE]);
+    // SAFETY: all-zero is a valid msghdr: null pointers with zero lengths.
+    let mut header: libc::msghdr = unsafe { mem::zeroed() };
+    header.msg_iov = &raw mut slice;
+    header.msg_iovlen = 1;
+    header.msg_control = control.0.as_mut_ptr().cast();
+    header.msg_controllen = CONTROL_SIZE as _;
+    let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+    // SAFETY: the header points to `slice` and `control`, both alive and as long as stated.
+    let read = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) };
+    if read < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let arrived = into.len();
+    own_descriptors(&header, into);
+    if header.msg_flags & libc::MSG_CTRUNC != 0 {
+        into.truncate(arrived);
+        return Err(io::Error::from_raw_os_error(libc::EMFILE));
+    }
+    Ok(read as usize)
+}
+
+fn own_descriptors(header: &libc::msghdr, into: &mut Vec<OwnedFd>) {
+    // SAFETY: recvmsg has filled the header's control data, and msg_controllen says how much of it.
+    let mut control = unsafe { libc::CMSG_FIRSTHDR(header) };
+    while !control.is_null() {
+        // SAFETY: CMSG_FIRSTHDR and CMSG_NXTHDR give null or a whole header within the control data.
+        let cmsg = unsafe { ptr::read_unaligned(control) };
+        if cmsg.cmsg_level == libc::SOL_SOCKET && cmsg.cmsg_type == libc::SCM_RIGHTS {
+            // SAFETY: `control` is a whole header within the control data.
+            let data: *const RawFd = unsafe { libc::CMSG_DATA(control) }.cast();
+            // SAFETY: CMSG_LEN only computes with its argument.
+            let head = unsafe { libc::CMSG_LEN(0) } as usize;
+            for index in 0..(cmsg.cmsg_len as usize - head) / size_of::<RawFd>() {
+                // SAFETY: `index` is below the number of descriptors that cmsg_len states.
+                let place = unsafe { data.add(index) };
+                // SAFETY: the kernel has written a descriptor there.
+                let number = unsafe { ptr::read_unaligned(place) };
+                // SAFETY: the kernel has just installed it in this process, so nobody else owns it.
+                into.push(unsafe { OwnedFd::from_raw_fd(number) });
+            }
+        }
+        // SAFETY: `control` came from this header.
+        control = unsafe { libc::CMSG_NXTHDR(header, control) };
+    }
+}
+
+/// Reads without taking: no descriptor is installed, and the bytes stay.
+pub(crate) fn peek(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<usize> {
+    let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+    Ok(nix::sys::socket::recv(socket.as_raw_fd(), bytes, flags)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, os::fd::AsFd};
+
+    use super::*;
+    use crate::sys::{identity, socket_pair};
+
+    #[test]
+    fn descriptors_arrive_with_their_bytes_in_order() {
+        let (here, there) = socket_pair().unwrap();
+        let files: Vec<File> = (0..MAX_DESCRIPTORS).map(|_| tempfile::tempfile().unwrap()).collect();
+        let borrowed: Vec<_> = files.iter().map(AsFd::as_fd).collect();
+        assert_eq!(send(here.as_fd(), b"x", &borrowed).unwrap(), 1);
+        let mut got = Vec::new();
+        assert_eq!(receive(there.as_fd(), &mut [0; 8], &mut got).unwrap(), 1);
+        let identities = |fds: &[BorrowedFd<'_>]| fds.iter().map(|fd| identity(fd).unwrap()).collect::<Vec<_>>();
+        assert_eq!(identities(&got.iter().map(AsFd::as_fd).collect::<Vec<_>>()), identities(&borrowed));
+    }
+
+    #[test]
+    fn a_peek_installs_no_descriptor_and_leaves_the_bytes() {
+        let (here, there) = socket_pair().unwrap();
+        send(here.as_fd(), b"hello", &[here.as_fd()]).unwrap();
+        let mut bytes = [0; 5];
+        assert_eq!(peek(there.as_fd(), &mut bytes).unwrap(), 5);
+        let mut got = Vec::new();
+        assert_eq!(receive(there.as_fd(), &mut bytes, &mut got).unwrap(), 5);
+        assert_eq!((&bytes, got.len()), (b"hello", 1));
+    }
+}

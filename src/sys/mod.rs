@@ -1,0 +1,21 @@
+//! The narrow door to the operating system: the only `unsafe`, the only raw descriptor numbers.
+//!
+//! Every function takes borrowed and gives owned descriptors, and each one that is opened here is close-on-exec
+//! from its first moment. Nothing above this floor can leak a descriptor or use it after its end.
+#![allow(unsafe_code, clippy::disallowed_methods)] // raw numbers become owned descriptors here, and nowhere else
+
+mod descriptor;
+mod inherited;
+mod message;
+mod process;
+mod spawn;
+mod stderr;
+mod watch;
+
+pub(crate) use descriptor::{duplicate, identity, is_terminal, pipe, set_blocking, socket_pair};
+pub(crate) use inherited::{Named, name_for_heir, take_once};
+pub(crate) use message::{MAX_DESCRIPTORS, peek, receive, send};
+pub(crate) use process::{Process, has_ended, process_handle};
+pub(crate) use spawn::{Child, Command, spawn};
+pub(crate) use stderr::{replace_stderr, stderr};
+pub(crate) use watch::watch;

@@ -1,0 +1,160 @@
+//! Processes: whether they have ended, how, and how to end them.
+
+use std::{
+    io,
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+        unix::process::ExitStatusExt,
+    },
+    process::ExitStatus,
+    thread,
+};
+
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::{
+        signal::{Signal, kill},
+        wait::{Id, WaitPidFlag, WaitStatus, waitid},
+    },
+    unistd::Pid,
+};
+
+/// A child of this process. It stays a zombie, so that its pid can't be another's, until `reap`.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pid: Pid,
+    /// Readable when the process has ended: a pidfd, or the end of a pipe where the kernel or a sandbox has none.
+    ended: OwnedFd,
+    pidfd: bool,
+}
+
+impl Process {
+    /// Of a child that this process has just spawned and not yet waited for.
+    pub(super) fn of_child(pid: Pid) -> io::Result<Self> {
+        match process_handle(pid.as_raw() as u32) {
+            Ok(ended) => Ok(Self { pid, ended, pidfd: true }),
+            Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => {
+                Ok(Self { pid, ended: pipe_that_ends_with(pid)?, pidfd: false })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid.as_raw() as u32
+    }
+
+    /// Its status if it has ended, and then it is a zombie no more. `None` also where somebody else (a `waitpid(-1)` of
+    /// the application, or an ignored SIGCHLD) has taken it.
+    pub(crate) fn reap(&self) -> Option<ExitStatus> {
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG;
+        match waitid(Id::Pid(self.pid), flags) {
+            Ok(WaitStatus::Exited(_, code)) => Some(ExitStatus::from_raw(code << 8)),
+            Ok(WaitStatus::Signaled(_, signal, _)) => Some(ExitStatus::from_raw(signal as i32)),
+            _ => None,
+        }
+    }
+
+    /// Ends it at once, and only it: by its pidfd, or by its pid while it is our unreaped child.
+    pub(crate) fn kill(&self) {
+        let sent = if self.pidfd {
+            signal_by_handle(self.ended.as_fd(), Signal::SIGKILL)
+        } else {
+            kill(self.pid, Signal::SIGKILL).map_err(io::Error::from)
+        };
+        if let Err(error) = sent {
+            tracing::debug!(pid = self.pid(), %error, "kill: it has ended already");
+        }
+    }
+}
+
+impl AsFd for Process {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.ended.as_fd()
+    }
+}
+
+impl AsRawFd for Process {
+    /// For the reactor, which waits for its end.
+    fn as_raw_fd(&self) -> i32 {
+        self.ended.as_raw_fd()
+    }
+}
+
+/// A pidfd of any process: it can be passed on, and tells of that process's end in every pid namespace.
+pub(crate) fn process_handle(pid: u32) -> io::Result<OwnedFd> {
+    // SAFETY: pidfd_open takes two integers and touches no memory of ours. It sets close-on-exec.
+    let number = unsafe { libc::syscall(libc::SYS_pidfd_open, pid as libc::pid_t, 0) };
+    if number < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just opened it, so nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number as i32) })
+}
+
+/// Whether the process behind the handle has ended.
+pub(crate) fn has_ended(handle: BorrowedFd<'_>) -> bool {
+    let mut polled = [PollFd::new(handle, PollFlags::POLLIN)];
+    poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+}
+
+fn signal_by_handle(handle: BorrowedFd<'_>, signal: Signal) -> io::Result<()> {
+    let info = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: a null siginfo is allowed and means what kill(2) does.
+    let sent =
+        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, handle.as_raw_fd(), signal as libc::c_int, info, 0) };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Without pidfds: a thread that waits (and leaves the zombie, so that `reap` finds the status) and then drops its end
+/// of a pipe.
+fn pipe_that_ends_with(pid: Pid) -> io::Result<OwnedFd> {
+    let (read, write) = super::pipe()?;
+    thread::Builder::new().name("hotrestart-wait".into()).spawn(move || {
+        while waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) == Err(Errno::EINTR) {}
+        drop(write);
+    })?;
+    Ok(read)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(status: &str) -> Process {
+        let child = std::process::Command::new("/bin/sh").args(["-c", status]).spawn().unwrap();
+        Process::of_child(Pid::from_raw(child.id() as i32)).unwrap()
+    }
+
+    fn wait(process: &Process) {
+        let mut polled = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
+        assert_eq!(poll(&mut polled, PollTimeout::from(10_000_u16)), Ok(1));
+    }
+
+    #[test]
+    fn an_ended_child_is_reaped_once_with_its_status() {
+        let process = ended("exit 3");
+        wait(&process);
+        assert_eq!(process.reap().and_then(|status| status.code()), Some(3));
+        assert_eq!(process.reap(), None, "nobody's child any more");
+    }
+
+    #[test]
+    fn a_killed_child_says_so_and_a_living_one_says_nothing() {
+        let process = ended("sleep 60");
+        assert_eq!(process.reap(), None);
+        process.kill();
+        wait(&process);
+        assert_eq!(process.reap().and_then(|status| status.signal()), Some(9));
+    }
+
+    #[test]
+    fn without_pidfds_a_pipe_tells_of_the_end_and_the_status_is_still_there() {
+        let child = std::process::Command::new("/bin/sh").args(["-c", "exit 4"]).spawn().unwrap();
+        let pid = Pid::from_raw(child.id() as i32);
+        let process = Process { pid, ended: pipe_that_ends_with(pid).unwrap(), pidfd: false };
+        wait(&process);
+        assert_eq!(process.reap().and_then(|status| status.code()), Some(4));
+    }
+}

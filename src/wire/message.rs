@@ -1,0 +1,348 @@
+//! The messages of version 1.
+
+use std::ffi::OsString;
+
+use super::{
+    bytes::{Malformed, Reader, Writer},
+    frame::{HEADER, Header, MAGIC},
+};
+use crate::name::Name;
+
+/// All that can be said. The predecessor says the first six, the successor the rest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Message {
+    /// "I am your predecessor; this is what I speak."
+    Hello(Hello),
+    /// Some of the sockets, each with its descriptor.
+    Sockets(Vec<Socket>),
+    /// That were all of them.
+    End { sockets: u32 },
+    /// "You are confirmed: serve."
+    Commit,
+    /// "I take the restart back."
+    Abort { why: String },
+    /// "I have let go": after this nothing is taken back.
+    LetGo,
+    /// "I have all that you promised, and speak this."
+    Accepted { version: u16, capabilities: Vec<String> },
+    /// "I can't be your successor."
+    Refused { refusal: Refusal, oldest: u16, newest: u16, why: String },
+    /// "This many sockets have arrived": the next batch may come.
+    Taken { sockets: u32 },
+    /// "I need this much longer to be ready."
+    Extend { milliseconds: u64 },
+    /// "I can serve, and these sockets (by their place among those passed) are mine."
+    Ready { claimed: Vec<u32> },
+    /// "I was replaced in my turn": my end is not the chain's.
+    Replaced { pid: u32, generation: u64 },
+    /// "I was told to stop": my end is no accident.
+    Stopping,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Hello {
+    /// The successor's pid in the predecessor's eyes: a process that inherited the channel by accident has another.
+    pub(crate) successor_pid: u32,
+    pub(crate) oldest: u16,
+    pub(crate) newest: u16,
+    pub(crate) capabilities: Vec<String>,
+    /// The successor's own number.
+    pub(crate) generation: u64,
+    pub(crate) predecessor_pid: u32,
+    /// systemd's watchdog interval, which only generation 0 is told; 0 for none.
+    pub(crate) watchdog_milliseconds: u64,
+    /// The generations that still drain, oldest first, then the predecessor. Each comes with a pidfd, so that
+    /// their ends are seen also from another pid namespace.
+    pub(crate) ancestors: Vec<Ancestor>,
+    /// Whether the real standard error and a copy of the read end of the pipe in its place come after the pidfds.
+    pub(crate) stderr: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ancestor {
+    pub(crate) generation: u64,
+    pub(crate) pid: u32,
+}
+
+/// A socket that is passed on, as the manifest describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Socket {
+    pub(crate) name: Name,
+    pub(crate) kind: SocketKind,
+    pub(crate) origin: Origin,
+    /// What the application asked for: `0.0.0.0:0`, a path.
+    pub(crate) requested: OsString,
+    /// What it is bound to: an address with its port, an absolute path.
+    pub(crate) actual: OsString,
+    /// Device and inode of its path, so that its last owner removes this path only; zeros where it has none.
+    pub(crate) path: (u64, u64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SocketKind {
+    TcpListener,
+    UnixListener,
+    /// A kind that a later version passes: carried on under its name, claimed by nobody here.
+    Other(u8),
+}
+
+/// Who opened the socket, in whichever generation that was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Bound,
+    Other(u8),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// No version that both speak.
+    Version,
+    /// No room for the descriptors.
+    NoDescriptors,
+    /// What was passed is not what the manifest says, or another reason that `why` tells.
+    Other(u8),
+}
+
+/// The kinds of frames. Numbers are never used again for something else.
+mod kind {
+    pub(super) const HELLO: u16 = 1;
+    pub(super) const SOCKETS: u16 = 2;
+    pub(super) const END: u16 = 3;
+    pub(super) const COMMIT: u16 = 4;
+    pub(super) const ABORT: u16 = 5;
+    pub(super) const LET_GO: u16 = 6;
+    pub(super) const ACCEPTED: u16 = 32;
+    pub(super) const REFUSED: u16 = 33;
+    pub(super) const TAKEN: u16 = 34;
+    pub(super) const EXTEND: u16 = 35;
+    pub(super) const READY: u16 = 36;
+    pub(super) const REPLACED: u16 = 37;
+    pub(super) const STOPPING: u16 = 38;
+}
+
+impl Message {
+    /// The whole frame. As many descriptors go with it as `descriptors` says.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut to = Writer::default();
+        let (kind, must_understand) = self.encode_payload(&mut to);
+        let descriptors = self.descriptors() as u16;
+        let header = Header { kind, must_understand, length: to.0.len() as u32, descriptors };
+        let mut frame = header.encode().to_vec();
+        frame.append(&mut to.0);
+        frame
+    }
+
+    /// Its name in the protocol, for logs and errors.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Hello(_) => "HELLO",
+            Self::Sockets(_) => "SOCKETS",
+            Self::End { .. } => "END",
+            Self::Commit => "COMMIT",
+            Self::Abort { .. } => "ABORT",
+            Self::LetGo => "LET GO",
+            Self::Accepted { .. } => "ACCEPTED",
+            Self::Refused { .. } => "REFUSED",
+            Self::Taken { .. } => "TAKEN",
+            Self::Extend { .. } => "EXTEND",
+            Self::Ready { .. } => "READY",
+            Self::Replaced { .. } => "REPLACED",
+            Self::Stopping => "STOPPING",
+        }
+    }
+
+    /// How many descriptors belong to this message.
+    pub(crate) fn descriptors(&self) -> usize {
+        match self {
+            Self::Hello(hello) => hello.ancestors.len() + if hello.stderr { 2 } else { 0 },
+            Self::Sockets(sockets) => sockets.len(),
+            _ => 0,
+        }
+    }
+
+    /// A frame's message. `None`: a kind that this version does not know and need not understand.
+    pub(crate) fn decode(header: Header, payload: &[u8]) -> Result<Option<Self>, Malformed> {
+        let Some(message) = Self::decode_payload(header.kind, &mut Reader(payload))? else {
+            let unknown = || Malformed::new(format!("frame kind {} is unknown and must be understood", header.kind));
+            return if header.must_understand { Err(unknown()) } else { Ok(None) };
+        };
+        if message.descriptors() != usize::from(header.descriptors) {
+            let fault =
+                format!("{} descriptors came where {} belong", header.descriptors, message.descriptors());
+            return Err(Malformed::new(fault));
+        }
+        Ok(Some(message))
+    }
+
+    /// Writes the fields; the kind, and whether a reader that does not know it must give up.
+    fn encode_payload(&self, to: &mut Writer) -> (u16, bool) {
+        match self {
+            Self::Hello(hello) => {
+                hello.encode(to);
+                (kind::HELLO, true)
+            }
+            Self::Sockets(sockets) => {
+                to.list(sockets, |to, socket| socket.encode(to));
+                (kind::SOCKETS, true)
+            }
+            Self::End { sockets } => {
+                to.u32(*sockets);
+                (kind::END, true)
+            }
+            Self::Commit => (kind::COMMIT, true),
+            Self::Abort { why } => {
+                to.string(why);
+                (kind::ABORT, true)
+            }
+            Self::LetGo => (kind::LET_GO, false),
+            Self::Accepted { version, capabilities } => {
+                to.u16(*version);
+                to.list(capabilities, |to, capability| to.string(capability));
+                (kind::ACCEPTED, true)
+            }
+            Self::Refused { refusal, oldest, newest, why } => {
+                to.u8(refusal.code());
+                to.u16(*oldest);
+                to.u16(*newest);
+                to.string(why);
+                (kind::REFUSED, true)
+            }
+            Self::Taken { sockets } => {
+                to.u32(*sockets);
+                (kind::TAKEN, true)
+            }
+            Self::Extend { milliseconds } => {
+                to.u64(*milliseconds);
+                (kind::EXTEND, false)
+            }
+            Self::Ready { claimed } => {
+                to.list(claimed, |to, place| to.u32(*place));
+                (kind::READY, true)
+            }
+            Self::Replaced { pid, generation } => {
+                to.u32(*pid);
+                to.u64(*generation);
+                (kind::REPLACED, false)
+            }
+            Self::Stopping => (kind::STOPPING, false),
+        }
+    }
+
+    fn decode_payload(kind: u16, from: &mut Reader<'_>) -> Result<Option<Self>, Malformed> {
+        Ok(Some(match kind {
+            kind::HELLO => Self::Hello(Hello::decode(from)?),
+            kind::SOCKETS => Self::Sockets(from.list(Socket::decode)?),
+            kind::END => Self::End { sockets: from.u32()? },
+            kind::COMMIT => Self::Commit,
+            kind::ABORT => Self::Abort { why: from.string()? },
+            kind::LET_GO => Self::LetGo,
+            kind::ACCEPTED => Self::Accepted { version: from.u16()?, capabilities: from.list(Reader::string)? },
+            kind::REFUSED => Self::Refused {
+                refusal: Refusal::of(from.u8()?),
+                oldest: from.u16()?,
+                newest: from.u16()?,
+                why: from.string()?,
+            },
+            kind::TAKEN => Self::Taken { sockets: from.u32()? },
+            kind::EXTEND => Self::Extend { milliseconds: from.u64()? },
+            kind::READY => Self::Ready { claimed: from.list(Reader::u32)? },
+            kind::REPLACED => Self::Replaced { pid: from.u32()?, generation: from.u64()? },
+            kind::STOPPING => Self::Stopping,
+            _ => return Ok(None),
+        }))
+    }
+}
+
+impl Hello {
+    fn encode(&self, to: &mut Writer) {
+        to.0.extend(MAGIC);
+        to.u32(self.successor_pid);
+        to.u16(self.oldest);
+        to.u16(self.newest);
+        to.list(&self.capabilities, |to, capability| to.string(capability));
+        to.u64(self.generation);
+        to.u32(self.predecessor_pid);
+        to.u64(self.watchdog_milliseconds);
+        to.list(&self.ancestors, |to, ancestor| {
+            to.u64(ancestor.generation);
+            to.u32(ancestor.pid);
+        });
+        to.u8(self.stderr.into());
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, Malformed> {
+        if from.take(MAGIC.len())? != MAGIC {
+            return Err(Malformed::new("the first message is no HELLO"));
+        }
+        Ok(Self {
+            successor_pid: from.u32()?,
+            oldest: from.u16()?,
+            newest: from.u16()?,
+            capabilities: from.list(Reader::string)?,
+            generation: from.u64()?,
+            predecessor_pid: from.u32()?,
+            watchdog_milliseconds: from.u64()?,
+            ancestors: from.list(|from| Ok(Ancestor { generation: from.u64()?, pid: from.u32()? }))?,
+            stderr: from.u8()? != 0,
+        })
+    }
+}
+
+impl Socket {
+    fn encode(&self, to: &mut Writer) {
+        to.string(self.name.as_str());
+        to.u8(self.kind.code());
+        to.u8(self.origin.code());
+        to.os_string(&self.requested);
+        to.os_string(&self.actual);
+        to.u64(self.path.0);
+        to.u64(self.path.1);
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let name = Name::new(&from.string()?).map_err(|error| Malformed::new(error.to_string()))?;
+        let kind = SocketKind::of(from.u8()?);
+        let origin = Origin::of(from.u8()?);
+        let (requested, actual) = (from.os_string()?, from.os_string()?);
+        Ok(Self { name, kind, origin, requested, actual, path: (from.u64()?, from.u64()?) })
+    }
+}
+
+/// A closed list of ours beside an open list of bytes: what is unknown keeps its number.
+macro_rules! codes {
+    ($type:ident { $($variant:ident = $code:literal),* $(,)? }) => {
+        impl $type {
+            fn code(self) -> u8 {
+                match self {
+                    $(Self::$variant => $code,)*
+                    Self::Other(code) => code,
+                }
+            }
+
+            fn of(code: u8) -> Self {
+                match code {
+                    $($code => Self::$variant,)*
+                    code => Self::Other(code),
+                }
+            }
+        }
+    };
+}
+
+codes!(SocketKind { TcpListener = 1, UnixListener = 2 });
+codes!(Origin { Bound = 1 });
+codes!(Refusal { Version = 1, NoDescriptors = 2 });
+
+/// Splits the first whole frame off `bytes`: its message (`None` for one to be skipped), how many descriptors it
+/// has, and how many bytes it was. `Ok(None)`: more bytes are needed.
+pub(crate) fn first(bytes: &[u8]) -> Result<Option<(Option<Message>, usize, usize)>, Malformed> {
+    let Some(head) = bytes.first_chunk::<HEADER>() else {
+        return Ok(None);
+    };
+    let header = Header::decode(*head)?;
+    let end = HEADER + header.length as usize;
+    match bytes.get(HEADER..end) {
+        Some(payload) => Ok(Some((Message::decode(header, payload)?, header.descriptors.into(), end))),
+        None => Ok(None),
+    }
+}

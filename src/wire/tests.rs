@@ -1,0 +1,156 @@
+//! Every message there and back, the recorded conversation, and bytes that are no message.
+
+use super::{frame::Header, message::first, *};
+use crate::name::Name;
+
+fn conversation() -> Vec<Message> {
+    vec![
+        Message::Hello(Hello {
+            successor_pid: 4712,
+            oldest: 1,
+            newest: 1,
+            capabilities: vec![],
+            generation: 3,
+            predecessor_pid: 4711,
+            watchdog_milliseconds: 0,
+            ancestors: vec![Ancestor { generation: 1, pid: 4000 }, Ancestor { generation: 2, pid: 4711 }],
+            stderr: true,
+        }),
+        Message::Sockets(vec![
+            Socket {
+                name: Name::new("http").unwrap(),
+                kind: SocketKind::TcpListener,
+                origin: Origin::Bound,
+                requested: "127.0.0.1:0".into(),
+                actual: "127.0.0.1:40123".into(),
+                path: (0, 0),
+            },
+            Socket {
+                name: Name::new("admin").unwrap(),
+                kind: SocketKind::UnixListener,
+                origin: Origin::Bound,
+                requested: "/run/a.sock".into(),
+                actual: "/run/a.sock".into(),
+                path: (25, 1337),
+            },
+        ]),
+        Message::Taken { sockets: 2 },
+        Message::End { sockets: 2 },
+        Message::Accepted { version: 1, capabilities: vec!["future".into()] },
+        Message::Refused { refusal: Refusal::Version, oldest: 2, newest: 3, why: "too old".into() },
+        Message::Extend { milliseconds: 5000 },
+        Message::Ready { claimed: vec![0, 1] },
+        Message::Commit,
+        Message::LetGo,
+        Message::Abort { why: "deadline".into() },
+        Message::Replaced { pid: 4713, generation: 4 },
+        Message::Stopping,
+    ]
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// What version 1 wrote when it was released. Whoever has to change a line here breaks restarts between releases.
+#[test]
+fn the_recorded_version_1_conversation_is_still_written_and_understood() {
+    let recorded: Vec<&str> = include_str!("version1.txt").lines().filter(|line| !line.starts_with('#')).collect();
+    let ours = conversation();
+    assert_eq!(recorded.len(), ours.len());
+    for (line, message) in recorded.iter().zip(&ours) {
+        assert_eq!(hex(&message.encode()), *line, "{message:?}");
+        let bytes: Vec<u8> =
+            (0..line.len()).step_by(2).map(|at| u8::from_str_radix(&line[at..at + 2], 16).unwrap()).collect();
+        let (read, descriptors, length) = first(&bytes).unwrap().unwrap();
+        assert_eq!((read.as_ref(), descriptors, length), (Some(message), message.descriptors(), bytes.len()));
+    }
+}
+
+#[test]
+fn a_frame_in_pieces_is_awaited_and_its_successor_left_alone() {
+    for message in conversation() {
+        let mut bytes = message.encode();
+        let length = bytes.len();
+        for end in 0..length {
+            assert_eq!(first(&bytes[..end]), Ok(None));
+        }
+        bytes.extend(Message::Commit.encode());
+        assert_eq!(first(&bytes).unwrap().unwrap().2, length);
+    }
+}
+
+#[test]
+fn an_unknown_optional_frame_is_skipped_and_an_unknown_necessary_one_is_refused() {
+    let mut header = Header { kind: 999, must_understand: false, length: 3, descriptors: 2 };
+    let frame = |header: Header| [&header.encode()[..], b"abc"].concat();
+    assert_eq!(first(&frame(header)), Ok(Some((None, 2, 15))));
+    header.must_understand = true;
+    assert!(first(&frame(header)).unwrap_err().to_string().contains("999"));
+}
+
+#[test]
+fn fields_that_a_later_version_adds_at_the_end_are_ignored() {
+    let message = Message::Extend { milliseconds: 7 };
+    let mut frame = message.encode();
+    frame.extend(b"more");
+    frame[4] += 4;
+    assert_eq!(first(&frame), Ok(Some((Some(message), 0, frame.len()))));
+}
+
+#[test]
+fn a_length_beyond_the_limit_is_refused_before_its_bytes_arrive() {
+    let header = Header { kind: 2, must_understand: true, length: u32::MAX, descriptors: 0 };
+    assert!(first(&header.encode()).unwrap_err().to_string().contains("4294967295"));
+    let header = Header { kind: 2, must_understand: true, length: 0, descriptors: 254 };
+    assert!(first(&header.encode()).unwrap_err().to_string().contains("254"));
+}
+
+#[test]
+fn a_list_that_claims_more_items_than_bytes_reserves_nothing() {
+    let header = Header { kind: 36, must_understand: true, length: 4, descriptors: 0 };
+    let frame = [&header.encode()[..], &u32::MAX.to_le_bytes()].concat();
+    assert!(first(&frame).is_err());
+}
+
+#[test]
+fn descriptors_that_do_not_fit_the_message_are_refused() {
+    let mut frame = Message::Commit.encode();
+    frame[8] = 1;
+    assert!(first(&frame).is_err());
+}
+
+#[test]
+fn only_a_hello_names_a_pid() {
+    let hello = conversation()[0].encode();
+    assert_eq!(peek_pid(hello.first_chunk().unwrap()), Some(4712));
+    assert_eq!(peek_pid(&[0; PEEK]), None);
+}
+
+/// Bytes are flipped, cut and doubled all over the conversation. Whatever is read must be written the same again, and
+/// nothing may panic. (`fuzz/` does this with coverage.)
+#[test]
+fn no_bytes_make_the_reader_panic() {
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = |below: usize| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        (random % below as u64) as usize
+    };
+    let frames: Vec<Vec<u8>> = conversation().iter().map(Message::encode).collect();
+    for _ in 0..200_000 {
+        let mut bytes = frames[next(frames.len())].clone();
+        for _ in 0..1 + next(4) {
+            let at = next(bytes.len());
+            match next(3) {
+                0 => bytes[at] = next(256) as u8,
+                1 => bytes.truncate(at.max(1)),
+                _ => bytes.extend_from_within(at..),
+            }
+        }
+        if let Ok(Some((Some(message), ..))) = first(&bytes) {
+            assert_eq!(first(&message.encode()).unwrap().unwrap().0, Some(message));
+        }
+    }
+}
