@@ -175,7 +175,7 @@ impl error::Error for Error {
 
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
-        let kind = error.0.source.as_ref().map_or(io::ErrorKind::Other, io::Error::kind);
+        let kind = error.0.source.as_ref().map_or(io::ErrorKind::Other, Self::kind);
         Self::new(kind, error)
     }
 }

@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg_attr(not(feature = "serve"), allow(dead_code, unused_imports))] // `serve` uses all of it
 mod accept;
 mod channel;
+#[cfg_attr(not(feature = "serve"), allow(dead_code, unused_imports))] // `serve` uses all of it
 pub mod drain;
 mod error;
 mod generation;
@@ -17,7 +19,7 @@ pub mod sockets;
 mod sys;
 mod wire;
 
-pub use accept::Listener;
+pub use accept::{Listener, Parked};
 pub use drain::{Report, Tracker};
 pub use error::{Error, ErrorKind};
 pub use generation::{Cause, State, Successor};

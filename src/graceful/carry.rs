@@ -33,6 +33,7 @@ impl Life {
             Action::ShutGate => self.set_gate(Gate::Shut),
             Action::CloseLeftovers => self.shared.registry().close_leftovers(),
             Action::OwnNames => self.own_names(),
+            Action::GiveStderrBack => self.give_stderr_back(),
             Action::SayReady => {
                 let claimed = self.shared.registry().claimed();
                 self.tell_predecessor(&Message::Ready { claimed });
@@ -92,7 +93,7 @@ impl Life {
                 Some(successor) => successor.epitaph(error).await,
                 None => error,
             };
-            tracing::warn!(generation, %error, "the restart failed, this generation serves on");
+            tracing::warn!(generation, %error, "the restart failed");
             for asker in askers {
                 let _ = asker.send(Err(error.clone()));
             }
@@ -108,18 +109,11 @@ impl Life {
 
     fn open_gate(&mut self) {
         self.confirmed = true;
-        self.give_stderr_back();
         self.set_gate(Gate::Open);
     }
 
     fn set_gate(&self, gate: Gate) {
         self.shared.gate.send_replace(gate);
-    }
-
-    fn give_stderr_back(&mut self) {
-        if let Some(stderr) = self.stderr.take() {
-            stderr.give_back();
-        }
     }
 
     fn own_names(&mut self) {
@@ -139,6 +133,12 @@ impl Life {
     }
 
     // --------------------------------------------------------------------------------------- towards the predecessor
+
+    fn give_stderr_back(&mut self) {
+        if let Some(stderr) = self.stderr.take() {
+            stderr.give_back();
+        }
+    }
 
     fn tell_predecessor(&mut self, message: &Message) {
         if let Some(predecessor) = &mut self.predecessor {
@@ -216,16 +216,15 @@ impl Life {
 
     /// Step 7 of a restart: nothing after this can be taken back.
     fn let_go(&mut self) {
-        let Some((by, claimed)) = self.successor.as_ref().and_then(|s| Some((s.identity()?, s.claimed().to_vec()))) else {
-            return;
-        };
-        let claimed: Arc<[Name]> = claimed.into();
+        let successor = self.successor.as_mut().expect("a successor on probation is held until it has ended");
+        successor.release_stderr();
+        let by = successor.identity();
+        let claimed: Arc<[Name]> = successor.claimed().into();
         self.shared.registry().close(&claimed, self.owns_names);
         self.set_gate(Gate::Ended(Ending::Claimed(claimed)));
         self.tell_successor(&Message::LetGo);
         let Identity { pid, generation } = by;
         self.tell_predecessor(&Message::Replaced { pid, generation });
-        self.successor.as_mut().map(Successor::release_stderr);
         self.write_pid_file(pid);
         for asker in self.restart_askers.drain(..) {
             let _ = asker.send(Ok(by.clone()));
@@ -240,7 +239,6 @@ impl Life {
         if let Cause::Failed { why } = &cause {
             self.shared.drain.failed(why.clone());
         }
-        self.give_stderr_back();
         self.end_accepting();
         self.shared.drain.begin(cause.clone(), &self.settings.on_stop);
         self.tell_that_accepting_has_ended(cause);

@@ -25,6 +25,8 @@ pub(crate) enum Action {
     OwnNames,
 
     // Towards the predecessor.
+    /// Its pipe is our standard error no more: it is told enough, or nobody reads it any longer.
+    GiveStderrBack,
     SayReady,
     SayExtend(Duration),
     SayStopping,

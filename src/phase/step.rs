@@ -99,16 +99,20 @@ fn starting(predecessor: bool, restart: bool, event: Event) -> Next {
         Event::RestartAsked => (stay, vec![Action::Refuse(not_ready())]),
         // Whoever sent the signal can't be told: it is kept until it can be followed.
         Event::RestartSignalled => (Phase::Starting { predecessor, restart: true }, vec![]),
-        // The predecessor is dead, so this process holds the only sockets. It serves when it is ready.
-        Event::PredecessorGone => (Phase::Starting { predecessor: false, restart }, vec![]),
+        // The predecessor is dead, so this process holds the only sockets, and serves when it is ready. Nobody reads what
+        // it writes to the pipe in the meantime: with 64 KiB of it, it would stand still.
+        Event::PredecessorGone => (Phase::Starting { predecessor: false, restart }, vec![Action::GiveStderrBack]),
         event => before_it_served(stay, restart, event),
     }
 }
 
 fn confirming(restart: bool, event: Event) -> Next {
     match event {
-        Event::Confirmed => (Phase::OnProbation { restart }, vec![Action::OpenGate, Action::AnswerReady(Ok(()))]),
-        Event::PredecessorGone => confirmed_for_good(restart, vec![]),
+        Event::Confirmed => {
+            let actions = vec![Action::GiveStderrBack, Action::OpenGate, Action::AnswerReady(Ok(()))];
+            (Phase::OnProbation { restart }, actions)
+        }
+        Event::PredecessorGone => confirmed_for_good(restart, vec![Action::GiveStderrBack]),
         Event::RestartAsked | Event::RestartSignalled => (Phase::Confirming { restart: true }, vec![]),
         event => before_it_served(Phase::Confirming { restart }, restart, event),
     }
@@ -126,7 +130,7 @@ fn before_it_served(stay: Phase, restart: bool, event: Event) -> Next {
         _ => return (stay, vec![]),
     };
     let (phase, mut actions) = stop(restart, cause);
-    actions.insert(0, Action::AnswerReady(Err(error)));
+    actions.splice(0..0, [Action::GiveStderrBack, Action::AnswerReady(Err(error))]);
     (phase, actions)
 }
 

@@ -164,7 +164,7 @@ fn a_successor_accepts_when_it_is_confirmed_and_owns_its_names_when_that_is_fina
     let (phase, told) = play(Phase::first(true), vec![Event::ReadyAsked]);
     assert_eq!((phase.state(), told.as_slice()), (State::Starting, ["CloseLeftovers", "SayReady"].map(String::from).as_slice()));
     let (phase, told) = play(phase, vec![Event::Confirmed, Event::RestartSignalled]);
-    assert_eq!((phase.state(), told), (State::Ready, ["OpenGate", "AnswerReady"].map(String::from).to_vec()));
+    assert_eq!((phase.state(), told), (State::Ready, ["GiveStderrBack", "OpenGate", "AnswerReady"].map(String::from).to_vec()));
     let (_, told) = play(phase, vec![Event::PredecessorLetGo]);
     assert_eq!(told, ["OpenGate", "OwnNames", "AnswerReady", "Spawn"], "a restart that came too early comes now");
 }
@@ -181,7 +181,7 @@ fn the_predecessors_death_confirms_whoever_is_or_will_be_ready() {
 #[test]
 fn a_stop_before_ready_does_not_let_the_predecessor_go() {
     let (_, told) = play(Phase::first(true), vec![Event::StopAsked(None), Event::ReadyAsked]);
-    assert_eq!(told, ["AnswerReady", "SayStopping", "BeginDrain", "AnswerReady"]);
+    assert_eq!(told, ["GiveStderrBack", "AnswerReady", "SayStopping", "BeginDrain", "AnswerReady"]);
 }
 
 #[test]

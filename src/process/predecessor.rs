@@ -50,10 +50,15 @@ pub(crate) async fn meet() -> Result<Option<Introduction>, Error> {
     }
     let failed = |error| Error::io(ErrorKind::Protocol, "take the predecessor's channel", error);
     let mut channel = named.own().and_then(Channel::new).map_err(failed)?;
-    match patiently(listen(&mut channel)).await {
-        Ok((hello, descriptors, sockets)) => Ok(Some(introduction(hello, descriptors, sockets, channel))),
+    let mut stderr = None;
+    match patiently(listen(&mut channel, &mut stderr)).await {
+        Ok(passed) => Ok(Some(passed.introduction(stderr, channel))),
         Err(error) => {
             refuse(&mut channel, &error).await;
+            // Nobody reads the pipe any more, and whoever prints this error would panic over it.
+            if let (ErrorKind::ChannelClosed | ErrorKind::Torn, Some(stderr)) = (error.kind(), stderr) {
+                stderr.give_back();
+            }
             Err(error)
         }
     }
@@ -90,20 +95,23 @@ async fn addressed_to_us(channel: BorrowedFd<'_>) -> Result<bool, Error> {
     }
 }
 
-type Passed = (Hello, Vec<OwnedFd>, Vec<(wire::Socket, OwnedFd)>);
+/// What HELLO and the manifest have brought.
+struct Passed {
+    hello: Hello,
+    handles: Vec<OwnedFd>,
+    sockets: Vec<(wire::Socket, OwnedFd)>,
+}
 
-/// HELLO, the sockets, END.
-async fn listen(channel: &mut Channel) -> Result<Passed, Error> {
-    let Some((Message::Hello(hello), descriptors)) = channel.next().await? else {
+/// HELLO, the sockets, END. The standard error is given at once, for it is needed also when the rest fails.
+async fn listen(channel: &mut Channel, stderr: &mut Option<Borrowed>) -> Result<Passed, Error> {
+    let Some((Message::Hello(hello), mut handles)) = channel.next().await? else {
         return Err(gone("before it had said HELLO"));
     };
+    if hello.stderr {
+        *stderr = handles.pop().zip(handles.pop()).map(|(pipe, real)| Borrowed { real, pipe });
+    }
     if hello.newest < wire::OLDEST_VERSION || hello.oldest > wire::NEWEST_VERSION {
-        let (our_oldest, our_newest) = (wire::OLDEST_VERSION, wire::NEWEST_VERSION);
-        let what = format!(
-            "the two generations speak no common version of the protocol: this one {our_oldest} to {our_newest}, the predecessor {} to {}",
-            hello.oldest, hello.newest
-        );
-        return Err(Error::new(ErrorKind::Version, what));
+        return Err(no_common_version(&hello));
     }
     let mut sockets = Vec::new();
     loop {
@@ -113,7 +121,7 @@ async fn listen(channel: &mut Channel) -> Result<Passed, Error> {
                 sockets.extend(batch.into_iter().zip(descriptors));
             }
             Some((Message::End { sockets: count }, _)) if count as usize == sockets.len() => {
-                return Ok((hello, descriptors, sockets));
+                return Ok(Passed { hello, handles, sockets });
             }
             Some((Message::End { sockets: count }, _)) => {
                 let what = format!("the predecessor promised {count} sockets and passed {}", sockets.len());
@@ -131,28 +139,29 @@ async fn listen(channel: &mut Channel) -> Result<Passed, Error> {
     }
 }
 
-fn introduction(
-    hello: Hello,
-    mut descriptors: Vec<OwnedFd>,
-    sockets: Vec<(wire::Socket, OwnedFd)>,
-    channel: Channel,
-) -> Introduction {
-    let stderr = match (hello.stderr, descriptors.pop(), descriptors.pop()) {
-        (true, Some(pipe), Some(real)) => Some(Borrowed { real, pipe }),
-        (_, last, before) => {
-            descriptors.extend(before);
-            descriptors.extend(last);
-            None
+impl Passed {
+    fn introduction(self, stderr: Option<Borrowed>, channel: Channel) -> Introduction {
+        let Self { hello, handles, sockets } = self;
+        Introduction {
+            generation: hello.generation,
+            sockets,
+            ancestors: hello.ancestors.into_iter().zip(handles).collect(),
+            stderr,
+            predecessor_pid: hello.predecessor_pid,
+            answer: Unanswered(channel),
         }
-    };
-    Introduction {
-        generation: hello.generation,
-        sockets,
-        ancestors: hello.ancestors.into_iter().zip(descriptors).collect(),
-        stderr,
-        predecessor_pid: hello.predecessor_pid,
-        answer: Unanswered(channel),
     }
+}
+
+fn no_common_version(hello: &Hello) -> Error {
+    let what = format!(
+        "the two generations speak no common version of the protocol: this one {} to {}, the predecessor {} to {}",
+        wire::OLDEST_VERSION,
+        wire::NEWEST_VERSION,
+        hello.oldest,
+        hello.newest
+    );
+    Error::new(ErrorKind::Version, what)
 }
 
 async fn patiently<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {

@@ -43,6 +43,8 @@ pub(crate) struct Legacy {
 #[derive(Debug)]
 pub(crate) struct Successor {
     generation: u64,
+    /// 0 until it has been spawned.
+    pid: u32,
     names: Vec<Name>,
     claimed: Vec<Name>,
     unsaid: Option<Introduction>,
@@ -99,6 +101,7 @@ impl Successor {
             .map_err(failed("start a thread for the spawn"))?;
         Ok(Self {
             generation: legacy.generation,
+            pid: 0,
             names: legacy.sockets.iter().map(|(socket, _)| socket.name.clone()).collect(),
             claimed: Vec::new(),
             unsaid: Some(Introduction { legacy, stderr }),
@@ -168,7 +171,8 @@ impl Successor {
                 return self.not_spawned(Error::io(ErrorKind::Spawn, "watch the successor's process", error));
             }
         };
-        self.introduce(pid);
+        self.pid = pid;
+        self.introduce();
         Event::Spawned
     }
 
@@ -177,13 +181,13 @@ impl Successor {
         Event::SpawnFailed(error)
     }
 
-    fn introduce(&mut self, pid: u32) {
+    fn introduce(&mut self) {
         let (Some(Introduction { legacy, stderr }), Some(channel)) = (&mut self.unsaid, &mut self.channel) else {
             return;
         };
         let ancestors: Vec<_> = legacy.ancestors.drain(..).collect();
         let hello = Message::Hello(wire::Hello {
-            successor_pid: pid,
+            successor_pid: self.pid,
             oldest: wire::OLDEST_VERSION,
             newest: wire::NEWEST_VERSION,
             capabilities: Vec::new(),
@@ -287,14 +291,9 @@ impl Successor {
         Event::Ended(self.status)
     }
 
-    /// Who it is, once it has been spawned.
-    pub(crate) fn identity(&self) -> Option<generation::Successor> {
-        match &self.process {
-            Process::Alive(child) => {
-                Some(generation::Successor { pid: child.get_ref().pid(), generation: self.generation })
-            }
-            _ => None,
-        }
+    /// Who it is. Its pid is known once it has been spawned.
+    pub(crate) fn identity(&self) -> generation::Successor {
+        generation::Successor { pid: self.pid, generation: self.generation }
     }
 
     /// The names that it claimed with READY.

@@ -2,8 +2,10 @@
 
 use std::{error, fmt, os::fd::OwnedFd};
 
+use socket2::SockRef;
+
 use super::Socket;
-use crate::Error;
+use crate::{Error, ErrorKind, sys};
 
 /// Turns an inherited descriptor into a tokio socket.
 ///
@@ -36,14 +38,25 @@ use crate::Error;
 /// # drop(untouched); Ok(()) }
 /// ```
 pub fn adopt<S: Socket>(descriptor: OwnedFd) -> Result<S, Refused> {
-    S::adopt(descriptor)
+    if let Err(why) = (S::KIND.check)(SockRef::from(&descriptor)) {
+        let why = Error::new(ErrorKind::Socket, format!("adopt a descriptor as {}: {why}", S::KIND.name));
+        return Err(Refused { why, descriptor });
+    }
+    // Non-blocking belongs to the open file, so it holds for every generation at once; close-on-exec is this
+    // descriptor's. tokio takes what it is given whatever comes of it, so it is given a second one.
+    let prepared = SockRef::from(&descriptor)
+        .set_cloexec(true)
+        .and_then(|()| sys::set_blocking(&descriptor, false))
+        .and_then(|()| descriptor.try_clone())
+        .and_then(S::into_tokio);
+    prepared.map_err(|error| Refused { why: Error::io(ErrorKind::Socket, "adopt a descriptor", error), descriptor })
 }
 
 /// A descriptor that is not what was asked for, and why.
 #[derive(Debug)]
 pub struct Refused {
-    pub(super) why: Error,
-    pub(super) descriptor: OwnedFd,
+    why: Error,
+    descriptor: OwnedFd,
 }
 
 impl Refused {

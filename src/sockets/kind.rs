@@ -17,11 +17,8 @@ use std::{
 use socket2::{Domain, SockRef, Type};
 use tokio::net::{TcpListener, ToSocketAddrs, UnixListener};
 
-use super::{
-    Refused,
-    fresh::{self, Options},
-};
-use crate::{Error, ErrorKind, sys, wire};
+use super::fresh::{self, Options};
+use crate::wire;
 
 /// A kind of socket that travels from generation to generation. Sealed.
 ///
@@ -34,16 +31,23 @@ use crate::{Error, ErrorKind, sys, wire};
 /// inherits::<tokio::net::TcpListener>();
 /// inherits::<tokio::net::UnixListener>();
 /// ```
-pub trait Socket: AsFd + Sized + Send + 'static + sealed::Kind {
+pub trait Socket: AsFd + Sized + Send + sealed::Sealed + 'static {
     #[doc(hidden)]
-    fn adopt(descriptor: OwnedFd) -> Result<Self, Refused> {
-        if let Err(why) = Self::check(SockRef::from(&descriptor)) {
-            let why = Error::new(ErrorKind::Socket, format!("adopt a descriptor as {}: {why}", Self::NAME));
-            return Err(Refused { why, descriptor });
-        }
-        // Only now is anything changed, and nothing after this refuses.
-        Self::own(descriptor)
-    }
+    const KIND: &'static Kind;
+
+    #[doc(hidden)]
+    fn into_tokio(descriptor: OwnedFd) -> io::Result<Self>;
+}
+
+/// What differs from kind to kind.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Kind {
+    pub(super) code: wire::SocketKind,
+    pub(super) name: &'static str,
+    /// What is wrong with a descriptor, as a sentence's end.
+    pub(super) check: fn(SockRef<'_>) -> Result<(), String>,
+    pub(super) fresh: fn(&Bound, &mut Options<'_>) -> io::Result<OwnedFd>,
 }
 
 /// What a kind of socket can be bound to. Sealed.
@@ -67,6 +71,7 @@ pub trait Address<A>: Socket {
 /// One place to bind to.
 #[doc(hidden)]
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Bound {
     Inet(SocketAddr),
     Path(OsString),
@@ -90,44 +95,29 @@ impl Bound {
     }
 }
 
+/// Which kinds travel is the protocol's to say, so nobody else adds one.
 mod sealed {
-    use super::{Bound, OwnedFd, Refused, SockRef, fresh::Options, io, wire};
-
-    pub trait Kind {
-        const KIND: wire::SocketKind;
-        const NAME: &'static str;
-
-        /// What is wrong with a descriptor, as a sentence's end.
-        fn check(socket: SockRef<'_>) -> Result<(), String>;
-        fn own(descriptor: OwnedFd) -> Result<Self, Refused>
-        where
-            Self: Sized;
-        fn fresh(to: &Bound, options: &mut Options<'_>) -> io::Result<OwnedFd>;
-    }
+    #[allow(unnameable_types)] // that is what seals it
+    pub trait Sealed {}
+    impl Sealed for tokio::net::TcpListener {}
+    impl Sealed for tokio::net::UnixListener {}
 }
-pub(super) use sealed::Kind;
 
-impl Kind for TcpListener {
-    const KIND: wire::SocketKind = wire::SocketKind::TcpListener;
-    const NAME: &'static str = "a TCP listener";
-
-    fn check(socket: SockRef<'_>) -> Result<(), String> {
-        check_listener(socket, &[Domain::IPV4, Domain::IPV6])
-    }
-
-    fn own(descriptor: OwnedFd) -> Result<Self, Refused> {
-        own(descriptor, |descriptor| Self::from_std(descriptor.into()))
-    }
-
-    fn fresh(to: &Bound, options: &mut Options<'_>) -> io::Result<OwnedFd> {
-        match to {
+impl Socket for TcpListener {
+    const KIND: &'static Kind = &Kind {
+        code: wire::SocketKind::TcpListener,
+        name: "a TCP listener",
+        check: |socket| check_listener(socket, &[Domain::IPV4, Domain::IPV6]),
+        fresh: |to, options| match to {
             Bound::Inet(address) => fresh::tcp(*address, options),
             Bound::Path(_) => Err(io::ErrorKind::InvalidInput.into()),
-        }
+        },
+    };
+
+    fn into_tokio(descriptor: OwnedFd) -> io::Result<Self> {
+        Self::from_std(descriptor.into())
     }
 }
-
-impl Socket for TcpListener {}
 
 impl<A: ToSocketAddrs + 'static> Address<A> for TcpListener {
     fn resolve(address: A) -> Pin<Box<dyn Future<Output = io::Result<Vec<Bound>>> + Send>>
@@ -138,27 +128,21 @@ impl<A: ToSocketAddrs + 'static> Address<A> for TcpListener {
     }
 }
 
-impl Kind for UnixListener {
-    const KIND: wire::SocketKind = wire::SocketKind::UnixListener;
-    const NAME: &'static str = "a Unix listener";
-
-    fn check(socket: SockRef<'_>) -> Result<(), String> {
-        check_listener(socket, &[Domain::UNIX])
-    }
-
-    fn own(descriptor: OwnedFd) -> Result<Self, Refused> {
-        own(descriptor, |descriptor| Self::from_std(descriptor.into()))
-    }
-
-    fn fresh(to: &Bound, options: &mut Options<'_>) -> io::Result<OwnedFd> {
-        match to {
+impl Socket for UnixListener {
+    const KIND: &'static Kind = &Kind {
+        code: wire::SocketKind::UnixListener,
+        name: "a Unix listener",
+        check: |socket| check_listener(socket, &[Domain::UNIX]),
+        fresh: |to, options| match to {
             Bound::Path(path) => fresh::unix(Path::new(path), options),
             Bound::Inet(_) => Err(io::ErrorKind::InvalidInput.into()),
-        }
+        },
+    };
+
+    fn into_tokio(descriptor: OwnedFd) -> io::Result<Self> {
+        Self::from_std(descriptor.into())
     }
 }
-
-impl Socket for UnixListener {}
 
 impl<P: AsRef<Path>> Address<P> for UnixListener {
     /// Absolute, because the path is compared in the next generation and removed at the end, wherever the process
@@ -188,22 +172,8 @@ fn check_listener(socket: SockRef<'_>, families: &[Domain]) -> Result<(), String
     Ok(())
 }
 
-/// Non-blocking belongs to the open file, so it holds for every generation at once; close-on-exec is this descriptor's.
-fn own<S>(descriptor: OwnedFd, to_tokio: impl FnOnce(OwnedFd) -> io::Result<S>) -> Result<S, Refused> {
-    let prepared = SockRef::from(&descriptor).set_cloexec(true).and_then(|()| sys::set_blocking(&descriptor, false));
-    // tokio takes the descriptor whatever comes of it, so the one to give back is a second one.
-    match prepared.and_then(|()| descriptor.try_clone()) {
-        Ok(copy) => to_tokio(copy).map_err(|error| refused(error, descriptor)),
-        Err(error) => Err(refused(error, descriptor)),
-    }
-}
-
-fn refused(error: io::Error, descriptor: OwnedFd) -> Refused {
-    Refused { why: Error::io(ErrorKind::Socket, "adopt a descriptor", error), descriptor }
-}
-
 /// What a bound socket's manifest entry says of it.
-pub(super) fn describe<S: Socket>(descriptor: &OwnedFd, asked: &Bound) -> io::Result<(OsString, (u64, u64))> {
+pub(super) fn describe(descriptor: &OwnedFd, asked: &Bound) -> io::Result<(OsString, (u64, u64))> {
     match asked {
         Bound::Inet(_) => Ok((inet_address(descriptor)?, (0, 0))),
         Bound::Path(path) => {

@@ -11,4 +11,6 @@ mod registry;
 pub use adopt::{Refused, adopt};
 pub(crate) use fresh::Options;
 pub use kind::{Address, Socket};
+#[doc(hidden)]
+pub use kind::{Bound, Kind};
 pub(crate) use registry::{Registry, verify};

@@ -1,8 +1,8 @@
 //! The sockets of this generation, by name: those that it may still claim, and those that it passes on.
 
 use std::{
-    ffi::OsString,
-    fs,
+    ffi::{OsStr, OsString},
+    fmt, fs,
     os::{
         fd::{BorrowedFd, OwnedFd},
         unix::fs::MetadataExt,
@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, UnixListener};
 use super::{
     Address, Socket, adopt,
     fresh::Options,
-    kind::{self, Bound, Kind},
+    kind::{self, Bound},
 };
 use crate::{
     Error, ErrorKind,
@@ -77,8 +77,8 @@ impl Registry {
             return Ok(socket);
         }
         if let Some(left) = self.leftovers.iter().find(|left| left.socket.name == *name) {
-            let (was, now) = (left.socket.requested.display(), asked.first().map(Bound::text).unwrap_or_default());
-            tracing::info!(socket = name.as_str(), %was, now = %now.display(), "the address has changed: binding anew");
+            let (was, now) = (shown(&left.socket.requested), asked.first().map(Bound::text).unwrap_or_default());
+            tracing::info!(socket = name.as_str(), %was, now = %shown(&now), "the address has changed: binding anew");
         }
         self.bind(name, asked, options)
     }
@@ -93,8 +93,8 @@ impl Registry {
             return Ok(None);
         };
         let left = &self.leftovers[index];
-        if left.socket.kind != S::KIND {
-            let what = format!("the inherited socket {name:?} is {}, not {}", kind_name(left.socket.kind), S::NAME);
+        if left.socket.kind != S::KIND.code {
+            let what = format!("the inherited socket {name:?} is {}, not {}", kind_name(left.socket.kind), S::KIND.name);
             return Err(Error::new(ErrorKind::Socket, what));
         }
         if !wanted(&left.socket) {
@@ -103,7 +103,7 @@ impl Registry {
         let socket = left.descriptor.try_clone().map_err(|error| failed("claim", name, error))?;
         let socket = adopt::<S>(socket)?;
         let Leftover { place, socket: entry, descriptor } = self.leftovers.remove(index);
-        tracing::debug!(socket = name.as_str(), address = %entry.actual.display(), "claimed");
+        tracing::debug!(socket = name.as_str(), address = %shown(&entry.actual), "claimed");
         self.entries.push(Entry { place: Some(place), socket: entry, descriptor: Arc::new(descriptor) });
         Ok(Some(socket))
     }
@@ -112,16 +112,16 @@ impl Registry {
         let mut last = Error::new(ErrorKind::Socket, format!("bind {name:?}: the address resolves to nothing"));
         for bound in asked {
             let address = bound.text();
-            let what = || format!("bind {name:?} to {}", address.display());
-            let opened = S::fresh(bound, options)
-                .and_then(|descriptor| kind::describe::<S>(&descriptor, bound).map(|described| (descriptor, described)));
+            let what = || format!("bind {name:?} to {}", shown(&address));
+            let opened = (S::KIND.fresh)(bound, options)
+                .and_then(|descriptor| kind::describe(&descriptor, bound).map(|described| (descriptor, described)));
             match opened {
                 Ok((descriptor, (actual, path))) => {
                     let socket = descriptor.try_clone().map_err(|error| failed("bind", name, error))?;
                     let socket = adopt::<S>(socket)?;
                     let requested = bound.text();
                     let (name, origin) = (name.clone(), Origin::Bound);
-                    let entry = wire::Socket { name, kind: S::KIND, origin, requested, actual, path };
+                    let entry = wire::Socket { name, kind: S::KIND.code, origin, requested, actual, path };
                     self.entries.push(Entry { place: None, socket: entry, descriptor: Arc::new(descriptor) });
                     return Ok(socket);
                 }
@@ -161,7 +161,7 @@ impl Registry {
     /// Closes what was passed and not claimed: left open, it would swallow connections that nobody serves.
     pub(crate) fn close_leftovers(&mut self) {
         for left in self.leftovers.drain(..) {
-            let (socket, address) = (left.socket.name.as_str(), left.socket.actual.display());
+            let (socket, address) = (left.socket.name.as_str(), shown(&left.socket.actual));
             tracing::info!(socket, %address, "inherited and not claimed: closed");
         }
     }
@@ -207,13 +207,13 @@ pub(crate) fn verify(passed: &[(wire::Socket, OwnedFd)]) -> Result<(), Error> {
         }
         match socket.kind {
             SocketKind::TcpListener => {
-                TcpListener::check(SockRef::from(descriptor)).map_err(wrong)?;
+                (TcpListener::KIND.check)(SockRef::from(descriptor)).map_err(wrong)?;
                 let actual = kind::inet_address(descriptor).map_err(|error| wrong(error.to_string()))?;
                 if actual != socket.actual {
                     return Err(wrong(different(&actual, &socket.actual)));
                 }
             }
-            SocketKind::UnixListener => UnixListener::check(SockRef::from(descriptor)).map_err(wrong)?,
+            SocketKind::UnixListener => (UnixListener::KIND.check)(SockRef::from(descriptor)).map_err(wrong)?,
             SocketKind::Other(_) => {}
         }
     }
@@ -221,7 +221,11 @@ pub(crate) fn verify(passed: &[(wire::Socket, OwnedFd)]) -> Result<(), Error> {
 }
 
 fn different(actual: &OsString, stated: &OsString) -> String {
-    format!("it is bound to {}, not to {}", actual.display(), stated.display())
+    format!("it is bound to {}, not to {}", shown(actual), shown(stated))
+}
+
+fn shown(address: &OsStr) -> impl fmt::Display + '_ {
+    Path::new(address).display()
 }
 
 fn failed(what: &str, name: &Name, error: std::io::Error) -> Error {
@@ -230,8 +234,8 @@ fn failed(what: &str, name: &Name, error: std::io::Error) -> Error {
 
 fn kind_name(kind: SocketKind) -> &'static str {
     match kind {
-        SocketKind::TcpListener => TcpListener::NAME,
-        SocketKind::UnixListener => UnixListener::NAME,
+        SocketKind::TcpListener => TcpListener::KIND.name,
+        SocketKind::UnixListener => UnixListener::KIND.name,
         SocketKind::Other(_) => "of a kind that this version does not know",
     }
 }

@@ -36,7 +36,7 @@ pub(crate) type Child = Process;
 pub(crate) fn spawn(command: &Command, channel: BorrowedFd<'_>, stderr: Option<BorrowedFd<'_>>) -> io::Result<Child> {
     let program = c_string(command.program.as_os_str())?;
     let arguments = command.arguments.iter().map(|a| c_string(a)).collect::<io::Result<Vec<_>>>()?;
-    let environment = command.environment.iter().map(|pair| c_pair(pair)).collect::<io::Result<Vec<_>>>()?;
+    let environment = command.environment.iter().map(c_pair).collect::<io::Result<Vec<_>>>()?;
 
     let mut actions = Actions::new()?;
     if let Some(directory) = &command.directory {

@@ -1,0 +1,16 @@
+//! Restarts with real processes, real sockets and real clients.
+//!
+//! The server that they restart is this very binary, started again with `server --exact --ignored` and told by the
+//! environment what to be (`support/server.rs`). All its generations write to one pipe, and the test waits for what they
+//! say there: a line is a barrier, and no test sleeps to wait for something.
+
+mod support;
+
+mod restart;
+
+/// Not a test: the server that the tests start.
+#[test]
+#[ignore = "the server that the other tests start"]
+fn server() {
+    support::server::main();
+}

@@ -1,0 +1,245 @@
+//! All generations of one server, seen through their one pipe.
+
+use std::{
+    collections::{HashMap, HashSet},
+    ffi::OsStr,
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc, Mutex,
+        mpsc::{Receiver, RecvTimeoutError, channel},
+    },
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use super::Release;
+
+/// No test waits longer for a line. A bound for a broken run, and never part of what is tested.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How a server is started.
+#[derive(Debug)]
+pub struct Setup {
+    command: Command,
+    release: Release,
+}
+
+impl Setup {
+    pub fn new() -> Self {
+        let release = Release::new();
+        let mut command = Command::new(std::env::current_exe().expect("this binary"));
+        command.args(["server", "--exact", "--ignored", "--nocapture", "--test-threads=1", "--quiet"]);
+        command.env("HR_PROGRAM", release.current());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self { command, release }
+    }
+
+    /// `HR_<name>`: see `server.rs`.
+    pub fn with(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(format!("HR_{name}"), value);
+        self
+    }
+
+    /// Where sockets and files of this server may lie.
+    pub fn place(&self) -> PathBuf {
+        self.release.path().to_owned()
+    }
+
+    /// Other changes to how it is started.
+    pub fn tune(mut self, change: impl FnOnce(&mut Command)) -> Self {
+        change(&mut self.command);
+        self
+    }
+
+    /// Starts generation 0 and waits until it is ready.
+    pub fn start(mut self) -> Fleet {
+        let mut first = self.command.spawn().expect("the server starts");
+        let (tell, lines) = channel();
+        let stdout = first.stdout.take().expect("piped");
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if tell.send(Line::of(&line)).is_err() {
+                    return;
+                }
+            }
+        });
+        let log = Arc::new(Mutex::new(String::new()));
+        let kept = Arc::clone(&log);
+        let stderr = first.stderr.take().expect("piped");
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
+                let line = String::from_utf8_lossy(&line);
+                kept.lock().expect("no panic").extend([&line, "\n"]);
+            }
+        });
+        let mut fleet = Fleet {
+            first,
+            lines,
+            seen: Vec::new(),
+            pids: HashSet::new(),
+            log,
+            release: self.release,
+            http: ([0, 0, 0, 0], 0).into(),
+            echo: ([0, 0, 0, 0], 0).into(),
+        };
+        let ready = fleet.until("ready generation=0");
+        fleet.http = ready["http"].parse().expect("an address");
+        fleet.echo = ready["echo"].parse().expect("an address");
+        fleet
+    }
+}
+
+/// A line that a generation said: its first word, and its `key=value`s.
+#[derive(Clone, Debug)]
+pub struct Line {
+    text: String,
+    fields: HashMap<String, String>,
+}
+
+impl Line {
+    fn of(text: &str) -> Self {
+        let fields = text.split(' ').filter_map(|word| word.split_once('=')).map(|(k, v)| (k.into(), v.into()));
+        Self { text: text.to_owned(), fields: fields.collect() }
+    }
+
+    pub fn pid(&self) -> i32 {
+        self["pid"].parse().expect("a pid")
+    }
+
+    pub fn number(&self, key: &str) -> u64 {
+        self[key].parse().expect("a number")
+    }
+}
+
+impl std::ops::Index<&str> for Line {
+    type Output = str;
+
+    fn index(&self, key: &str) -> &str {
+        self.fields.get(key).unwrap_or_else(|| panic!("no {key} in {:?}", self.text))
+    }
+}
+
+/// A server and all its successors. Dropped, it kills each process that it has heard of.
+#[derive(Debug)]
+pub struct Fleet {
+    first: Child,
+    lines: Receiver<Line>,
+    seen: Vec<Line>,
+    pids: HashSet<i32>,
+    log: Arc<Mutex<String>>,
+    pub release: Release,
+    pub http: SocketAddr,
+    pub echo: SocketAddr,
+}
+
+impl Fleet {
+    /// Waits for a line that begins so. Lines that came meanwhile stay to be asked for.
+    pub fn until(&mut self, beginning: &str) -> Line {
+        let end = Instant::now() + PATIENCE;
+        let mut from = 0;
+        loop {
+            if let Some(at) = self.seen[from..].iter().position(|line| is(&line.text, beginning)) {
+                return self.seen.remove(from + at);
+            }
+            from = self.seen.len();
+            match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(line) => self.hear(line),
+                Err(why) => panic!("waited for {beginning:?} ({why}), heard {:#?}\nlog:\n{}", self.seen, self.log()),
+            }
+        }
+    }
+
+    /// Waits until every generation has ended: the pipe's last writer is gone.
+    pub fn until_all_have_ended(&mut self) -> Vec<Line> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(line) => self.hear(line),
+                Err(RecvTimeoutError::Disconnected) => return std::mem::take(&mut self.seen),
+                Err(RecvTimeoutError::Timeout) => panic!("somebody lives on: {:#?}\nlog:\n{}", self.seen, self.log()),
+            }
+        }
+    }
+
+    fn hear(&mut self, line: Line) {
+        if line.fields.contains_key("pid") {
+            self.pids.insert(line.pid());
+        }
+        self.seen.push(line);
+    }
+
+    /// What all generations wrote to stderr so far.
+    pub fn log(&self) -> String {
+        self.log.lock().expect("no panic").clone()
+    }
+
+    /// The pid of generation 0.
+    pub fn first(&self) -> i32 {
+        self.first.id() as i32
+    }
+
+    /// The exit code of generation 0, once it has ended.
+    pub fn first_exit(&mut self) -> std::process::ExitStatus {
+        self.first.wait().expect("our child")
+    }
+
+    /// Restarts generation `from` with SIGUSR2 and waits until its successor is ready and it has let go. The successor's
+    /// pid.
+    pub fn restart(&mut self, from: u64, pid: i32) -> i32 {
+        self.signal(pid, Signal::SIGUSR2);
+        let successor = self.until(&format!("ready generation={}", from + 1)).pid();
+        self.until(&format!("ending generation={from} "));
+        successor
+    }
+
+    pub fn signal(&self, pid: i32, signal: Signal) {
+        kill(Pid::from_raw(pid), signal).unwrap_or_else(|error| panic!("{signal} to {pid}: {error}"));
+    }
+
+    /// Whether a process lives (a zombie does not).
+    pub fn lives(pid: i32) -> bool {
+        std::fs::read_to_string(format!("/proc/{pid}/stat"))
+            .is_ok_and(|stat| stat.rsplit(") ").next().is_some_and(|rest| !rest.starts_with('Z')))
+    }
+
+    /// What a process's descriptors lead to.
+    pub fn descriptors(pid: i32) -> Vec<PathBuf> {
+        let place = PathBuf::from(format!("/proc/{pid}/fd"));
+        let entries = std::fs::read_dir(&place).expect("it lives");
+        entries.filter_map(|entry| std::fs::read_link(entry.expect("an entry").path()).ok()).collect()
+    }
+
+    /// A file beside the server's program.
+    pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.release.path().join(name)
+    }
+}
+
+/// `generation=1` must not find generation 10.
+fn is(text: &str, beginning: &str) -> bool {
+    text.strip_prefix(beginning).is_some_and(|rest| rest.is_empty() || rest.starts_with(' ') || beginning.ends_with(' '))
+}
+
+impl Drop for Fleet {
+    /// Only what is this binary still: a pid whose process has ended may be another's by now.
+    fn drop(&mut self) {
+        while let Ok(line) = self.lines.try_recv() {
+            self.hear(line);
+        }
+        let this = std::env::current_exe().ok();
+        for pid in &self.pids {
+            if std::fs::read_link(format!("/proc/{pid}/exe")).ok() == this {
+                let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
+            }
+        }
+        let _ = self.first.kill();
+        let _ = self.first.wait();
+    }
+}

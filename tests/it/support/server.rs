@@ -1,0 +1,206 @@
+//! The server under test. What it is comes from the environment (`HR_…`), which its successors inherit; what it does
+//! it says on stdout, a line each, and stdout is one pipe for all generations.
+
+use std::{env, fmt, io::Write, path::PathBuf, time::Duration};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{
+        Path,
+        ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
+    },
+    http::HeaderValue,
+    response::Response,
+    routing::{any, get},
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_hotrestart::{Builder, Graceful, Signals, drain::Times};
+use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
+
+use super::step::Step;
+
+/// One line, written at once, so that lines of two generations never mix.
+pub fn say(line: fmt::Arguments<'_>) {
+    let line = format!("{line}\n");
+    std::io::stdout().lock().write_all(line.as_bytes()).expect("the test reads until the last generation has ended");
+}
+
+pub fn main() {
+    let threads: usize = number("HR_THREADS").unwrap_or(2);
+    let mut runtime = match threads {
+        1 => tokio::runtime::Builder::new_current_thread(),
+        threads => {
+            let mut runtime = tokio::runtime::Builder::new_multi_thread();
+            runtime.worker_threads(threads);
+            runtime
+        }
+    };
+    let code = runtime.enable_all().build().expect("a runtime").block_on(serve());
+    // Not by returning: libtest would add its own words to the last line.
+    std::process::exit(code);
+}
+
+async fn serve() -> i32 {
+    // The generation is known only when `build` has returned, so the successor's own steps before that are not seen.
+    let graceful = match builder().build().await {
+        Ok(graceful) => graceful,
+        Err(error) => {
+            eprintln!("not started: {error}");
+            return 20;
+        }
+    };
+    let generation = graceful.generation();
+    let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    tracing_subscriber::registry()
+        .with(logs.with_filter(EnvFilter::try_from_env("HR_LOG").unwrap_or_else(|_| EnvFilter::new("info"))))
+        .with(Step::of(generation))
+        .init();
+    say(format_args!("started generation={generation} pid={}", std::process::id()));
+    match live(&graceful, generation).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("generation {generation} failed: {error}");
+            21
+        }
+    }
+}
+
+async fn live(graceful: &Graceful, generation: u64) -> Result<i32, tokio_hotrestart::Error> {
+    let http = graceful.listen("http", text("HR_LISTEN").unwrap_or_else(|| "127.0.0.1:0".into())).await?;
+    let http_address = http.local_addr().expect("bound");
+    let mut echo = graceful.listen("echo", "127.0.0.1:0").await?;
+    let echo_address = echo.local_addr().expect("bound");
+    #[cfg(feature = "serve")]
+    tokio::spawn(graceful.serve(http, app(graceful.clone(), generation)));
+    if let Some(path) = text("HR_UNIX") {
+        let unix = graceful.listen_unix("unix", path).await?;
+        #[cfg(feature = "serve")]
+        tokio::spawn(graceful.serve(unix, app(graceful.clone(), generation)));
+    }
+    let handle = graceful.clone();
+    tokio::spawn(async move {
+        while let Some((mut stream, _)) = handle.accept(&mut echo).await {
+            handle.spawn(async move {
+                let mut bytes = [0; 4096];
+                while let Ok(count @ 1..) = stream.read(&mut bytes).await {
+                    stream.write_all(&bytes[..count]).await?;
+                }
+                std::io::Result::Ok(())
+            });
+        }
+    });
+    if let Some(extra) = number::<u64>("HR_EXTEND_MS") {
+        graceful.extend_ready_deadline(Duration::from_millis(extra));
+    }
+    tokio::time::sleep(Duration::from_millis(number("HR_START_DELAY_MS").unwrap_or(0))).await;
+    graceful.ready().await?;
+    say(format_args!("ready generation={generation} pid={} http={http_address} echo={echo_address}", std::process::id()));
+    let cause = graceful.restart_signal().await;
+    say(format_args!("ending generation={generation} pid={} cause={}", std::process::id(), cause.to_string().replace(' ', "_")));
+    let report = graceful.drain().await;
+    say(format_args!(
+        "done generation={generation} pid={} finished={} told={} raced={} cut={} code={} lost={}",
+        std::process::id(),
+        report.finished(),
+        report.told(),
+        report.raced(),
+        report.cut(),
+        report.exit_code(),
+        report.successor_lost(),
+    ));
+    Ok(report.exit_code().into())
+}
+
+fn builder() -> Builder {
+    let mut builder = Graceful::builder().signals(Signals::new());
+    let time = |name| number(name).map(Duration::from_millis);
+    if let Some(time) = time("HR_READY_DEADLINE_MS") {
+        builder = builder.ready_deadline(time);
+    }
+    builder = builder.probation(time("HR_PROBATION_MS").unwrap_or(Duration::from_millis(50)));
+    let mut on_restart = Times::for_restart().grace(time("HR_GRACE_MS").unwrap_or(Duration::from_millis(300)));
+    if let Some(time) = time("HR_RESTART_DEADLINE_MS") {
+        on_restart = on_restart.deadline(time);
+    }
+    let mut on_stop = Times::for_stop().grace(time("HR_GRACE_MS").unwrap_or(Duration::from_millis(300)));
+    if let Some(time) = time("HR_STOP_DEADLINE_MS") {
+        on_stop = on_stop.deadline(time);
+    }
+    if let Some(path) = env::var_os("HR_PID_FILE") {
+        builder = builder.pid_file(PathBuf::from(path));
+    }
+    if let Some(program) = env::var_os("HR_PROGRAM") {
+        builder = builder.program(program);
+    }
+    if let Some(most) = number("HR_MAX_DRAINING") {
+        builder = builder.max_draining(most);
+    }
+    builder.on_restart(on_restart).on_stop(on_stop)
+}
+
+fn text(name: &str) -> Option<String> {
+    env::var(name).ok()
+}
+
+fn number<T: std::str::FromStr<Err: fmt::Debug>>(name: &str) -> Option<T> {
+    text(name).map(|text| text.parse().expect("a number"))
+}
+
+/// `GET /`, `POST /` (echo), `GET /slow/{ms}`, `GET /stream/{ms}`, `GET /large/{bytes}`, `GET /ws` (echo), `GET
+/// /restart` (asks for one and answers with its outcome).
+pub fn app(graceful: Graceful, generation: u64) -> Router {
+    let number = HeaderValue::from(generation);
+    let restart = move || {
+        let graceful = graceful.clone();
+        async move {
+            match graceful.restart().await {
+                Ok(successor) => format!("replaced by {}", successor.pid()),
+                Err(error) => format!("{:?}: {error}", error.kind()),
+            }
+        }
+    };
+    Router::new()
+        .route("/", get(|| async { "hello world" }).post(|body: Bytes| async { body }))
+        .route("/slow/{ms}", get(slow))
+        .route("/stream/{ms}", get(stream))
+        .route("/large/{bytes}", get(|Path(bytes): Path<usize>| async move { vec![b'x'; bytes] }))
+        .route("/ws", any(websocket))
+        .route("/restart", get(restart))
+        .layer(axum::middleware::map_response(move |mut response: Response| {
+            response.headers_mut().insert("x-generation", number.clone());
+            std::future::ready(response)
+        }))
+}
+
+async fn slow(Path(milliseconds): Path<u64>) -> &'static str {
+    tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+    "slept"
+}
+
+/// A chunk at once and then every 50 ms.
+async fn stream(Path(milliseconds): Path<u64>) -> axum::body::Body {
+    let chunks = futures_util::stream::unfold(0, move |at| async move {
+        if at > milliseconds {
+            return None;
+        }
+        if at > 0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Some((Ok::<_, std::io::Error>(Bytes::from_static(b"chunk\n")), at + 50))
+    });
+    axum::body::Body::from_stream(chunks)
+}
+
+async fn websocket(upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>) -> Response {
+    match upgrade {
+        Err(rejection) => axum::response::IntoResponse::into_response(rejection),
+        Ok(upgrade) => upgrade.on_upgrade(|mut socket| async move {
+            while let Some(Ok(message)) = socket.recv().await {
+                if socket.send(message).await.is_err() {
+                    return;
+                }
+            }
+        }),
+    }
+}

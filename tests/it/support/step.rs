@@ -1,0 +1,56 @@
+//! Stops a process at a step of the restart: no timing, no hook in the crate. The loop logs each event and each action
+//! before it carries it out, and this subscriber does what the test asked for when the right one comes.
+
+use std::fmt::{self, Write as _};
+
+use nix::sys::signal::{Signal, raise};
+use tracing::{
+    Event, Subscriber,
+    field::{Field, Visit},
+};
+use tracing_subscriber::{Layer, layer::Context};
+
+/// `HR_AT=<generation>:<event or action>:<kill|hold>`: in that generation, just before that action is carried out or
+/// just when that event has come, the process is killed, or says `held …` and stops until SIGCONT.
+#[derive(Debug)]
+pub struct Step {
+    wanted: String,
+    kill: bool,
+}
+
+impl Step {
+    /// Of the environment, if it concerns this generation.
+    pub fn of(generation: u64) -> Option<Self> {
+        let text = std::env::var("HR_AT").ok()?;
+        let [number, wanted, what] = text.split(':').collect::<Vec<_>>().try_into().expect("generation:step:what");
+        (number == generation.to_string()).then(|| Self { wanted: wanted.to_owned(), kill: what == "kill" })
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Step {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut name = Name(String::new());
+        event.record(&mut name);
+        if name.0 != self.wanted {
+            return;
+        }
+        if self.kill {
+            raise(Signal::SIGKILL).expect("killed");
+        }
+        super::server::say(format_args!("held at={} pid={}", self.wanted, std::process::id()));
+        raise(Signal::SIGSTOP).expect("stopped");
+    }
+}
+
+/// The first word of the field `event` or `action`: `Confirm`, `Ready`, `LetGo`.
+struct Name(String);
+
+impl Visit for Name {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if matches!(field.name(), "event" | "action") {
+            let mut text = String::new();
+            write!(text, "{value:?}").expect("a String takes everything");
+            self.0 = text.split(['(', ' ', '{']).next().unwrap_or_default().to_owned();
+        }
+    }
+}
