@@ -6,6 +6,9 @@ mod carry;
 mod handle;
 mod life;
 
+#[cfg(test)]
+mod tests;
+
 pub use bind::Bind;
 pub use builder::Builder;
 pub use handle::Graceful;

@@ -1,0 +1,186 @@
+//! A handle that is detached from the process: everything but a restart.
+
+use std::{
+    io,
+    net::SocketAddr,
+    time::Duration,
+};
+
+use tokio::{
+    net::{TcpListener, TcpStream, UnixListener},
+    task::yield_now,
+};
+
+use crate::{Cause, ErrorKind, Graceful, State};
+
+async fn bound(graceful: &Graceful, name: &str) -> (TcpListener, SocketAddr) {
+    let listener = graceful.listen(name, "127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+#[tokio::test]
+async fn a_stop_ends_accepting_and_the_drain_reports() {
+    let graceful = Graceful::detached();
+    let token = graceful.token();
+    graceful.ready().await.unwrap();
+    assert_eq!(*graceful.state().borrow(), State::Ready);
+    graceful.stop();
+    assert!(matches!(graceful.restart_signal().await, Cause::Stopped { by: None }));
+    assert!(token.is_cancelled());
+    assert!(graceful.drain().await.is_clean());
+    assert_eq!(*graceful.state().borrow(), State::Done);
+}
+
+#[tokio::test]
+async fn a_drain_that_is_awaited_early_stops_first_and_everybody_gets_the_report() {
+    let graceful = Graceful::detached();
+    let (one, two) = tokio::join!(graceful.drain(), graceful.clone().drain());
+    assert_eq!(one.to_string(), two.to_string());
+    assert!(graceful.drain().await.is_clean(), "also after the end");
+}
+
+#[tokio::test]
+async fn after_a_user_dropped_its_listener_at_a_stop_connect_is_refused() {
+    let graceful = Graceful::detached();
+    let (listener, address) = bound(&graceful, "http").await;
+    let token = graceful.token();
+    let server = tokio::spawn(async move {
+        token.cancelled().await;
+        drop(listener);
+    });
+    TcpStream::connect(address).await.unwrap();
+    graceful.stop();
+    server.await.unwrap();
+    assert_eq!(TcpStream::connect(address).await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+}
+
+#[tokio::test]
+async fn whoever_was_in_the_queue_at_a_stop_is_accepted_before_accepting_ends() {
+    let graceful = Graceful::detached();
+    let (mut listener, address) = bound(&graceful, "http").await;
+    let clients = [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
+    graceful.stop();
+    graceful.restart_signal().await;
+    for _ in &clients {
+        assert!(graceful.accept(&mut listener).await.is_some());
+    }
+    assert!(graceful.accept(&mut listener).await.is_none());
+}
+
+#[tokio::test]
+async fn a_name_is_used_once_and_never_again_after_the_end() {
+    let graceful = Graceful::detached();
+    let (_listener, _) = bound(&graceful, "http").await;
+    assert_eq!(graceful.listen("http", "127.0.0.1:0").await.unwrap_err().kind(), ErrorKind::Name);
+    assert!(graceful.claim::<UnixListener>("unix").unwrap().is_none(), "nobody has passed one");
+    graceful.drain().await;
+    assert_eq!(graceful.listen("other", "127.0.0.1:0").await.unwrap_err().kind(), ErrorKind::Ending);
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_an_error_that_names_socket_and_address() {
+    let graceful = Graceful::detached();
+    let (_listener, address) = bound(&graceful, "http").await;
+    let error = graceful.listen("admin", address).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Socket);
+    assert!(error.to_string().contains("admin") && error.to_string().contains(&address.to_string()), "{error}");
+}
+
+#[tokio::test]
+async fn options_run_on_a_fresh_socket_before_it_is_bound() {
+    let graceful = Graceful::detached();
+    let mut seen = Vec::new();
+    let set = |socket: std::os::fd::BorrowedFd<'_>| {
+        seen.push(socket2::SockRef::from(&socket).is_listener()?);
+        Ok(())
+    };
+    graceful.listen("http", "127.0.0.1:0").options(set).await.unwrap();
+    assert_eq!(seen, [false]);
+    let refuse = |_: std::os::fd::BorrowedFd<'_>| Err(io::Error::other("no"));
+    assert!(graceful.listen("other", "127.0.0.1:0").options(refuse).await.unwrap_err().to_string().ends_with("no"));
+}
+
+#[tokio::test]
+async fn a_unix_path_lives_as_long_as_its_owner() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("server.sock");
+    let graceful = Graceful::detached();
+    let listener = graceful.listen_unix("unix", &path).await.unwrap();
+    assert!(path.exists());
+    graceful.drain().await;
+    assert!(!path.exists());
+    drop(listener);
+}
+
+#[tokio::test]
+async fn a_path_that_another_server_has_bound_since_is_left_to_it() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("server.sock");
+    let graceful = Graceful::detached();
+    let _listener = graceful.listen_unix("unix", &path).await.unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let _other = UnixListener::bind(&path).unwrap();
+    graceful.drain().await;
+    assert!(path.exists());
+}
+
+#[tokio::test]
+async fn a_detached_handle_says_that_it_does_not_restart_and_serves_on() {
+    let graceful = Graceful::detached();
+    assert_eq!(graceful.restart().await.unwrap_err().kind(), ErrorKind::NotReady);
+    graceful.ready().await.unwrap();
+    assert_eq!(graceful.restart().await.unwrap_err().kind(), ErrorKind::Unsupported);
+    assert_eq!(*graceful.state().borrow(), State::Ready);
+    graceful.drain().await;
+    assert_eq!(graceful.restart().await.unwrap_err().kind(), ErrorKind::Ending);
+    assert_eq!(graceful.ready().await.unwrap_err().kind(), ErrorKind::Ending);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_stop_ends_the_drain_at_once() {
+    let graceful = Graceful::detached();
+    let _forever = graceful.spawn(std::future::pending::<()>());
+    graceful.stop();
+    let drain = tokio::spawn(graceful.drain());
+    graceful.restart_signal().await;
+    graceful.stop();
+    let report = drain.await.unwrap();
+    assert_eq!(report.cut(), 1);
+    assert!(report.took() < Duration::from_secs(2), "{report}");
+}
+
+#[tokio::test]
+async fn a_dropped_future_calls_nothing_off() {
+    let graceful = Graceful::detached();
+    let mut ready = Box::pin(graceful.ready());
+    tokio::select! {
+        biased;
+        _ = &mut ready => {}
+        () = yield_now() => {}
+    }
+    drop(ready);
+    graceful.state().wait_for(|state| *state == State::Ready).await.unwrap();
+}
+
+#[test]
+fn outside_a_runtime_building_is_an_error_and_no_panic() {
+    let mut build = Box::pin(Graceful::new());
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    let std::task::Poll::Ready(Err(error)) = build.as_mut().poll(&mut cx) else { panic!("it should fail at once") };
+    assert_eq!(error.kind(), ErrorKind::Runtime);
+}
+
+#[test]
+fn the_handle_and_its_futures_can_go_to_any_task() {
+    fn check<T: Send + 'static>(_: &T) {}
+    fn handle<T: Clone + Send + Sync + 'static>() {}
+    handle::<Graceful>();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _guard = runtime.enter();
+    let graceful = Graceful::detached();
+    check(&graceful.ready());
+    check(&graceful.restart_signal());
+    check(&graceful.restart());
+    check(&graceful.drain());
+}
