@@ -20,7 +20,7 @@ mod sys;
 mod wire;
 
 pub use accept::{Listener, Parked};
-pub use drain::{Report, Tracker};
+pub use drain::{Guard, Report, Tracked, Tracker};
 pub use error::{Error, ErrorKind};
 pub use generation::{Cause, State, Successor};
 pub use graceful::{Bind, Builder, Graceful};

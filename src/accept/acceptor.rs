@@ -45,8 +45,8 @@ impl<L: Listener> Acceptor<L> {
             }
             let turn = match &mut self.place {
                 Place::Closed => return None,
-                Place::Here(listener) if order != Order::Wait => self.turns.take(order, listener).await,
-                Place::Here(_) | Place::Parked(_) => {
+                Place::Here(listener) => self.turns.take(order, listener).await,
+                Place::Parked(_) => {
                     self.turns.changed().await;
                     None
                 }

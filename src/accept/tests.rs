@@ -1,0 +1,295 @@
+use std::{
+    future::{Future, poll_fn},
+    io,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt, DuplexStream, duplex},
+    net::{TcpListener, TcpSocket, TcpStream},
+    sync::{mpsc, watch},
+    time::{Instant, timeout},
+};
+
+use super::{Acceptor, Ending, Gate, Listener, accept_from};
+use crate::name::Name;
+
+/// Yields what the test puts in, and tells when it is closed.
+struct Scripted {
+    script: mpsc::UnboundedReceiver<Result<u8, i32>>,
+}
+
+fn scripted() -> (mpsc::UnboundedSender<Result<u8, i32>>, Scripted) {
+    let (put, script) = mpsc::unbounded_channel();
+    (put, Scripted { script })
+}
+
+impl Listener for Scripted {
+    type Io = DuplexStream;
+    type Addr = u8;
+
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(DuplexStream, u8)>> {
+        match self.script.poll_recv(cx) {
+            Poll::Ready(Some(Ok(addr))) => Poll::Ready(Ok((duplex(1).0, addr))),
+            Poll::Ready(Some(Err(errno))) => Poll::Ready(Err(io::Error::from_raw_os_error(errno))),
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<u8> {
+        Ok(0)
+    }
+}
+
+fn claimed(name: &str) -> Gate {
+    Gate::Ended(Ending::Claimed(Arc::new([Name::new(name).unwrap()])))
+}
+
+fn acceptor(gate: Gate) -> (mpsc::UnboundedSender<Result<u8, i32>>, watch::Sender<Gate>, Acceptor<Scripted>) {
+    let (put, listener) = scripted();
+    let (gate, seen) = watch::channel(gate);
+    (put, gate, Acceptor::new(listener, seen, Some(Name::new("http").unwrap())))
+}
+
+/// Whom it accepts; `None` at the end.
+async fn next(acceptor: &mut Acceptor<Scripted>) -> Option<u8> {
+    Some(acceptor.accept().await?.unwrap().1)
+}
+
+async fn waits<T>(future: impl Future<Output = T>) -> bool {
+    let mut future = pin!(future);
+    poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending())).await
+}
+
+#[tokio::test]
+async fn nobody_is_accepted_before_the_gate_opens() {
+    let (put, gate, mut acceptor) = acceptor(Gate::Shut);
+    put.send(Ok(1)).unwrap();
+    assert!(waits(next(&mut acceptor)).await);
+    gate.send_replace(Gate::Open);
+    assert_eq!(next(&mut acceptor).await, Some(1));
+    assert!(waits(next(&mut acceptor)).await);
+    gate.send_replace(Gate::Shut);
+    put.send(Ok(2)).unwrap();
+    assert!(waits(next(&mut acceptor)).await);
+    gate.send_replace(Gate::Open);
+    assert_eq!(next(&mut acceptor).await, Some(2));
+}
+
+#[tokio::test]
+async fn a_gate_that_shuts_stops_an_accept_that_is_waiting() {
+    let (put, gate, mut acceptor) = acceptor(Gate::Open);
+    let accepting = tokio::spawn(async move { next(&mut acceptor).await });
+    tokio::task::yield_now().await;
+    gate.send_replace(Gate::Shut);
+    put.send(Ok(1)).unwrap();
+    tokio::task::yield_now().await;
+    assert!(!accepting.is_finished());
+    gate.send_replace(Gate::Open);
+    assert_eq!(accepting.await.unwrap(), Some(1));
+}
+
+#[tokio::test]
+async fn a_stop_accepts_until_the_queue_is_empty_and_closes() {
+    let (put, gate, mut acceptor) = acceptor(Gate::Open);
+    for addr in 1..=3 {
+        put.send(Ok(addr)).unwrap();
+    }
+    gate.send_replace(Gate::Ended(Ending::Emptied));
+    assert_eq!(next(&mut acceptor).await, Some(1));
+    assert_eq!(next(&mut acceptor).await, Some(2));
+    assert!(!put.is_closed());
+    assert_eq!(next(&mut acceptor).await, Some(3));
+    assert_eq!(next(&mut acceptor).await, None);
+    assert!(put.is_closed());
+    assert_eq!(next(&mut acceptor).await, None);
+}
+
+#[tokio::test]
+async fn a_claimed_listener_is_let_go_with_its_queue() {
+    let (put, gate, mut acceptor) = acceptor(Gate::Open);
+    put.send(Ok(1)).unwrap();
+    gate.send_replace(claimed("http"));
+    assert_eq!(next(&mut acceptor).await, None);
+    assert!(put.is_closed());
+}
+
+#[tokio::test]
+async fn a_listener_that_the_successor_did_not_claim_is_emptied() {
+    let (put, gate, mut acceptor) = acceptor(Gate::Shut);
+    put.send(Ok(1)).unwrap();
+    gate.send_replace(claimed("admin"));
+    assert_eq!(next(&mut acceptor).await, Some(1));
+    assert_eq!(next(&mut acceptor).await, None);
+    assert!(put.is_closed());
+}
+
+#[tokio::test]
+async fn let_go_resolves_when_the_listener_is_the_successors() {
+    let (put, gate, mut acceptor) = acceptor(Gate::Open);
+    gate.send_replace(Gate::Shut);
+    assert!(waits(acceptor.let_go()).await);
+    gate.send_replace(claimed("http"));
+    acceptor.let_go().await;
+    assert!(put.is_closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_of_one_connection_are_passed_over_at_once() {
+    let (put, _gate, mut acceptor) = acceptor(Gate::Open);
+    let began = Instant::now();
+    for errno in [libc::ECONNABORTED, libc::EPROTO, libc::EPERM, libc::ENETDOWN] {
+        put.send(Err(errno)).unwrap();
+    }
+    put.send(Ok(1)).unwrap();
+    assert_eq!(next(&mut acceptor).await, Some(1));
+    assert_eq!(began.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shortage_is_waited_out_with_pauses_that_double_to_a_second() {
+    let (put, _gate, mut acceptor) = acceptor(Gate::Open);
+    let began = Instant::now();
+    for errno in [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM, libc::EIO] {
+        put.send(Err(errno)).unwrap();
+    }
+    put.send(Ok(1)).unwrap();
+    assert_eq!(next(&mut acceptor).await, Some(1));
+    assert_eq!(began.elapsed(), Duration::from_millis(5 + 10 + 20 + 40 + 80));
+
+    let began = Instant::now();
+    for _ in 0..10 {
+        put.send(Err(libc::EMFILE)).unwrap();
+    }
+    put.send(Ok(2)).unwrap();
+    assert_eq!(next(&mut acceptor).await, Some(2));
+    let doubling = 5 + 10 + 20 + 40 + 80 + 160 + 320 + 640; // anew after a success
+    assert_eq!(began.elapsed(), Duration::from_millis(doubling + 1000 + 1000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_survives_an_accept_that_is_given_up() {
+    let (put, _gate, mut acceptor) = acceptor(Gate::Open);
+    for _ in 0..8 {
+        put.send(Err(libc::EMFILE)).unwrap();
+    }
+    put.send(Ok(1)).unwrap();
+    let (began, mut given_up) = (Instant::now(), 0);
+    while timeout(Duration::from_millis(1), next(&mut acceptor)).await.is_err() {
+        given_up += 1;
+    }
+    assert!(began.elapsed() >= Duration::from_millis(5 + 10 + 20 + 40 + 80 + 160 + 320 + 640), "{given_up}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_accepting_does_not_wait_for_a_shortage() {
+    let (put, gate, mut acceptor) = acceptor(Gate::Open);
+    put.send(Err(libc::EMFILE)).unwrap();
+    assert!(waits(next(&mut acceptor)).await);
+    gate.send_replace(Gate::Ended(Ending::Emptied));
+    put.send(Err(libc::ECONNABORTED)).unwrap();
+    put.send(Ok(1)).unwrap();
+    put.send(Err(libc::EMFILE)).unwrap();
+    put.send(Ok(2)).unwrap();
+    let began = Instant::now();
+    assert_eq!(next(&mut acceptor).await, Some(1), "one that was aborted does not cost the others");
+    assert_eq!(next(&mut acceptor).await, None);
+    assert_eq!(began.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test]
+async fn a_listener_that_can_never_accept_again_says_so() {
+    for errno in [libc::EBADF, libc::EINVAL, libc::ENOTSOCK, libc::EOPNOTSUPP, libc::EFAULT] {
+        let (put, _gate, mut acceptor) = acceptor(Gate::Open);
+        put.send(Err(errno)).unwrap();
+        let error = acceptor.accept().await.unwrap().unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(errno));
+    }
+}
+
+#[tokio::test]
+async fn a_borrowed_listener_obeys_the_gate_and_stays_open() {
+    let (put, mut listener) = scripted();
+    let (gate, seen) = watch::channel(Gate::Shut);
+    put.send(Ok(1)).unwrap();
+    put.send(Ok(2)).unwrap();
+    assert!(waits(accept_from(&mut listener, seen.clone(), None)).await);
+    gate.send_replace(Gate::Open);
+    assert_eq!(accept_from(&mut listener, seen.clone(), None).await.unwrap().unwrap().1, 1);
+    gate.send_replace(claimed("http"));
+    assert_eq!(accept_from(&mut listener, seen.clone(), None).await.unwrap().unwrap().1, 2);
+    assert!(accept_from(&mut listener, seen, None).await.is_none());
+    assert!(!put.is_closed());
+}
+
+/// Connections that the kernel has queued, with the reactor none the wiser: no await lies between.
+fn queued(listener: &TcpListener, count: usize) -> Vec<std::net::TcpStream> {
+    let addr = listener.local_addr().unwrap();
+    (0..count).map(|_| std::net::TcpStream::connect(addr).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_stop_serves_those_whom_the_reactor_has_not_yet_told_of() {
+    for parked_before in [false, true] {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(512).unwrap();
+        let (gate, seen) = watch::channel(if parked_before { Gate::Shut } else { Gate::Open });
+        let addr = listener.local_addr().unwrap();
+        // More than the budget of one task's turn: running out of it is not an empty queue.
+        let mut clients = queued(&listener, 300);
+        let mut acceptor = Acceptor::new(listener, seen, None);
+        assert!(!parked_before || waits(acceptor.accept()).await);
+        gate.send_replace(Gate::Ended(Ending::Emptied));
+        let mut accepted = 0;
+        while let Some(connection) = acceptor.accept().await {
+            drop(connection.unwrap());
+            accepted += 1;
+        }
+        assert_eq!(accepted, clients.len());
+        assert!(TcpStream::connect(addr).await.is_err(), "closed");
+        let mut client = TcpStream::from_std({
+            let client = clients.pop().unwrap();
+            client.set_nonblocking(true).unwrap();
+            client
+        })
+        .unwrap();
+        assert_eq!(client.read(&mut [0; 1]).await.unwrap(), 0, "a clean end, no reset");
+    }
+}
+
+#[tokio::test]
+async fn a_shut_gate_lets_the_other_generation_accept_and_is_woken_by_nothing() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let other = listener.into_std().unwrap();
+    let listener = TcpListener::from_std(other.try_clone().unwrap()).unwrap();
+    let other = TcpListener::from_std(other).unwrap();
+    let addr = other.local_addr().unwrap();
+
+    let (gate, seen) = watch::channel(Gate::Shut);
+    let (counted, polls) = (Arc::new(std::sync::atomic::AtomicUsize::new(0)), |count: &Arc<_>| {
+        std::sync::atomic::AtomicUsize::load(count, std::sync::atomic::Ordering::SeqCst)
+    });
+    let counter = counted.clone();
+    let accepting = tokio::spawn(async move {
+        let mut acceptor = Acceptor::new(listener, seen, None);
+        let mut accepting = Box::pin(acceptor.accept());
+        poll_fn(|cx| {
+            counter.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            accepting.as_mut().poll(cx).map(|accepted| accepted.unwrap().unwrap().1)
+        })
+        .await
+    });
+    let mut clients = Vec::new();
+    for _ in 0..20 {
+        clients.push(TcpStream::connect(addr).await.unwrap());
+        other.accept().await.unwrap();
+    }
+    assert_eq!(polls(&counted), 1, "the thundering herd is one");
+    gate.send_replace(Gate::Open);
+    let client = TcpStream::connect(addr).await.unwrap();
+    assert_eq!(accepting.await.unwrap(), client.local_addr().unwrap());
+}

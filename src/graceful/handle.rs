@@ -39,7 +39,7 @@ use crate::{
 /// ```
 #[derive(Clone, Debug)]
 pub struct Graceful {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 /// What handle and loop have in common.
@@ -342,7 +342,7 @@ impl Graceful {
         None
     }
 
-    fn name_of(&self, listener: &impl Listener) -> Option<Name> {
+    pub(super) fn name_of(&self, listener: &impl Listener) -> Option<Name> {
         self.registry().name_of(listener.socket()?)
     }
 }

@@ -5,6 +5,8 @@ mod builder;
 mod carry;
 mod handle;
 mod life;
+#[cfg(feature = "serve")]
+mod serve;
 
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,9 @@
 
 mod support;
 
+mod failure;
+mod fake;
+mod death;
 mod restart;
 
 /// Not a test: the server that the tests start.

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
-        Arc, Mutex,
+        Arc, Condvar, Mutex,
         mpsc::{Receiver, RecvTimeoutError, channel},
     },
     time::{Duration, Instant},
@@ -19,7 +19,7 @@ use nix::{
     unistd::Pid,
 };
 
-use super::Release;
+use super::{Release, process};
 
 /// No test waits longer for a line. A bound for a broken run, and never part of what is tested.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -58,8 +58,32 @@ impl Setup {
         self
     }
 
+    /// Generation 0 is started by another program, which finds the server's own program and arguments after these.
+    pub fn through<I: AsRef<OsStr>>(mut self, program: &str, arguments: impl IntoIterator<Item = I>) -> Self {
+        let mut command = Command::new(program);
+        command.args(arguments).arg(self.command.get_program()).args(self.command.get_args());
+        for (name, value) in self.command.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.command = command;
+        self
+    }
+
     /// Starts generation 0 and waits until it is ready.
-    pub fn start(mut self) -> Fleet {
+    pub fn start(self) -> Fleet {
+        let mut fleet = self.spawn();
+        let ready = fleet.until("ready generation=0");
+        fleet.http = ready["http"].parse().expect("an address");
+        fleet.echo = ready["echo"].parse().expect("an address");
+        fleet
+    }
+
+    /// Starts generation 0.
+    pub fn spawn(mut self) -> Fleet {
         let mut first = self.command.spawn().expect("the server starts");
         let (tell, lines) = channel();
         let stdout = first.stdout.take().expect("piped");
@@ -70,16 +94,17 @@ impl Setup {
                 }
             }
         });
-        let log = Arc::new(Mutex::new(String::new()));
+        let log = Arc::<Log>::default();
         let kept = Arc::clone(&log);
         let stderr = first.stderr.take().expect("piped");
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
                 let line = String::from_utf8_lossy(&line);
-                kept.lock().expect("no panic").extend([&line, "\n"]);
+                kept.text.lock().expect("no panic").extend([&line, "\n"]);
+                kept.more.notify_all();
             }
         });
-        let mut fleet = Fleet {
+        Fleet {
             first,
             lines,
             seen: Vec::new(),
@@ -88,12 +113,15 @@ impl Setup {
             release: self.release,
             http: ([0, 0, 0, 0], 0).into(),
             echo: ([0, 0, 0, 0], 0).into(),
-        };
-        let ready = fleet.until("ready generation=0");
-        fleet.http = ready["http"].parse().expect("an address");
-        fleet.echo = ready["echo"].parse().expect("an address");
-        fleet
+        }
     }
+}
+
+/// What all generations wrote to stderr.
+#[derive(Debug, Default)]
+struct Log {
+    text: Mutex<String>,
+    more: Condvar,
 }
 
 /// A line that a generation said: its first word, and its `key=value`s.
@@ -133,7 +161,7 @@ pub struct Fleet {
     lines: Receiver<Line>,
     seen: Vec<Line>,
     pids: HashSet<i32>,
-    log: Arc<Mutex<String>>,
+    log: Arc<Log>,
     pub release: Release,
     pub http: SocketAddr,
     pub echo: SocketAddr,
@@ -177,7 +205,15 @@ impl Fleet {
 
     /// What all generations wrote to stderr so far.
     pub fn log(&self) -> String {
-        self.log.lock().expect("no panic").clone()
+        self.log.text.lock().expect("no panic").clone()
+    }
+
+    /// Waits until this stands in the log so often.
+    pub fn until_logged(&self, text: &str, times: usize) {
+        let log = self.log.text.lock().expect("no panic");
+        let few = |log: &mut String| log.matches(text).count() < times;
+        let (log, waited) = self.log.more.wait_timeout_while(log, PATIENCE, few).expect("no panic");
+        assert!(!waited.timed_out(), "waited for {text:?} in the log:\n{log}");
     }
 
     /// The pid of generation 0.
@@ -199,14 +235,31 @@ impl Fleet {
         successor
     }
 
+    /// Waits until the process that `HR_AT` holds has stopped: a SIGCONT that comes before that is lost. Its pid.
+    pub fn until_held(&mut self, step: &str) -> i32 {
+        let pid = self.until(&format!("held at={step} ")).pid();
+        process::until(|| process::state(pid) == 'T');
+        pid
+    }
+
+    /// Asks a process for a restart by the method: its answer is a line, `answer generation=… …`.
+    pub fn ask(&self, pid: i32) {
+        self.signal(pid, Signal::SIGHUP);
+    }
+
+    /// The answer to `ask`, as `Kind: message`, or `replaced by …`.
+    pub fn answer(&mut self, generation: u64) -> String {
+        let line = self.until(&format!("answer generation={generation} "));
+        line.text.split_once(" said=").expect("said").1.to_owned()
+    }
+
     pub fn signal(&self, pid: i32, signal: Signal) {
         kill(Pid::from_raw(pid), signal).unwrap_or_else(|error| panic!("{signal} to {pid}: {error}"));
     }
 
     /// Whether a process lives (a zombie does not).
     pub fn lives(pid: i32) -> bool {
-        std::fs::read_to_string(format!("/proc/{pid}/stat"))
-            .is_ok_and(|stat| stat.rsplit(") ").next().is_some_and(|rest| !rest.starts_with('Z')))
+        !matches!(process::state(pid), 'Z' | 'X')
     }
 
     /// What a process's descriptors lead to.
@@ -235,7 +288,8 @@ impl Drop for Fleet {
         }
         let this = std::env::current_exe().ok();
         for pid in &self.pids {
-            if std::fs::read_link(format!("/proc/{pid}/exe")).ok() == this {
+            let image = std::fs::read_link(format!("/proc/{pid}/exe")).ok();
+            if image == this || image.is_some_and(|image| image.starts_with(self.release.path())) {
                 let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
             }
         }

@@ -1,9 +1,16 @@
 //! The server under test, and the hands that start it, watch it and end it.
 
+pub mod echo;
+mod fifo;
 mod fleet;
+pub mod frames;
+pub mod process;
 mod program;
 pub mod server;
 mod step;
+mod trial;
 
+pub use fifo::Fifo;
 pub use fleet::{Fleet, Line, Setup};
-pub use program::Release;
+pub use program::{Release, again, this, write_program};
+pub use trial::{Footprint, Trial};

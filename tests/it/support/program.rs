@@ -2,8 +2,10 @@
 
 use std::{
     fs,
-    os::unix::fs::{PermissionsExt, symlink},
+    io::Write,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
+    process::{Command, Stdio},
 };
 
 use tempfile::TempDir;
@@ -38,16 +40,19 @@ impl Release {
     /// The next restart runs this shell script.
     pub fn script(&self, body: &str) {
         let path = self.path().join("script");
-        fs::write(&path, format!("#!/bin/sh\n{body}\n")).expect("written");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("made executable");
+        write_program(&path, format!("#!/bin/sh\n{body}\n").as_bytes(), 0o755);
         self.flip(&path);
+    }
+
+    /// The next restart runs these lines of shell, which may change the environment, and then the same server.
+    pub fn after(&self, lines: &str) {
+        self.script(&format!("{lines}\n{}", again()));
     }
 
     /// The next restart finds a file with these contents and this mode.
     pub fn file(&self, contents: &[u8], mode: u32) {
         let path = self.path().join("file");
-        fs::write(&path, contents).expect("written");
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("its mode set");
+        write_program(&path, contents, mode);
         self.flip(&path);
     }
 
@@ -61,4 +66,27 @@ impl Release {
         symlink(to, &beside).expect("linked");
         fs::rename(&beside, self.current()).expect("flipped");
     }
+}
+
+/// The line of shell that becomes the server.
+pub fn again() -> String {
+    format!("exec '{}' server --exact --ignored --nocapture --test-threads=1 --quiet", this().display())
+}
+
+pub fn this() -> PathBuf {
+    std::env::current_exe().expect("this binary")
+}
+
+/// By a process of its own: a child that another test forks while we hold the file open for writing would keep it open,
+/// and what is open for writing can't be executed (ETXTBSY).
+pub fn write_program(path: &Path, contents: &[u8], mode: u32) {
+    let beside = path.with_extension("written");
+    let mut shell = Command::new("sh")
+        .args(["-c", "rm -f \"$0\" && cat > \"$0\" && chmod \"$1\" \"$0\" && mv -f \"$0\" \"$2\""])
+        .args([beside.as_os_str(), format!("{mode:o}").as_ref(), path.as_os_str()])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("a shell");
+    shell.stdin.take().expect("piped").write_all(contents).expect("it reads");
+    assert!(shell.wait().expect("our child").success(), "written");
 }

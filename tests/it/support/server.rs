@@ -1,7 +1,7 @@
 //! The server under test. What it is comes from the environment (`HR_…`), which its successors inherit; what it does
 //! it says on stdout, a line each, and stdout is one pipe for all generations.
 
-use std::{env, fmt, io::Write, path::PathBuf, time::Duration};
+use std::{env, ffi::OsStr, fmt, io::Write, os::unix::ffi::OsStrExt, path::PathBuf, time::Duration};
 
 use axum::{
     Router,
@@ -14,8 +14,11 @@ use axum::{
     response::Response,
     routing::{any, get},
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio_hotrestart::{Builder, Graceful, Signals, drain::Times};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    signal::unix::{SignalKind, signal},
+};
+use tokio_hotrestart::{Builder, Graceful, Listener, Signals, drain::Times};
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
 use super::step::Step;
@@ -56,7 +59,11 @@ async fn serve() -> i32 {
         .with(logs.with_filter(EnvFilter::try_from_env("HR_LOG").unwrap_or_else(|_| EnvFilter::new("info"))))
         .with(Step::of(generation))
         .init();
+    obey(&graceful);
     say(format_args!("started generation={generation} pid={}", std::process::id()));
+    if let Some(place) = env::var_os("HR_CHDIR") {
+        env::set_current_dir(place).expect("a directory");
+    }
     match live(&graceful, generation).await {
         Ok(code) => code,
         Err(error) => {
@@ -69,7 +76,7 @@ async fn serve() -> i32 {
 async fn live(graceful: &Graceful, generation: u64) -> Result<i32, tokio_hotrestart::Error> {
     let http = graceful.listen("http", text("HR_LISTEN").unwrap_or_else(|| "127.0.0.1:0".into())).await?;
     let http_address = http.local_addr().expect("bound");
-    let mut echo = graceful.listen("echo", "127.0.0.1:0").await?;
+    let echo = graceful.listen("echo", text("HR_ECHO").unwrap_or_else(|| "127.0.0.1:0".into())).await?;
     let echo_address = echo.local_addr().expect("bound");
     #[cfg(feature = "serve")]
     tokio::spawn(graceful.serve(http, app(graceful.clone(), generation)));
@@ -78,20 +85,24 @@ async fn live(graceful: &Graceful, generation: u64) -> Result<i32, tokio_hotrest
         #[cfg(feature = "serve")]
         tokio::spawn(graceful.serve(unix, app(graceful.clone(), generation)));
     }
-    let handle = graceful.clone();
-    tokio::spawn(async move {
-        while let Some((mut stream, _)) = handle.accept(&mut echo).await {
-            handle.spawn(async move {
-                let mut bytes = [0; 4096];
-                while let Ok(count @ 1..) = stream.read(&mut bytes).await {
-                    stream.write_all(&bytes[..count]).await?;
-                }
-                std::io::Result::Ok(())
-            });
-        }
-    });
+    tokio::spawn(serve_echo(graceful.clone(), echo));
+    if let Some(address) = text("HR_EXTRA") {
+        let extra = graceful.listen("extra", address).await?;
+        say(format_args!("extra generation={generation} address={}", extra.local_addr().expect("bound")));
+        tokio::spawn(serve_echo(graceful.clone(), extra));
+    }
+    if let Some(path) = text("HR_UNIX_ECHO") {
+        tokio::spawn(serve_echo(graceful.clone(), graceful.listen_unix("unix echo", path).await?));
+    }
     if let Some(extra) = number::<u64>("HR_EXTEND_MS") {
         graceful.extend_ready_deadline(Duration::from_millis(extra));
+    }
+    if let Some(fifo) = env::var_os("HR_FIFO") {
+        // Until the test has opened and closed its end.
+        tokio::task::spawn_blocking(|| std::fs::read(fifo)).await.expect("no panic").expect("a FIFO");
+    }
+    if let Some(bytes) = number("HR_CHATTER") {
+        eprintln!("{}, said generation {generation}", "x".repeat(bytes));
     }
     tokio::time::sleep(Duration::from_millis(number("HR_START_DELAY_MS").unwrap_or(0))).await;
     graceful.ready().await?;
@@ -110,6 +121,47 @@ async fn live(graceful: &Graceful, generation: u64) -> Result<i32, tokio_hotrest
         report.successor_lost(),
     ));
     Ok(report.exit_code().into())
+}
+
+async fn serve_echo<L: Listener>(graceful: Graceful, mut listener: L) {
+    while let Some((mut stream, _)) = graceful.accept(&mut listener).await {
+        graceful.spawn(async move {
+            let mut bytes = [0; 4096];
+            while let Ok(count @ 1..) = stream.read(&mut bytes).await {
+                stream.write_all(&bytes[..count]).await?;
+            }
+            std::io::Result::Ok(())
+        });
+    }
+}
+
+/// The application's own signals. SIGHUP: asks for a restart by the method, and says the answer. SIGUSR1: runs a child
+/// that has nothing to do with restarts, and says what descriptors it finds.
+fn obey(graceful: &Graceful) {
+    let generation = graceful.generation();
+    let mut asked = signal(SignalKind::hangup()).expect("a handler");
+    let graceful = graceful.clone();
+    tokio::spawn(async move {
+        while asked.recv().await.is_some() {
+            let outcome = graceful.restart();
+            tokio::spawn(async move {
+                let said = match outcome.await {
+                    Ok(successor) => format!("replaced by {}", successor.pid()),
+                    Err(error) => format!("{:?}: {error}", error.kind()).replace('\n', " "),
+                };
+                say(format_args!("answer generation={generation} pid={} said={said}", std::process::id()));
+            });
+        }
+    });
+    let mut asked = signal(SignalKind::user_defined1()).expect("a handler");
+    tokio::spawn(async move {
+        while asked.recv().await.is_some() {
+            let list = "for link in /proc/self/fd/*; do printf '%s:%s,' \"$link\" \"$(readlink \"$link\")\"; done";
+            let output = tokio::process::Command::new("sh").args(["-c", list]).output().await.expect("a shell");
+            let holds = String::from_utf8_lossy(&output.stdout);
+            say(format_args!("child generation={generation} pid={} holds={holds}", std::process::id()));
+        }
+    });
 }
 
 fn builder() -> Builder {
@@ -135,6 +187,9 @@ fn builder() -> Builder {
     }
     if let Some(most) = number("HR_MAX_DRAINING") {
         builder = builder.max_draining(most);
+    }
+    if let Some(arguments) = env::var_os("HR_ARGS") {
+        builder = builder.args(arguments.as_bytes().split(|byte| *byte == b'\n').map(OsStr::from_bytes));
     }
     builder.on_restart(on_restart).on_stop(on_stop)
 }

@@ -1,7 +1,10 @@
 //! Stops a process at a step of the restart: no timing, no hook in the crate. The loop logs each event and each action
 //! before it carries it out, and this subscriber does what the test asked for when the right one comes.
 
-use std::fmt::{self, Write as _};
+use std::{
+    fmt::{self, Write as _},
+    sync::Mutex,
+};
 
 use nix::sys::signal::{Signal, raise};
 use tracing::{
@@ -10,20 +13,24 @@ use tracing::{
 };
 use tracing_subscriber::{Layer, layer::Context};
 
-/// `HR_AT=<generation>:<event or action>:<kill|hold>`: in that generation, just before that action is carried out or
-/// just when that event has come, the process is killed, or says `held …` and stops until SIGCONT.
+/// `HR_AT=<generation>:<event or action>:<kill|hold>,…`: in that generation, just before that action is carried out or
+/// just when that event has come, the process is killed, or says `held …` and stops until SIGCONT. Each once.
 #[derive(Debug)]
 pub struct Step {
-    wanted: String,
-    kill: bool,
+    wanted: Mutex<Vec<(String, bool)>>,
 }
 
 impl Step {
     /// Of the environment, if it concerns this generation.
     pub fn of(generation: u64) -> Option<Self> {
         let text = std::env::var("HR_AT").ok()?;
-        let [number, wanted, what] = text.split(':').collect::<Vec<_>>().try_into().expect("generation:step:what");
-        (number == generation.to_string()).then(|| Self { wanted: wanted.to_owned(), kill: what == "kill" })
+        let steps = text.split(',').map(|step| step.split(':').collect::<Vec<_>>());
+        let ours = steps.filter_map(|step| {
+            let [number, wanted, what] = step.try_into().expect("generation:step:what");
+            (number == generation.to_string()).then(|| (wanted.to_owned(), what == "kill"))
+        });
+        let wanted = ours.collect::<Vec<_>>();
+        (!wanted.is_empty()).then(|| Self { wanted: wanted.into() })
     }
 }
 
@@ -31,13 +38,17 @@ impl<S: Subscriber> Layer<S> for Step {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut name = Name(String::new());
         event.record(&mut name);
-        if name.0 != self.wanted {
-            return;
-        }
-        if self.kill {
+        let (step, kill) = {
+            let mut wanted = self.wanted.lock().expect("no panic");
+            let Some(at) = wanted.iter().position(|(step, _)| *step == name.0) else {
+                return;
+            };
+            wanted.remove(at)
+        };
+        if kill {
             raise(Signal::SIGKILL).expect("killed");
         }
-        super::server::say(format_args!("held at={} pid={}", self.wanted, std::process::id()));
+        super::server::say(format_args!("held at={step} pid={}", std::process::id()));
         raise(Signal::SIGSTOP).expect("stopped");
     }
 }

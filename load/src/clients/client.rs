@@ -1,0 +1,120 @@
+//! What all clients have in common.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::watch, time::sleep};
+
+use crate::{
+    Outcome, Target,
+    exchange::Answer,
+    failure::Failure,
+    meter::{Asked, Meter},
+    tally::Parting,
+    target::Stream,
+};
+
+/// What all clients have in common: where they go, when, and what they write in the book.
+#[derive(Debug)]
+pub(crate) struct Client {
+    target: Target,
+    meter: Arc<Meter>,
+    stopped: watch::Receiver<()>,
+    pace: Pace,
+    /// How the last connection ended, as far as one knows; `None` before the first.
+    parting: Option<Parting>,
+}
+
+/// A client's times.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// How long a request may take.
+    pub(crate) deadline: Duration,
+    /// The pause between an answer and the next request.
+    pub(crate) think: Duration,
+    /// How much later than the others' this client's first request is.
+    pub(crate) late: Duration,
+}
+
+impl Client {
+    /// After a failed connect: a closed port answers within microseconds, and a loop around it would take the
+    /// processor from the very server that is starting.
+    const BACK_OFF: Duration = Duration::from_millis(10);
+
+    pub(crate) fn new(target: Target, meter: Arc<Meter>, stopped: watch::Receiver<()>, pace: Pace) -> Self {
+        Self { target, meter, stopped, pace, parting: None }
+    }
+
+    /// Whether nobody has asked to stop.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.stopped.has_changed().is_ok()
+    }
+
+    /// Waits for its place among the clients that pause.
+    pub(crate) async fn take_turn(&self) {
+        self.pause(self.pace.late).await;
+    }
+
+    /// Pauses between an answer and the next request, if this client does; a stop ends the pause.
+    pub(crate) async fn think(&self) {
+        self.pause(self.pace.think).await;
+    }
+
+    pub(crate) fn thinks(&self) -> bool {
+        !self.pace.think.is_zero()
+    }
+
+    async fn pause(&self, time: Duration) {
+        let mut stopped = self.stopped.clone();
+        if !time.is_zero() {
+            tokio::select! { () = sleep(time) => {} _ = stopped.changed() => {} }
+        }
+    }
+
+    /// Starts the clock of a request.
+    pub(crate) fn ask(&self) -> Asked {
+        self.meter.ask(self.pace.deadline)
+    }
+
+    /// A number for a request, by which its body differs from others.
+    pub(crate) fn serial(&self) -> u64 {
+        self.meter.serial()
+    }
+
+    /// Opens a connection that this client means to keep: each but the first is a reconnect.
+    pub(crate) async fn connect(&mut self) -> Result<Stream, Failure> {
+        let stream = self.dial().await?;
+        // Untold, until the server tells.
+        if let Some(parting) = self.parting.replace(Parting::Untold) {
+            self.meter.reconnected(parting);
+        }
+        Ok(stream)
+    }
+
+    /// Opens a connection for one request.
+    pub(crate) async fn dial(&self) -> Result<Stream, Failure> {
+        self.target.connect(self.pace.deadline).await
+    }
+
+    /// The server said that it ends the connection.
+    pub(crate) fn told(&mut self) {
+        self.parting = Some(Parting::Told);
+    }
+
+    pub(crate) fn answered(&self, asked: Asked, answer: &Answer) {
+        self.meter.answered(asked, answer);
+    }
+
+    /// Counts a failure that says nothing about the connection.
+    pub(crate) fn note(&self, failure: &Failure) {
+        self.meter.failed(failure);
+    }
+
+    pub(crate) async fn failed(&mut self, failure: &Failure) {
+        self.note(failure);
+        match failure.outcome {
+            Outcome::UnansweredAfterClose => self.told(),
+            Outcome::Refused | Outcome::ConnectError => sleep(Self::BACK_OFF).await,
+            _ => {}
+        }
+    }
+}

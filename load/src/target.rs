@@ -1,0 +1,88 @@
+//! Where a load goes.
+
+use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+};
+
+use crate::failure::Failure;
+
+/// Where a load goes: `"127.0.0.1:8080".into()`, a [`SocketAddr`], or a [`PathBuf`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A TCP address.
+    Tcp(SocketAddr),
+    /// The path of a Unix socket.
+    Unix(PathBuf),
+}
+
+/// A connection of either kind. Boxed, so that each client exists once and not once per kind.
+pub(crate) type Stream = Box<dyn Duplex>;
+
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+impl Target {
+    pub(crate) async fn connect(&self, deadline: Duration) -> Result<Stream, Failure> {
+        match self {
+            Self::Tcp(address) => connect_tcp(*address).await,
+            Self::Unix(path) => connect_unix(path.clone(), deadline).await,
+        }
+        .map_err(|error| Failure::connect(&error))
+    }
+}
+
+async fn connect_tcp(address: SocketAddr) -> io::Result<Stream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(Box::new(stream))
+}
+
+async fn connect_unix(path: PathBuf, deadline: Duration) -> io::Result<Stream> {
+    match UnixStream::connect(&path).await {
+        // A Unix socket whose queue is full says so at once to a non-blocking client. That is this client's way of
+        // asking and no fault of the server's: an ordinary client waits in `connect(2)`.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            let waited = tokio::task::spawn_blocking(move || connect_unix_waiting(&path, deadline));
+            let stream = waited.await.map_err(io::Error::other)??;
+            Ok(Box::new(UnixStream::from_std(stream)?))
+        }
+        connected => Ok(Box::new(connected?)),
+    }
+}
+
+fn connect_unix_waiting(path: &PathBuf, deadline: Duration) -> io::Result<std::os::unix::net::UnixStream> {
+    let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
+    // Else a server that never accepts would hold this thread, and with it the runtime's end, for ever.
+    socket.set_write_timeout(Some(deadline))?;
+    socket.connect(&socket2::SockAddr::unix(path)?)?;
+    socket.set_nonblocking(true)?;
+    Ok(std::os::fd::OwnedFd::from(socket).into())
+}
+
+impl From<SocketAddr> for Target {
+    fn from(address: SocketAddr) -> Self {
+        Self::Tcp(address)
+    }
+}
+
+impl From<PathBuf> for Target {
+    fn from(path: PathBuf) -> Self {
+        Self::Unix(path)
+    }
+}
+
+/// An IP address with a port is TCP, anything else is a path.
+impl From<&str> for Target {
+    fn from(text: &str) -> Self {
+        text.parse().map_or_else(|_| Self::Unix(text.into()), Self::Tcp)
+    }
+}
+
+impl From<&Self> for Target {
+    fn from(target: &Self) -> Self {
+        target.clone()
+    }
+}

@@ -1,0 +1,102 @@
+use std::{
+    pin::{Pin, pin},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    task::unconstrained,
+    time::{Instant, Sleep, sleep_until},
+};
+
+/// What a connection waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// Nothing: it is at work, or ends.
+    Busy,
+    /// The rest of a request head, or the first byte of the first one.
+    Head,
+    /// The next request.
+    Idle,
+}
+
+/// One wait, told apart from the next of its sort.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Waiting {
+    pub(super) wait: Wait,
+    pub(super) turn: u32,
+}
+
+/// Measures a connection's waits against their limits.
+///
+/// One timer per connection, made when a wait first has a limit, and left alone from then on: no request resets it. It
+/// rings at the end of what may be a wait long past, then the clock looks, and sets it anew if it must.
+#[derive(Debug)]
+pub(super) struct Clock {
+    waiting: Waiting,
+    /// `None`: from before anybody looked at the time.
+    since: Option<Instant>,
+    alarm: Option<Pin<Box<Sleep>>>,
+}
+
+impl Clock {
+    /// A connection is born waiting for its first head.
+    pub(super) fn new() -> Self {
+        Self { waiting: Waiting { wait: Wait::Head, turn: 0 }, since: Some(Instant::now()), alarm: None }
+    }
+
+    pub(super) fn waiting(&self) -> Waiting {
+        self.waiting
+    }
+
+    /// Notes what is waited for after a poll. `timed`: somebody may want to know later since when.
+    pub(super) fn note(&mut self, waiting: Waiting, timed: bool) {
+        if waiting != self.waiting {
+            self.waiting = waiting;
+            self.since = timed.then(Instant::now);
+        }
+    }
+
+    /// Whether the wait has reached its limit; if not, the task is woken when it does. `is_new_task`: the alarm wakes
+    /// another one.
+    pub(super) fn poll_over(&mut self, cx: &mut Context<'_>, is_new_task: bool, limit: Option<Duration>) -> bool {
+        let Some(limit) = limit else {
+            // One that has rung and is not needed is memory, in each of 10,000 idle connections.
+            if self.alarm.as_ref().is_some_and(|alarm| alarm.is_elapsed()) {
+                self.alarm = None;
+            }
+            return false;
+        };
+        let Some(since) = self.since else { return true };
+        let at = later(since, limit);
+        match &mut self.alarm {
+            Some(alarm) if alarm.deadline() <= at && !alarm.is_elapsed() => {
+                if !is_new_task {
+                    return false;
+                }
+            }
+            Some(alarm) => alarm.as_mut().reset(at),
+            None => self.alarm = Some(Box::pin(sleep_until(at))),
+        }
+        let Some(alarm) = &mut self.alarm else { return false };
+        while poll_alarm(alarm, cx).is_ready() {
+            if Instant::now() >= at {
+                return true;
+            }
+            alarm.as_mut().reset(at);
+        }
+        false
+    }
+}
+
+/// Unconstrained: a timer that is told "your task has used up its budget" is not registered, and as it is polled only
+/// when something about it is new it would never be.
+fn poll_alarm(alarm: &mut Pin<Box<Sleep>>, cx: &mut Context<'_>) -> Poll<()> {
+    pin!(unconstrained(alarm.as_mut())).poll(cx)
+}
+
+/// `Duration::MAX` is how people write "never", and `Instant + Duration::MAX` panics.
+pub(super) fn later(now: Instant, after: Duration) -> Instant {
+    const A_CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+    now + after.min(A_CENTURY)
+}

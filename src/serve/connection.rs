@@ -1,0 +1,388 @@
+use std::{
+    fmt, mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use hyper::server::conn::http1;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+#[cfg(feature = "http2")]
+use super::http2::Http2;
+#[cfg(not(feature = "http2"))]
+use super::farewell::NO_HTTP2;
+use super::{
+    Handler,
+    clock::{Clock, Wait},
+    farewell::Farewell,
+    herald::Herald,
+    http1::Http1,
+    link::{Link, Ticket},
+    settings::Settings,
+    sniff::{Protocol, Sniffer},
+    transport::Transport,
+};
+use crate::{
+    Error, ErrorKind, Guard,
+    drain::{Follower, Kind, Level, Outcome, Watch},
+};
+
+/// What HTTP can run on. Implemented for everything that it can be.
+pub trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for T {}
+
+/// One connection that knows of the drain: a future that ends with it.
+///
+/// Made by `Graceful::serve_connection`, for an accept loop of your own; [`Serve`](super::Serve) makes its own. It is
+/// counted from there, and after an upgrade until its socket is closed.
+///
+/// # Errors
+///
+/// [`ErrorKind::Connection`]: what hyper says, a head that did not come in time, or the drain's deadline.
+///
+/// # Cancel safety
+///
+/// Dropped, the connection is closed at once.
+///
+/// # Examples
+///
+/// ```
+/// use std::convert::Infallible;
+/// use http::{Request, Response};
+/// use hyper::{body::Incoming, service::service_fn};
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+/// use tokio_hotrestart::Graceful;
+///
+/// async fn hello(_: Request<Incoming>) -> Result<Response<String>, Infallible> {
+///     Ok(Response::new("hello".into()))
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let graceful = Graceful::detached();
+/// let (mut client, server) = tokio::io::duplex(1024);
+/// let connection = tokio::spawn(graceful.serve_connection(server, service_fn(hello)));
+///
+/// client.write_all(b"GET / HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").await?;
+/// client.shutdown().await?;
+/// let mut answer = String::new();
+/// client.read_to_string(&mut answer).await?;
+/// assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nhello"));
+/// connection.await??;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "spawn it or await it"]
+pub struct Connection<T: Io, S: Handler> {
+    phase: Phase<T, S>,
+    /// How far the drain was when we last looked.
+    level: Level,
+    follower: Follower,
+    clock: Clock,
+    settings: Arc<Settings>,
+    link: Arc<Link>,
+}
+
+enum Phase<T: Io, S: Handler> {
+    Sniffing(Sniffer<T>, S),
+    Http1(Http1<T, S>),
+    /// Boxed: it is four times the size of all others.
+    #[cfg(feature = "http2")]
+    Http2(Box<Http2<T, S>>),
+    Ending(Farewell<T>),
+    Ended,
+}
+
+/// How long a client that was told to go, because it idled, may take to do so.
+#[cfg(feature = "http2")]
+const TIME_TO_GO: Duration = Duration::from_secs(5);
+
+impl<T: Io, S: Handler> Connection<T, S> {
+    /// One connection by itself.
+    pub(crate) fn new(io: T, service: S, watch: Watch, guard: Guard) -> Self {
+        guard.set_kind(Kind::Fresh);
+        Self::of_serve(io, service, watch, Ticket { guard, slot: None, family: None }, Arc::new(Settings::new()))
+    }
+
+    /// One of many, with everything that they share.
+    pub(super) fn of_serve(io: T, service: S, watch: Watch, ticket: Ticket, settings: Arc<Settings>) -> Self {
+        let follower = watch.follow();
+        Self {
+            phase: Phase::Sniffing(Sniffer::new(io), service),
+            level: watch.level(),
+            follower,
+            clock: Clock::new(),
+            settings,
+            link: Arc::new(Link::new(watch, ticket)),
+        }
+    }
+
+    /// Counts as this guard does, which was there before the connection: from before a handshake, say.
+    ///
+    /// # Panics
+    ///
+    /// When the connection has been polled.
+    pub fn guard(mut self, guard: Guard) -> Self {
+        guard.set_kind(Kind::Fresh);
+        *Arc::get_mut(&mut self.link).expect("`guard` comes before the first poll").guard_mut() = guard;
+        self
+    }
+
+    /// hyper's own settings for HTTP/1, all of them. Its timer, `header_read_timeout` and `pipeline_flush` are ours and
+    /// set after this; see [`head_deadline`](Self::head_deadline).
+    ///
+    /// # Panics
+    ///
+    /// When the connection has been polled; so do the other settings.
+    pub fn http1(mut self, set: impl FnOnce(&mut http1::Builder)) -> Self {
+        set(&mut self.settings().http1);
+        self
+    }
+
+    /// hyper's own settings for HTTP/2, all of them.
+    #[cfg(feature = "http2")]
+    pub fn http2<F>(mut self, set: F) -> Self
+    where
+        F: Fn(&mut hyper::server::conn::http2::Builder<super::Executor>) + Send + Sync + 'static,
+    {
+        self.settings().http2.push(Box::new(set));
+        self
+    }
+
+    /// From the first byte of a request head to its last; for the first head from now (30 s). Not while it idles.
+    pub fn head_deadline(mut self, after: Duration) -> Self {
+        self.settings().head_deadline = after;
+        self
+    }
+
+    /// How long it may idle between two requests (no limit).
+    pub fn idle_deadline(mut self, after: impl Into<Option<Duration>>) -> Self {
+        self.settings().idle_deadline = after.into();
+        self
+    }
+
+    fn settings(&mut self) -> &mut Settings {
+        Arc::get_mut(&mut self.settings).expect("settings come before the first poll")
+    }
+}
+
+impl<T: Io, S: Handler> Future for Connection<T, S> {
+    type Output = Result<(), Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let is_new_task = !this.follower.has_waker_of(cx);
+        this.level = this.follower.poll_level(cx);
+        if this.level == Level::Over {
+            return Poll::Ready(this.cut());
+        }
+        loop {
+            if let Poll::Ready(result) = this.poll_phase(cx) {
+                this.phase = Phase::Ended;
+                return Poll::Ready(result);
+            }
+            let limit = this.note_wait();
+            if !this.clock.poll_over(cx, is_new_task, limit) {
+                return Poll::Pending;
+            }
+            this.let_go(limit.unwrap_or_default());
+        }
+    }
+}
+
+impl<T: Io, S: Handler> Connection<T, S> {
+    /// Goes as far as it can. Ready: the connection has ended.
+    fn poll_phase(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        #[cfg(feature = "http2")]
+        let is_timed = self.is_timed();
+        loop {
+            let result = match &mut self.phase {
+                Phase::Sniffing(sniffer, _) => {
+                    let protocol = ready!(sniffer.poll(cx)).map_err(|error| failed("read from", &error))?;
+                    self.begin(protocol);
+                    continue;
+                }
+                Phase::Http1(http1) => ready!(http1.poll(cx, &self.link)),
+                #[cfg(feature = "http2")]
+                Phase::Http2(http2) => {
+                    if self.level >= Level::Draining {
+                        http2.tell(&self.link);
+                    }
+                    ready!(http2.poll(cx, is_timed))
+                }
+                Phase::Ending(farewell) => return farewell.poll(cx),
+                Phase::Ended => return Poll::Ready(Ok(())),
+            };
+            // hyper is done, in one way or another, and its part is dropped here. What it has not ended comes home.
+            self.phase = Phase::Ended;
+            let result = result.map_err(|error| failed("serve", &error));
+            let Some(io) = self.link.take_home() else { return Poll::Ready(result) };
+            self.phase = Phase::Ending(Farewell::new(self.transport(io), result));
+        }
+    }
+
+    fn begin(&mut self, protocol: Protocol) {
+        let Phase::Sniffing(sniffer, service) = mem::replace(&mut self.phase, Phase::Ended) else { return };
+        let mut transport = self.transport(sniffer.io);
+        self.phase = match protocol {
+            Protocol::Nothing => Phase::Ended,
+            Protocol::Http1(read) => {
+                self.link.guard().set_kind(Kind::Http1);
+                transport.rewind(read);
+                self.phase_http1(transport, Herald::new(service, self.link.clone()))
+            }
+            #[cfg(feature = "http2")]
+            Protocol::Http2(read) => {
+                self.link.guard().set_kind(Kind::Http2);
+                transport.rewind(read);
+                let herald = Herald::new(service, self.link.clone());
+                Phase::Http2(Box::new(Http2::new(transport, herald, &self.settings, &self.link)))
+            }
+            #[cfg(not(feature = "http2"))]
+            Protocol::Http2(_) => {
+                self.settings.say_that_http2_is_off();
+                let result = Err(Error::new(ErrorKind::Connection, "a client speaks HTTP/2, which is off"));
+                Phase::Ending(Farewell::new(transport, result).saying(NO_HTTP2))
+            }
+        };
+    }
+
+    /// Notes what is waited for, and says how long that may take.
+    ///
+    /// The drain changes the limits and nothing else: from the levels on at which half-open and idle connections have
+    /// had their time, such a connection may wait as long as that time was, from whenever it began.
+    fn note_wait(&mut self) -> Option<Duration> {
+        let Settings { head_deadline, idle_deadline, .. } = *self.settings;
+        let waiting = match &self.phase {
+            Phase::Sniffing(..) => self.clock.waiting(), // for its first head, since it was made
+            Phase::Http1(_) => self.link.waiting(),
+            #[cfg(feature = "http2")]
+            Phase::Http2(http2) => http2.waiting(),
+            Phase::Ending(_) | Phase::Ended => return None,
+        };
+        self.clock.note(waiting, waiting.wait == Wait::Head || self.is_timed());
+        let drain = &self.link.watch;
+        match waiting.wait {
+            Wait::Busy => None,
+            Wait::Head if self.level >= Level::HalfOpenOver => Some(head_deadline.min(drain.half_open())),
+            Wait::Head => Some(head_deadline),
+            Wait::Idle if self.level >= Level::GraceOver => Some(idle_deadline.map_or(drain.grace(), |idle| idle.min(drain.grace()))),
+            #[cfg(feature = "http2")]
+            Wait::Idle if self.level == Level::Serving && self.is_told() => Some(TIME_TO_GO),
+            Wait::Idle => idle_deadline,
+        }
+    }
+
+    /// Whether it may matter since when a connection idles. Where it cannot, no request costs a look at the clock.
+    fn is_timed(&self) -> bool {
+        self.settings.idle_deadline.is_some() || self.level >= Level::Draining
+    }
+
+    /// It has waited too long.
+    fn let_go(&mut self, limit: Duration) {
+        match mem::replace(&mut self.phase, Phase::Ended) {
+            Phase::Sniffing(mut sniffer, service) => {
+                let seen = sniffer.last_look();
+                let is_half = sniffer.has_read();
+                if let Some(protocol) = seen {
+                    self.phase = Phase::Sniffing(sniffer, service);
+                    return self.begin(protocol);
+                }
+                let transport = self.transport(sniffer.io);
+                self.phase = self.farewell(transport, is_half, limit);
+            }
+            Phase::Http1(http1) => {
+                let Some((mut transport, read, herald)) = http1.into_parts() else { return };
+                let is_idle = self.clock.waiting().wait == Wait::Idle;
+                let seen = if is_idle { transport.last_look() } else { None };
+                self.phase = match seen {
+                    Some(seen) => {
+                        transport.rewind([read, seen].concat().into());
+                        self.phase_http1(transport, herald)
+                    }
+                    None => self.farewell(transport, !is_idle || !read.is_empty(), limit),
+                };
+            }
+            #[cfg(feature = "http2")]
+            Phase::Http2(mut http2) => {
+                if self.level < Level::GraceOver && !http2.is_told() {
+                    http2.tell(&self.link);
+                    self.phase = Phase::Http2(http2);
+                    return;
+                }
+                // No stream runs, and the client has not answered: neither the PING, nor perhaps the preface.
+                drop(http2);
+                let Some(io) = self.link.take_home() else { return };
+                self.phase = Phase::Ending(Farewell::new(self.transport(io), Ok(())));
+            }
+            phase @ (Phase::Ending(_) | Phase::Ended) => self.phase = phase,
+        }
+    }
+
+    /// Ends what waits for a head, or for the rest of one.
+    fn farewell(&self, transport: Transport<T>, is_half: bool, limit: Duration) -> Phase<T, S> {
+        let result = if is_half {
+            self.link.guard().set_outcome(Outcome::Cut);
+            Err(Error::new(ErrorKind::Connection, format!("no complete request head within {limit:?}")))
+        } else {
+            self.link.set_let_go();
+            Ok(())
+        };
+        Phase::Ending(Farewell::new(transport, result))
+    }
+
+    /// The deadline.
+    fn cut(&mut self) -> Result<(), Error> {
+        let is_in_its_middle = match &self.phase {
+            Phase::Sniffing(sniffer, _) => sniffer.has_read(),
+            Phase::Http1(_) => !self.link.is_ending() && self.link.waiting().wait != Wait::Idle,
+            #[cfg(feature = "http2")]
+            Phase::Http2(http2) => !http2.is_idle(),
+            Phase::Ending(_) | Phase::Ended => false,
+        };
+        self.link.leave_home();
+        self.phase = Phase::Ended;
+        if !is_in_its_middle {
+            return Ok(());
+        }
+        self.link.guard().set_outcome(Outcome::Cut);
+        Err(Error::new(ErrorKind::Connection, "cut at the drain's deadline"))
+    }
+
+    #[cfg(feature = "http2")]
+    fn is_told(&self) -> bool {
+        matches!(&self.phase, Phase::Http2(http2) if http2.is_told())
+    }
+
+    fn phase_http1(&self, transport: Transport<T>, herald: Herald<S>) -> Phase<T, S> {
+        Phase::Http1(Http1::new(transport, herald, &self.settings, &self.link))
+    }
+
+    fn transport(&self, io: T) -> Transport<T> {
+        Transport::new(io, self.link.clone())
+    }
+}
+
+impl<T: Io, S: Handler> Drop for Connection<T, S> {
+    fn drop(&mut self) {
+        // Before its parts are dropped: nobody is left to end in three steps what they would send home.
+        self.link.leave_home();
+    }
+}
+
+/// Nothing in it is ever pinned; hyper's parts pin what they must in boxes of their own.
+impl<T: Io, S: Handler> Unpin for Connection<T, S> {}
+
+impl<T: Io, S: Handler> fmt::Debug for Connection<T, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("link", &self.link).finish_non_exhaustive()
+    }
+}
+
+/// hyper's errors print what happened, and why only in their source.
+pub(super) fn failed(operation: &str, error: &dyn std::error::Error) -> Error {
+    let why = error.source().map(|source| format!(": {source}")).unwrap_or_default();
+    Error::new(ErrorKind::Connection, format!("{operation} a connection: {error}{why}"))
+}

@@ -1,0 +1,92 @@
+use std::{
+    io,
+    mem::MaybeUninit,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::ReadBuf,
+    time::{Sleep, sleep},
+};
+
+use super::{Io, link::Link};
+
+/// The end of a connection, in three steps: our side is closed; what the client still sends is read and thrown away,
+/// until its end; then the socket is closed, by being dropped.
+///
+/// Closing at once is one step too few. With anything unread in the kernel (the rest of an upload, a pipelined
+/// request) `close` sends a reset, and the client's kernel then throws away what the client has not yet read of the
+/// answer: 24,576 of 300,099 bytes arrived.
+pub(super) enum Ending {
+    NotYet,
+    Lingering {
+        /// Bytes that are still read for the client's sake.
+        allowance: usize,
+        patience: Option<Pin<Box<Sleep>>>,
+    },
+    Done,
+}
+
+/// A client that has read its answer closes within a round trip or two; one that has not in this time is gone.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A client that sends this much to a closed connection does not read.
+const ALLOWANCE: usize = 16 * 1024 * 1024;
+
+impl Ending {
+    pub(super) fn is_done(&self) -> bool {
+        matches!(self, Self::Done)
+    }
+
+    pub(super) fn poll<T: Io>(&mut self, io: &mut T, link: &Link, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            match self {
+                Self::NotYet => {
+                    let closed = ready!(Pin::new(&mut *io).poll_shutdown(cx));
+                    link.set_ending();
+                    if closed.is_err() || link.is_at_end() {
+                        *self = Self::Done;
+                        return Poll::Ready(closed);
+                    }
+                    *self = Self::Lingering { allowance: ALLOWANCE, patience: None };
+                }
+                Self::Lingering { allowance, patience } => {
+                    ready!(poll_discard(io, link, allowance, patience, cx));
+                    *self = Self::Done;
+                }
+                Self::Done => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+}
+
+/// Ready at the client's end, and when patience or allowance are used up.
+fn poll_discard<T: Io>(
+    io: &mut T,
+    link: &Link,
+    allowance: &mut usize,
+    patience: &mut Option<Pin<Box<Sleep>>>,
+    cx: &mut Context<'_>,
+) -> Poll<()> {
+    let mut discarded = [MaybeUninit::uninit(); 4096];
+    loop {
+        let mut buf = ReadBuf::uninit(&mut discarded);
+        match Pin::new(&mut *io).poll_read(cx, &mut buf) {
+            // An error is an end too: the client has reset the connection.
+            Poll::Ready(Err(_)) => return Poll::Ready(()),
+            Poll::Ready(Ok(())) => match buf.filled().len() {
+                0 => return Poll::Ready(()),
+                read => {
+                    link.has_read_too_late();
+                    *allowance = allowance.saturating_sub(read);
+                    if *allowance == 0 {
+                        return Poll::Ready(());
+                    }
+                }
+            },
+            Poll::Pending => return patience.get_or_insert_with(|| Box::pin(sleep(PATIENCE))).as_mut().poll(cx),
+        }
+    }
+}

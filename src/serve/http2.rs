@@ -1,0 +1,148 @@
+use std::{
+    fmt,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Waker},
+};
+
+use hyper::server::conn::http2::{Builder, Connection};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use pin_project_lite::pin_project;
+
+use super::{
+    Handler, Io,
+    clock::{Wait, Waiting},
+    herald::Herald,
+    link::Link,
+    settings::Settings,
+    transport::Transport,
+};
+use crate::drain::Outcome;
+
+/// hyper's part of an HTTP/2 connection.
+pub(super) struct Http2<T: Io, S: Handler> {
+    connection: Connection<TokioIo<Transport<T>>, Herald<S>, Executor>,
+    streams: Arc<Streams>,
+    is_told: bool,
+}
+
+impl<T: Io, S: Handler> Http2<T, S> {
+    pub(super) fn new(transport: Transport<T>, herald: Herald<S>, settings: &Settings, link: &Arc<Link>) -> Self {
+        let streams = Arc::new(Streams::new(link.clone()));
+        let mut builder = Builder::new(Executor(streams.clone()));
+        // Before the user's own settings: some of them panic without one.
+        builder.timer(TokioTimer::new());
+        settings.http2.iter().for_each(|set| set(&mut builder));
+        Self { connection: builder.serve_connection(TokioIo::new(transport), herald), streams, is_told: false }
+    }
+
+    /// `is_timed`: the task is also to be woken when the last stream has ended.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, is_timed: bool) -> Poll<hyper::Result<()>> {
+        if is_timed {
+            *self.streams.waker() = Some(cx.waker().clone());
+        }
+        Pin::new(&mut self.connection).poll(cx)
+    }
+
+    /// GOAWAY: at once for all streams to come, and when the client has answered a PING with the last one's number.
+    /// Running streams finish.
+    pub(super) fn tell(&mut self, link: &Link) {
+        if !self.is_told {
+            self.is_told = true;
+            link.guard().set_outcome(Outcome::Told);
+            Pin::new(&mut self.connection).graceful_shutdown();
+        }
+    }
+
+    pub(super) fn is_told(&self) -> bool {
+        self.is_told
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.streams.live.load(Ordering::Acquire) == 0
+    }
+
+    /// What it waits for, after a poll.
+    pub(super) fn waiting(&self) -> Waiting {
+        let wait = if self.is_idle() { Wait::Idle } else { Wait::Busy };
+        Waiting { wait, turn: u32::from(self.is_told) }
+    }
+}
+
+/// The executor of one HTTP/2 connection: hyper spawns a task per stream with it, and it counts them.
+#[derive(Clone, Debug)]
+pub struct Executor(Arc<Streams>);
+
+struct Streams {
+    live: AtomicUsize,
+    /// The connection's task, where it wants to know when the last stream has ended.
+    waker: Mutex<Option<Waker>>,
+    /// The connection counts until its last stream has ended, also when that outlives the socket.
+    _link: Arc<Link>,
+}
+
+impl Streams {
+    fn new(link: Arc<Link>) -> Self {
+        Self { live: AtomicUsize::new(0), waker: Mutex::default(), _link: link }
+    }
+
+    fn waker(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.waker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Streams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Streams").field("live", &self.live).finish_non_exhaustive()
+    }
+}
+
+impl<F> hyper::rt::Executor<F> for Executor
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        tokio::spawn(Stream { future, _live: Live::new(self.0.clone()) });
+    }
+}
+
+pin_project! {
+    struct Stream<F> {
+        #[pin]
+        future: F,
+        _live: Live,
+    }
+}
+
+impl<F: Future> Future for Stream<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.project().future.poll(cx)
+    }
+}
+
+/// One stream, until it is dropped.
+struct Live(Arc<Streams>);
+
+impl Live {
+    fn new(streams: Arc<Streams>) -> Self {
+        streams.live.fetch_add(1, Ordering::Relaxed);
+        Self(streams)
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        if self.0.live.fetch_sub(1, Ordering::AcqRel) == 1 {
+            // Whether or not anybody cares, for to look first would race one who begins to.
+            let waker = self.0.waker().take();
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+    }
+}

@@ -1,0 +1,205 @@
+use std::{
+    any::Any,
+    convert::Infallible,
+    fmt,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+    },
+};
+
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+use super::{
+    Io,
+    clock::{Wait, Waiting},
+};
+use crate::{
+    drain::{Kind, Outcome, Watch},
+    Guard,
+};
+
+/// What the parts of one connection know of each other: our future around hyper, the transport beneath it, the timer
+/// that hyper asks for, the service that it calls.
+///
+/// Written and read by one task, hence Relaxed; atomic, because hyper wants its parts to be `Send` and `Sync`. (After
+/// an upgrade the transport is in another task. By then only `is_upgraded` matters, and the passing orders it.)
+pub(super) struct Link {
+    pub(super) watch: Watch,
+    ticket: Ticket,
+    /// hyper waits for a request head: it says so through its timer, see `HeadTimer`.
+    awaits_head: AtomicBool,
+    /// A byte of that head has been given to hyper.
+    head_begun: AtomicBool,
+    /// The number of that head.
+    turn: AtomicU32,
+    /// hyper has written what it has not flushed.
+    unflushed: AtomicBool,
+    /// The client will send no more.
+    at_end: AtomicBool,
+    is_ending: AtomicBool,
+    is_upgraded: AtomicBool,
+    /// Ended by us when it was idle, without a word.
+    is_let_go: AtomicBool,
+    home: Mutex<Home>,
+}
+
+/// What a connection holds as long as its socket is open, upgraded or not.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    pub(super) guard: Guard,
+    /// Its place among `max_connections`.
+    pub(super) slot: Option<OwnedSemaphorePermit>,
+    /// Its `serve` waits until the last of these is dropped.
+    pub(super) family: Option<mpsc::Sender<Infallible>>,
+}
+
+/// Where a transport's connection goes when hyper drops it although it has not been ended in three steps: after an
+/// error, after an upgrade that was offered and not taken, or because we dropped hyper's part.
+enum Home {
+    Awaits,
+    Has(Box<dyn Any + Send>),
+    /// Nobody is there to end it.
+    Left,
+}
+
+impl Link {
+    pub(super) fn new(watch: Watch, ticket: Ticket) -> Self {
+        Self {
+            watch,
+            ticket,
+            awaits_head: AtomicBool::new(false),
+            head_begun: AtomicBool::new(false),
+            // The first head is number 0.
+            turn: AtomicU32::new(u32::MAX),
+            unflushed: AtomicBool::new(false),
+            at_end: AtomicBool::new(false),
+            is_ending: AtomicBool::new(false),
+            is_upgraded: AtomicBool::new(false),
+            is_let_go: AtomicBool::new(false),
+            home: Mutex::new(Home::Awaits),
+        }
+    }
+
+    pub(super) fn guard(&self) -> &Guard {
+        &self.ticket.guard
+    }
+
+    pub(super) fn guard_mut(&mut self) -> &mut Guard {
+        &mut self.ticket.guard
+    }
+
+    // ---- hyper waits for a head, or not: HTTP/1's one sign of being between two requests
+
+    pub(super) fn awaits_head(&self) {
+        self.head_begun.store(false, Relaxed);
+        self.turn.store(self.turn.load(Relaxed).wrapping_add(1), Relaxed);
+        self.awaits_head.store(true, Relaxed);
+    }
+
+    pub(super) fn has_head(&self) {
+        self.awaits_head.store(false, Relaxed);
+    }
+
+    /// What an HTTP/1 connection waits for, after a poll of hyper's part that was pending.
+    ///
+    /// Half a head that came in the same read as the request before it counts as idle, for only hyper knows of it. It
+    /// gains nothing by it: a client that wants to hold a connection may as well idle.
+    pub(super) fn waiting(&self) -> Waiting {
+        let wait = if !self.awaits_head.load(Relaxed) || self.is_unflushed() {
+            Wait::Busy
+        } else if self.head_begun.load(Relaxed) {
+            Wait::Head
+        } else {
+            Wait::Idle
+        };
+        Waiting { wait, turn: self.turn.load(Relaxed) }
+    }
+
+    // ---- what the transport has seen
+
+    pub(super) fn has_read(&self) {
+        self.head_begun.store(true, Relaxed);
+    }
+
+    pub(super) fn has_read_the_end(&self) {
+        self.at_end.store(true, Relaxed);
+    }
+
+    pub(super) fn is_at_end(&self) -> bool {
+        self.at_end.load(Relaxed)
+    }
+
+    pub(super) fn set_unflushed(&self, unflushed: bool) {
+        self.unflushed.store(unflushed, Relaxed);
+    }
+
+    pub(super) fn is_unflushed(&self) -> bool {
+        self.unflushed.load(Relaxed)
+    }
+
+    // ---- how it ends
+
+    pub(super) fn set_ending(&self) {
+        self.is_ending.store(true, Relaxed);
+    }
+
+    /// Everything has been said; at most the client has not closed yet.
+    pub(super) fn is_ending(&self) -> bool {
+        self.is_ending.load(Relaxed)
+    }
+
+    pub(super) fn set_let_go(&self) {
+        self.is_let_go.store(true, Relaxed);
+    }
+
+    /// The client sent something after our end of the connection was closed.
+    pub(super) fn has_read_too_late(&self) {
+        if self.is_let_go.load(Relaxed) {
+            self.guard().set_outcome(Outcome::Raced);
+        }
+    }
+
+    pub(super) fn upgrade(&self) {
+        self.guard().set_kind(Kind::Upgraded);
+        self.is_upgraded.store(true, Relaxed);
+    }
+
+    pub(super) fn is_upgraded(&self) -> bool {
+        self.is_upgraded.load(Relaxed)
+    }
+
+    // ---- the way home
+
+    pub(super) fn send_home<T: Io>(&self, io: T) {
+        let mut home = self.home();
+        if matches!(*home, Home::Awaits) {
+            *home = Home::Has(Box::new(io));
+        }
+    }
+
+    /// The connection, if hyper has dropped it unended.
+    pub(super) fn take_home<T: Io>(&self) -> Option<T> {
+        let mut home = self.home();
+        if !matches!(*home, Home::Has(_)) {
+            return None;
+        }
+        let Home::Has(io) = std::mem::replace(&mut *home, Home::Awaits) else { return None };
+        io.downcast().ok().map(|io| *io)
+    }
+
+    /// Nobody will ask any more: from now on what is dropped is closed.
+    pub(super) fn leave_home(&self) {
+        *self.home() = Home::Left;
+    }
+
+    fn home(&self) -> MutexGuard<'_, Home> {
+        self.home.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").field("ticket", &self.ticket).finish_non_exhaustive()
+    }
+}

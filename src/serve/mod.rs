@@ -1,0 +1,55 @@
+//! HTTP over hyper: connections that know of the drain.
+//!
+//! [`Serve`] accepts from a [`Listener`](crate::Listener) and runs a [`Connection`] for each that it gets, in a task
+//! of its own. A connection is hyper's, held by value in a future that adds what hyper does not have:
+//!
+//! - while the generation drains, each HTTP/1 response says `connection: close`, and HTTP/2 gets its GOAWAY;
+//! - idle connections are let go after the grace, and only after a last look at the socket;
+//! - a connection ends in three steps, so that no answer is destroyed by a reset;
+//! - a *head deadline* from the first byte of a request head, an *idle deadline* apart from it;
+//! - a WebSocket counts until its socket is closed, and is cut at the drain's deadline.
+//!
+//! Services get `Request<hyper::body::Incoming>`, hyper's own type.
+//!
+//! # Middleware written for axum
+//!
+//! `axum::serve` passes `Request<axum::body::Body>`. Middleware that insists on it goes inside the `Router`, or under
+//! `MapRequestLayer::new(|request: Request<Incoming>| request.map(Body::new))`.
+
+mod accepting;
+mod clock;
+mod connection;
+mod ending;
+mod farewell;
+mod handshake;
+mod head_timer;
+mod herald;
+mod http1;
+#[cfg(feature = "http2")]
+mod http2;
+mod last_look;
+mod link;
+mod make;
+mod oneshot;
+mod server;
+mod service;
+mod settings;
+mod sniff;
+mod transport;
+
+pub use connection::{Connection, Io};
+#[doc(hidden)]
+pub use handshake::Start;
+pub use handshake::{Handshake, Plain};
+#[cfg(feature = "http2")]
+pub use http2::Executor;
+pub use make::{Accepted, IntoMake, Make, PerConnection, With};
+#[doc(hidden)]
+pub use oneshot::Oneshot;
+pub use server::Serve;
+pub(crate) use server::Wiring;
+pub use service::{ByHyper, ByTower, Handler, IntoService, hyper, tower};
+
+/// What a service, a body or a make-service may fail with: anything that can be printed.
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+

@@ -1,0 +1,55 @@
+use std::{
+    fmt,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use hyper::server::conn::http1;
+
+/// How connections are served: one for all of a `serve`.
+pub(super) struct Settings {
+    pub(super) http1: http1::Builder,
+    /// Run for each connection, because hyper's builder owns the executor, and that is the connection's own.
+    #[cfg(feature = "http2")]
+    pub(super) http2: Vec<Box<SetHttp2>>,
+    pub(super) head_deadline: Duration,
+    pub(super) idle_deadline: Option<Duration>,
+    has_said_that_http2_is_off: AtomicBool,
+}
+
+#[cfg(feature = "http2")]
+pub(super) type SetHttp2 = dyn Fn(&mut hyper::server::conn::http2::Builder<super::Executor>) + Send + Sync;
+
+const HEAD_DEADLINE: Duration = Duration::from_secs(30);
+
+impl Settings {
+    pub(super) fn new() -> Self {
+        Self {
+            http1: http1::Builder::new(),
+            #[cfg(feature = "http2")]
+            http2: Vec::new(),
+            head_deadline: HEAD_DEADLINE,
+            idle_deadline: None,
+            has_said_that_http2_is_off: AtomicBool::new(false),
+        }
+    }
+
+    /// Said once: a client that wants HTTP/2 comes back.
+    pub(super) fn say_that_http2_is_off(&self) {
+        if !self.has_said_that_http2_is_off.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "a client speaks HTTP/2, which is off: it was answered with 505. \
+                 The feature `http2` of tokio-hotrestart turns it on"
+            );
+        }
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("head_deadline", &self.head_deadline)
+            .field("idle_deadline", &self.idle_deadline)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,86 @@
+use std::{
+    io,
+    mem::MaybeUninit,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use hyper::body::Bytes;
+use tokio::io::ReadBuf;
+
+use super::{Io, last_look::last_look};
+
+/// A connection that has not yet said which protocol it speaks.
+///
+/// Told apart here and not by hyper-util's `auto`, which waits for its 24 bytes without a deadline, cannot be taken
+/// apart, and loses a request when it is asked to end before it has read anything.
+pub(super) struct Sniffer<T> {
+    pub(super) io: T,
+    /// What has been read, all of it the beginning of HTTP/2's preface.
+    read: Vec<u8>,
+}
+
+/// What a connection speaks, and what has been read of it.
+pub(super) enum Protocol {
+    Http1(Bytes),
+    Http2(Bytes),
+    /// The client has closed without a word.
+    Nothing,
+}
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+impl<T: Io> Sniffer<T> {
+    pub(super) fn new(io: T) -> Self {
+        Self { io, read: Vec::new() }
+    }
+
+    /// Reads until the bytes differ from the preface, or all of it is there.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Protocol>> {
+        loop {
+            // More than the preface: a whole head, mostly, so that hyper need not ask the kernel for the rest.
+            let mut space = [MaybeUninit::uninit(); 2048];
+            let mut buf = ReadBuf::uninit(&mut space);
+            ready!(Pin::new(&mut self.io).poll_read(cx, &mut buf))?;
+            if buf.filled().is_empty() {
+                return Poll::Ready(Ok(self.at_end()));
+            }
+            if let Some(protocol) = self.tell(buf.filled()) {
+                return Poll::Ready(Ok(protocol));
+            }
+        }
+    }
+
+    /// As [`poll`](Self::poll), from what lies in the socket although the reactor has not told of it.
+    pub(super) fn last_look(&mut self) -> Option<Protocol> {
+        last_look(&self.io).and_then(|read| self.tell(&read))
+    }
+
+    pub(super) fn has_read(&self) -> bool {
+        !self.read.is_empty()
+    }
+
+    fn tell(&mut self, read: &[u8]) -> Option<Protocol> {
+        let all = match self.read.is_empty() {
+            true => Bytes::copy_from_slice(read),
+            false => [&self.read, read].concat().into(),
+        };
+        if all.starts_with(PREFACE) {
+            Some(Protocol::Http2(all))
+        } else if PREFACE.starts_with(&all) {
+            self.read = all.into();
+            None
+        } else {
+            Some(Protocol::Http1(all))
+        }
+    }
+
+    fn at_end(&mut self) -> Protocol {
+        if self.has_read() {
+            // A cut-off preface is a bad request of HTTP/1, and hyper knows how to say that.
+            Protocol::Http1(std::mem::take(&mut self.read).into())
+        } else {
+            Protocol::Nothing
+        }
+    }
+}

@@ -1,0 +1,147 @@
+use std::{
+    fmt, io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use hyper::body::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::{Io, ending::Ending, last_look::last_look, link::Link};
+use crate::drain::Cut;
+
+/// The connection as hyper sees it.
+///
+/// It yields what was read before hyper came; notes what hyper has read and flushed; ends in three steps; and when
+/// hyper drops it without having ended it, it goes home to be ended there. After an upgrade it is the socket of a
+/// WebSocket or tunnel: it is cut at the drain's deadline, and its end is whatever its user makes of it.
+pub(super) struct Transport<T: Io> {
+    /// `None` only while it is being dropped.
+    io: Option<T>,
+    ahead: Bytes,
+    ending: Ending,
+    cut: Option<Box<Cut>>,
+    // Last: the guard in it counts until the socket is closed.
+    link: Arc<Link>,
+}
+
+impl<T: Io> Transport<T> {
+    pub(super) fn new(io: T, link: Arc<Link>) -> Self {
+        Self { io: Some(io), ahead: Bytes::new(), ending: Ending::NotYet, cut: None, link }
+    }
+
+    /// Puts what has been read back in front.
+    pub(super) fn rewind(&mut self, read: Bytes) {
+        self.ahead = if self.ahead.is_empty() { read } else { [read, self.ahead.split_off(0)].concat().into() };
+    }
+
+    /// What lies in the socket although the reactor has not told of it.
+    pub(super) fn last_look(&self) -> Option<Bytes> {
+        self.io.as_ref().and_then(last_look)
+    }
+
+    fn io(&mut self) -> Pin<&mut T> {
+        Pin::new(self.io.as_mut().expect("the io leaves in drop"))
+    }
+
+    /// Passes through until the deadline.
+    fn cut(&mut self) -> (Pin<&mut T>, &mut Cut, &Link) {
+        let Self { io, cut, link, .. } = self;
+        let cut = cut.get_or_insert_with(|| Box::new(Cut::new(link.watch.clone())));
+        (Pin::new(io.as_mut().expect("the io leaves in drop")), cut, link)
+    }
+}
+
+impl<T: Io> AsyncRead for Transport<T> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !this.ahead.is_empty() {
+            let taken = this.ahead.len().min(buf.remaining());
+            buf.put_slice(&this.ahead[..taken]);
+            this.ahead.advance(taken);
+            if this.ahead.is_empty() {
+                this.ahead = Bytes::new(); // which frees it
+            }
+            this.link.has_read();
+            return Poll::Ready(Ok(()));
+        }
+        if this.link.is_upgraded() {
+            let (io, cut, link) = this.cut();
+            return cut.poll_read(cx, link.guard(), |cx| io.poll_read(cx, buf));
+        }
+        let (before, room) = (buf.filled().len(), buf.remaining());
+        ready!(this.io().poll_read(cx, buf))?;
+        if buf.filled().len() > before {
+            this.link.has_read();
+        } else if room > 0 {
+            this.link.has_read_the_end();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: Io> AsyncWrite for Transport<T> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.link.is_upgraded() {
+            let (io, cut, link) = this.cut();
+            return cut.poll_write(cx, link.guard(), |cx| io.poll_write(cx, buf));
+        }
+        this.link.set_unflushed(true);
+        this.io().poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.link.is_upgraded() {
+            let (io, cut, link) = this.cut();
+            return cut.poll_write(cx, link.guard(), |cx| io.poll_write_vectored(cx, bufs));
+        }
+        this.link.set_unflushed(true);
+        this.io().poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.as_ref().is_some_and(T::is_write_vectored)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.link.is_upgraded() {
+            let (io, cut, link) = this.cut();
+            return cut.poll_write(cx, link.guard(), |cx| io.poll_flush(cx));
+        }
+        ready!(this.io().poll_flush(cx))?;
+        this.link.set_unflushed(false);
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.link.is_upgraded() {
+            let (io, cut, link) = this.cut();
+            return cut.poll_write(cx, link.guard(), |cx| io.poll_shutdown(cx));
+        }
+        let Self { io, ending, link, .. } = this;
+        ending.poll(io.as_mut().expect("the io leaves in drop"), link, cx)
+    }
+}
+
+impl<T: Io> Drop for Transport<T> {
+    fn drop(&mut self) {
+        if let (Some(io), false, false) = (self.io.take(), self.ending.is_done(), self.link.is_upgraded()) {
+            self.link.send_home(io);
+        }
+    }
+}
+
+impl<T: Io> fmt::Debug for Transport<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport").field("link", &self.link).finish_non_exhaustive()
+    }
+}

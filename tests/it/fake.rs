@@ -1,0 +1,78 @@
+//! Successors made by hand: they take the channel from the environment and speak the protocol as bytes, wrongly.
+
+use nix::sys::signal::{Signal, raise};
+
+use crate::support::{
+    Release,
+    frames::{self, Wire},
+    this,
+};
+
+/// The next restart starts a successor that takes these steps, one after the other:
+///
+/// - `take`: hears HELLO, the sockets, END. `hear:NAME`: reads on until that frame.
+/// - `NAME`: says the frame of this name as it was recorded. `half:NAME`: only its first half.
+/// - `claim:9`: READY with this socket. `speak:9`: ACCEPTED of this version. `refuse:why`: REFUSED for a reason of its own.
+/// - `say:bytes`, `close` (the channel).
+/// - `tell:line`: on stdout, to the test; `write:line`: on stderr.
+/// - `exit:9`, `kill` (itself, with SIGKILL), `linger` (for ever).
+pub fn release(release: &Release, steps: &str) {
+    release.script(&format!(
+        "HR_FAKE='{steps}' exec '{}' fake::successor --exact --ignored --nocapture --test-threads=1 --quiet",
+        this().display()
+    ));
+}
+
+/// Not a test: what [`release`] starts.
+#[test]
+#[ignore = "a successor that the other tests start"]
+fn successor() {
+    let channel = std::env::var("TOKIO_HOTRESTART_CHANNEL").expect("started by a predecessor");
+    let number = channel.split(':').next().and_then(|number| number.parse().ok()).expect("a descriptor");
+    let channel = Wire(number);
+    for step in std::env::var("HR_FAKE").expect("the steps").split(' ') {
+        play(step, &channel);
+    }
+    panic!("a successor made by hand says how it ends");
+}
+
+fn play(step: &str, channel: &Wire) {
+    match step.split_once(':').unwrap_or((step, "")) {
+        ("take", _) => take(channel),
+        ("hear", name) => drop(channel.until(name)),
+        ("half", name) => {
+            let frame = frames::recorded(name);
+            channel.say(&frame[..frame.len() / 2]);
+        }
+        ("claim", place) => channel.say(&frames::ready(&[number(place)])),
+        ("speak", version) => channel.say(&frames::accepted(number(version) as u16)),
+        ("refuse", why) => channel.say(&frames::refused(&why.replace('_', " "))),
+        ("say", bytes) => channel.say(bytes.as_bytes()),
+        ("close", _) => nix::unistd::close(channel.0).expect("it was open"),
+        ("tell", line) => println!("{}", line.replace('_', " ")),
+        ("write", line) => eprintln!("{}", line.replace('_', " ")),
+        ("exit", status) => std::process::exit(number(status) as i32),
+        ("kill", _) => raise(Signal::SIGKILL).expect("killed"),
+        ("linger", _) => loop {
+            std::thread::park();
+        },
+        (name, _) => channel.say(&frames::recorded(name)),
+    }
+}
+
+/// Each batch of sockets is acknowledged, or END never comes.
+fn take(channel: &Wire) {
+    loop {
+        let (kind, payload) = channel.next().expect("a predecessor passes its sockets");
+        if kind == frames::kind("SOCKETS") {
+            channel.say(&frames::frame(frames::kind("TAKEN"), frames::MUST_UNDERSTAND, &payload[..4], 0));
+        }
+        if kind == frames::kind("END") {
+            return;
+        }
+    }
+}
+
+fn number(text: &str) -> u32 {
+    text.parse().expect("a number")
+}
