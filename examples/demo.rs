@@ -111,16 +111,16 @@ async fn rehearse(server: &mut Server) -> anyhow::Result<Summary> {
     let kept = plan(Mode::KeepAlive(Exchange::get())).clients(64).think(Duration::from_millis(2)).start();
     let fresh = plan(Mode::Fresh(Exchange::get())).clients(16).think(Duration::from_millis(4)).start();
     println!("64 clients on kept-alive connections, 16 with a new connection for each request, at {address}");
-    calm(&kept).await?;
+    calm(server, &kept).await?;
 
     let mut took = Vec::new();
     for generation in 1..=RESTARTS {
         let restart = window.open();
         let asked = Instant::now();
         server.signal(Signal::SIGUSR2)?;
+        server.ready(generation).await?;
         let (one, other) = tokio::try_join!(kept.generation(generation), fresh.generation(generation))?;
         let answered = one.min(other) - asked;
-        server.ready(generation).await?;
         server.ended(generation - 1).await?; // after the half second in which it could take its work back
         drop(restart);
         took.push(answered);
@@ -133,11 +133,10 @@ async fn rehearse(server: &mut Server) -> anyhow::Result<Summary> {
         );
         if generation == BAD_AFTER {
             println!("now the program file is a script that says why it cannot start, and exits with 3");
-            let why = server.restart_with_a_bad_program().await?;
-            println!("  {why}");
+            server.restart_with_a_bad_program().await?;
             println!("generation {generation} serves on; {}", so_far(&kept, &fresh));
         }
-        calm(&kept).await?;
+        calm(server, &kept).await?;
     }
     let (kept, fresh) = tokio::join!(kept.stop(), fresh.stop());
     took.sort_unstable();
@@ -145,8 +144,11 @@ async fn rehearse(server: &mut Server) -> anyhow::Result<Summary> {
 }
 
 /// Some time without a restart, for comparison.
-async fn calm(load: &Running) -> anyhow::Result<()> {
-    Ok(load.reach(10_000).await?)
+async fn calm(server: &mut Server, load: &Running) -> anyhow::Result<()> {
+    tokio::select! {
+        reached = load.reach(10_000) => Ok(reached?),
+        failed = server.wait_for(|_| None) => failed, // it is not asked for anything, so it only speaks of trouble
+    }
 }
 
 fn so_far(kept: &Running, fresh: &Running) -> String {
@@ -168,21 +170,17 @@ impl std::fmt::Display for Summary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { tally, took } = self;
         let (median, longest) = (ms(took[took.len() / 2]), ms(took[took.len() - 1]));
-        writeln!(f, "requests       {:>10}", tally.requests())?;
-        writeln!(f, "lost           {:>10}", tally.lost())?;
+        let (told, untold) = (tally.told(), tally.untold());
+        writeln!(f, "requests    {:>9}", tally.requests())?;
+        writeln!(f, "lost        {:>9}", tally.lost())?;
+        writeln!(f, "reconnects  {:>9}   {told} told by `connection: close`, {untold} not", tally.reconnects())?;
         writeln!(
             f,
-            "reconnects     {:>10}   all but {} after `connection: close`",
-            tally.reconnects(),
-            tally.untold()
-        )?;
-        writeln!(
-            f,
-            "restarts       {:>10}   {median:.1} ms median, {longest:.1} ms at most, to the first answer",
+            "restarts    {:>9}   {median:.1} ms median, {longest:.1} ms at most to the first answer",
             took.len()
         )?;
-        writeln!(f, "latency in restarts      {}", tally.in_restarts())?;
-        write!(f, "        outside          {}", tally.outside())?;
+        writeln!(f, "latency        in restarts   {}", tally.in_restarts())?;
+        write!(f, "               outside       {}", tally.outside())?;
         tally.failures().iter().try_for_each(|failure| write!(f, "\nlost: {failure}"))
     }
 }
@@ -240,21 +238,21 @@ impl Server {
         self.wait_for(|line| line_of(line, "ended", generation)).await.map(drop)
     }
 
-    /// Asks for a restart while the program file is one that cannot start; returns what the server logs about it.
-    async fn restart_with_a_bad_program(&mut self) -> anyhow::Result<String> {
+    /// Asks for a restart while the program file is one that cannot start, and shows what the server logs about it.
+    async fn restart_with_a_bad_program(&mut self) -> anyhow::Result<()> {
         let (program, good) = (self.directory.path().join("server"), std::env::current_exe()?);
         let bad = self.directory.path().join("bad");
         fs::write(&bad, "#!/bin/sh\necho 'cannot read config.toml: no such file' >&2\nexit 3\n")?;
         fs::set_permissions(&bad, fs::Permissions::from_mode(0o755))?;
         flip(&program, &bad)?;
         self.signal(Signal::SIGUSR2)?;
-        let logged = |line: &Line| match line {
-            Line::Log(line) if line.contains("the restart failed") => Some(line.trim().to_owned()),
-            _ => None,
-        };
-        let why = self.wait_for(logged).await;
-        flip(&program, &good)?;
-        why
+        let logged = self.wait_for(|line| log_with(line, "the restart failed")).await?;
+        println!("  {logged}");
+        if !logged.contains("config.toml") {
+            // The script's own words are the last of the message, on a line of their own.
+            println!("  {}", self.wait_for(|line| log_with(line, "config.toml")).await?);
+        }
+        Ok(flip(&program, &good)?)
     }
 
     fn signal(&self, signal: Signal) -> anyhow::Result<()> {
@@ -306,6 +304,11 @@ impl Drop for Server {
 fn line_of(line: &Line, word: &str, generation: u64) -> Option<String> {
     let Line::Out(line) = line else { return None };
     line.strip_prefix(&format!("{word} {generation} ")).map(str::to_owned)
+}
+
+fn log_with(line: &Line, words: &str) -> Option<String> {
+    let Line::Log(line) = line else { return None };
+    line.contains(words).then(|| line.trim().to_owned())
 }
 
 /// Passes on every line, to the end.

@@ -103,7 +103,7 @@ wrk_pid=$!
 restarts=0
 while sleep "$every" && kill -0 "$wrk_pid" 2>/dev/null; do
     # The file names whoever serves, whatever became of the last restart.
-    kill -USR2 "$(cat "$directory/pid")"
+    kill -USR2 "$(cat "$directory/pid")" || fail "the server has ended: $(tail -n 1 "$directory/log")"
     await_ready
     restarts=$((restarts + 1))
 done

@@ -25,7 +25,7 @@ use crate::generation::Cause;
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// use tokio_hotrestart::Graceful;
 ///
-/// # async fn next_event() -> String { "tick".into() }
+/// # async fn next_event() -> String { tokio::task::yield_now().await; "tick".into() }
 /// # async fn send(_: &str) {}
 /// let graceful = Graceful::detached();
 /// let watch = graceful.watch();

@@ -53,7 +53,7 @@ impl Graceful {
     /// # let graceful = tokio_hotrestart::Graceful::detached();
     /// let listener = graceful.listen_unix("admin", path).await?;
     /// let serve = graceful.serve_with(listener, |connection| {
-    ///     let user = connection.io().peer_cred().map(|credentials| credentials.uid());
+    ///     let user = connection.io().peer_cred().map(|credentials| credentials.uid()).ok();
     ///     service_fn(move |_: Request<Incoming>| {
     ///         let answer = format!("{user:?}");
     ///         async move { Ok::<_, Infallible>(Response::new(answer)) }

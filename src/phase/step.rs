@@ -1,6 +1,6 @@
 //! The phases, and the one function between them.
 
-use std::{fmt::Display, os::unix::process::ExitStatusExt, process::ExitStatus};
+use std::{os::unix::process::ExitStatusExt, process::ExitStatus};
 
 use super::{Action, Event};
 use crate::{
@@ -40,6 +40,8 @@ pub(crate) enum Step {
     Probation,
     /// It has closed its channel before it was confirmed, and may be about to end: with which status?
     Closing,
+    /// The same in its probation. This process serves again.
+    Dying,
 }
 
 /// Who serves while this process drains.
@@ -205,7 +207,13 @@ fn on_its_way(step: Step, event: Event) -> Next {
             let why = "the successor closed its channel before it was ready, and lived on";
             bury(step, Error::new(ErrorKind::ChannelClosed, why))
         }
-        (Step::Probation, Event::ChannelClosed) => bury(step, died_in_probation("its channel closed")),
+        (Step::Probation, Event::ChannelClosed) => {
+            (Phase::Restarting(Step::Dying), vec![Action::OpenGate, Action::AwaitEnd])
+        }
+        (Step::Dying, Event::EndDeadline) => {
+            let why = "the successor closed its channel within its probation, and lived on";
+            bury(step, Error::new(ErrorKind::Probation, why))
+        }
         (Step::Probation, Event::ProbationOver) => {
             (Phase::Draining { heir: Heir::Successor, stops: 0 }, vec![Action::LetGo])
         }
@@ -311,14 +319,10 @@ fn told_to_stop() -> Error {
     Error::new(ErrorKind::Exited, "the successor was told to stop before it was confirmed for good")
 }
 
-fn died_in_probation(how: impl Display) -> Error {
-    Error::new(ErrorKind::Probation, format!("the successor died within its probation: {how}"))
-}
-
 fn ended_unconfirmed(step: Step, status: Option<ExitStatus>) -> Error {
     let how = status.map_or_else(|| "its status is unknown".to_owned(), |status| status.to_string());
-    if step == Step::Probation {
-        return died_in_probation(how);
+    if matches!(step, Step::Probation | Step::Dying) {
+        return Error::new(ErrorKind::Probation, format!("the successor died within its probation: {how}"));
     }
     let killed = status.is_some_and(|status| status.signal().is_some());
     let kind = if killed { ErrorKind::Killed } else { ErrorKind::Exited };

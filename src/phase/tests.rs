@@ -15,7 +15,7 @@ fn error() -> Error {
 }
 
 fn phases() -> Vec<Phase> {
-    let steps = [Step::Spawning, Step::Introducing, Step::Awaiting, Step::Probation, Step::Closing];
+    let steps = [Step::Spawning, Step::Introducing, Step::Awaiting, Step::Probation, Step::Closing, Step::Dying];
     let mut phases: Vec<_> = steps.into_iter().map(Phase::Restarting).collect();
     for flag in [false, true] {
         phases.push(Phase::Starting { predecessor: flag, restart: false });
@@ -189,6 +189,19 @@ fn a_death_on_probation_opens_the_gate_before_anything_else() {
     for death in [Event::ChannelClosed, Event::Ended(None), Event::Failed(error()), Event::Stopping] {
         let (_, actions) = Phase::Restarting(Step::Probation).on(death);
         assert!(matches!(actions[0], Action::OpenGate), "{actions:?}");
+    }
+}
+
+#[test]
+fn a_channel_that_ends_before_its_process_leaves_the_process_time_to_tell_how() {
+    for step in [Step::Introducing, Step::Awaiting, Step::Probation] {
+        let ended = Event::Ended(Some(ExitStatus::from_raw(5 << 8)));
+        let (phase, told) = play(Phase::Restarting(step), vec![Event::ChannelClosed]);
+        assert_eq!(told.last().map(String::as_str), Some("AwaitEnd"));
+        let (phase, actions) = phase.on(ended);
+        let [Action::AnswerFailed(error)] = actions.as_slice() else { panic!("{actions:?}") };
+        assert!(error.to_string().contains("exit status: 5"), "{error}");
+        assert!(matches!(phase, Phase::Serving));
     }
 }
 

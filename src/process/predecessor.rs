@@ -227,7 +227,10 @@ impl Predecessor {
     fn hear(&mut self, received: Result<Option<Received>, Error>) -> Option<Event> {
         match received {
             Ok(Some((Message::Commit, _))) => Some(Event::Confirmed),
-            Ok(Some((Message::Abort { why }, _))) => Some(Event::TakenBack(why)),
+            Ok(Some((Message::Abort { why }, _))) => {
+                tracing::warn!(why, "the predecessor took the restart back: this generation ends");
+                Some(Event::TakenBack(why))
+            }
             Ok(Some((Message::LetGo, _))) => Some(Event::PredecessorLetGo),
             Ok(Some((unexpected, _))) => {
                 tracing::warn!(message = unexpected.name(), "the predecessor said what it must not say now: ignored");

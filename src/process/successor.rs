@@ -301,7 +301,13 @@ impl Successor {
         &self.claimed
     }
 
+    /// Nothing goes out before HELLO: a process that peeks at any other first message takes the channel for a stranger's,
+    /// and a successor that was taken back while it was spawned would start as generation 0 beside us. It finds an
+    /// ended channel instead, and gives up.
     pub(crate) fn say(&mut self, message: &Message) {
+        if matches!(self.process, Process::Spawning(_)) {
+            return;
+        }
         if let Some(channel) = &mut self.channel {
             channel.say(message, Vec::new());
         }
@@ -367,4 +373,29 @@ fn wrong_version(oldest: u16, newest: u16) -> Error {
         "the two generations speak no common version of the protocol: this one {our_oldest} to {our_newest}, the successor {oldest} to {newest}"
     );
     Error::new(ErrorKind::Version, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_is_said_before_hello() {
+        let (ours, theirs) = sys::socket_pair().unwrap();
+        let (_spawning, spawned) = oneshot::channel();
+        let mut successor = Successor {
+            generation: 1,
+            names: Vec::new(),
+            claimed: Vec::new(),
+            unsaid: None,
+            process: Process::Spawning(spawned),
+            channel: Some(Channel::new(ours).unwrap()),
+            heard_enough: false,
+            words: None,
+            status: None,
+        };
+        successor.say(&Message::Abort { why: "the predecessor was stopped".into() });
+        let nothing = sys::peek(theirs.as_fd(), &mut [0; wire::PEEK]).unwrap_err();
+        assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock);
+    }
 }

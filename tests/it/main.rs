@@ -6,9 +6,14 @@
 
 mod support;
 
+mod asking;
 mod failure;
 mod fake;
+mod predecessor;
+mod shortage;
+mod stranger;
 mod death;
+mod moment;
 mod restart;
 
 /// Not a test: the server that the tests start.

@@ -2,10 +2,13 @@
 
 use std::{
     fs::OpenOptions,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
-use nix::{sys::stat::Mode, unistd::mkfifo};
+use nix::{fcntl::OFlag, sys::stat::Mode, unistd::mkfifo};
+
+use super::process;
 
 #[derive(Debug)]
 pub struct Fifo(PathBuf);
@@ -22,6 +25,8 @@ impl Fifo {
 
     /// Waits until somebody waits there, and lets it go on.
     pub fn release(&self) {
-        drop(OpenOptions::new().write(true).open(&self.0).expect("opened"));
+        let mut open = OpenOptions::new();
+        open.write(true).custom_flags(OFlag::O_NONBLOCK.bits());
+        process::until(|| open.open(&self.0).is_ok());
     }
 }

@@ -137,6 +137,11 @@ impl Line {
         Self { text: text.to_owned(), fields: fields.collect() }
     }
 
+    /// Whether it begins so.
+    pub fn says(&self, beginning: &str) -> bool {
+        is(&self.text, beginning)
+    }
+
     pub fn pid(&self) -> i32 {
         self["pid"].parse().expect("a pid")
     }

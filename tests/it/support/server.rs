@@ -144,7 +144,8 @@ fn obey(graceful: &Graceful) {
     tokio::spawn(async move {
         while asked.recv().await.is_some() {
             let outcome = graceful.restart();
-            tokio::spawn(async move {
+            // The drain waits for it, or this process might end with the answer unsaid.
+            graceful.spawn(async move {
                 let said = match outcome.await {
                     Ok(successor) => format!("replaced by {}", successor.pid()),
                     Err(error) => format!("{:?}: {error}", error.kind()).replace('\n', " "),

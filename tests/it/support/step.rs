@@ -24,7 +24,7 @@ impl Step {
     /// Of the environment, if it concerns this generation.
     pub fn of(generation: u64) -> Option<Self> {
         let text = std::env::var("HR_AT").ok()?;
-        let steps = text.split(',').map(|step| step.split(':').collect::<Vec<_>>());
+        let steps = text.split(',').filter(|step| !step.is_empty()).map(|step| step.split(':').collect::<Vec<_>>());
         let ours = steps.filter_map(|step| {
             let [number, wanted, what] = step.try_into().expect("generation:step:what");
             (number == generation.to_string()).then(|| (wanted.to_owned(), what == "kill"))

@@ -1,12 +1,14 @@
 //! A restart that fails while clients are served, and what has to hold then.
 
-use std::path::PathBuf;
-
-use super::{
-    Fleet, Setup,
-    echo::{Load, Tally},
-    process,
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
 };
+
+use load::{Exchange, Load, Mode, Running};
+use tokio::runtime::Runtime;
+
+use super::{Fleet, Setup, echo, process};
 
 /// What a process holds on to: the same before and after a restart that failed.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,12 +30,61 @@ impl Footprint {
     #[track_caller]
     pub fn returns(&self, pid: i32) {
         let mut now = Self::of(pid);
-        let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        let end = Instant::now() + Duration::from_secs(30);
         while now != *self {
-            assert!(std::time::Instant::now() < end, "it was {self:#?}, and stays {now:#?}");
-            std::thread::park_timeout(std::time::Duration::from_millis(1));
+            assert!(Instant::now() < end, "it was {self:#?}, and stays {now:#?}");
+            std::thread::park_timeout(Duration::from_millis(1));
             now = Self::of(pid);
         }
+    }
+}
+
+/// Clients of both listeners: they send lines, requests on kept-alive connections, and requests on fresh ones.
+#[derive(Debug)]
+struct Clients {
+    lines: echo::Load,
+    requests: [Running; 2],
+    runtime: Runtime,
+}
+
+impl Clients {
+    const EACH: u32 = 2;
+
+    /// On, and all of them served.
+    fn on(fleet: &Fleet) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let here = runtime.enter();
+        let start = |mode: fn(Exchange) -> Mode| {
+            let load = Load::new(fleet.http, mode(Exchange::get())).clients(Self::EACH);
+            // Not as fast as possible: all tests share the machine.
+            load.think(Duration::from_millis(2)).start()
+        };
+        let requests = [Mode::KeepAlive, Mode::Fresh].map(start);
+        drop(here);
+        let clients = Self { lines: echo::Load::on(fleet.echo), requests, runtime };
+        clients.until_served();
+        clients
+    }
+
+    /// Waits until each was served once more, at least on average.
+    #[track_caller]
+    fn until_served(&self) {
+        self.lines.until_served(2 * echo::Load::CLIENTS);
+        for requests in &self.requests {
+            let reached = self.runtime.block_on(requests.reach(2 * u64::from(Self::EACH)));
+            reached.unwrap_or_else(|stalled| panic!("{stalled}"));
+        }
+    }
+
+    /// Off, and nobody was lost. How often a kept-alive connection had to be opened anew.
+    #[track_caller]
+    fn off(self) -> u64 {
+        let lines = self.lines.off();
+        assert_eq!((lines.refused, lines.cut), (0, 0), "{lines:?}");
+        let [kept, fresh] = self.requests.map(|requests| self.runtime.block_on(requests.stop()));
+        assert_eq!((kept.lost(), fresh.lost()), (0, 0), "{kept}\n{fresh}");
+        kept.reconnects()
     }
 }
 
@@ -67,12 +118,11 @@ impl Trial {
     /// The same, however it fails: `Kind: message`.
     #[track_caller]
     pub fn outcome(&mut self) -> String {
-        let load = Load::on(self.fleet.echo);
+        let clients = Clients::on(&self.fleet);
         self.fleet.ask(self.fleet.first());
         let said = self.fleet.answer(0);
-        assert!(!said.starts_with("replaced"), "it did not fail");
-        load.until_served(2 * Load::CLIENTS);
-        nobody_is_lost(load.off());
+        clients.until_served();
+        assert_eq!(clients.off(), 0, "a restart that fails ends no connection");
         self.before.returns(self.fleet.first());
         said
     }
@@ -87,16 +137,11 @@ impl Trial {
     /// The same with the release as it is.
     #[track_caller]
     pub fn succeeds_with_this(&mut self) {
-        let load = Load::on(self.fleet.echo);
+        let clients = Clients::on(&self.fleet);
         self.fleet.restart(0, self.fleet.first());
-        load.until_served(2 * Load::CLIENTS);
-        nobody_is_lost(load.off());
+        clients.until_served();
+        clients.off();
         assert_eq!(self.fleet.until("done generation=0").number("code"), 0);
         assert!(self.fleet.first_exit().success());
     }
-}
-
-#[track_caller]
-fn nobody_is_lost(Tally { served, refused, cut }: Tally) {
-    assert_eq!((refused, cut), (0, 0), "{served} were served");
 }
