@@ -78,7 +78,7 @@ async fn measure(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn failed<T>(restart: Result<T, tokio_hotrestart::Error>) -> anyhow::Result<()> {
+fn failed<T, E>(restart: Result<T, E>) -> anyhow::Result<()> {
     anyhow::ensure!(restart.is_err(), "/bin/false serves");
     Ok(())
 }

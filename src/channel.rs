@@ -189,7 +189,8 @@ impl Channel {
         Ok(0)
     }
 
-    /// Takes the first whole message off what was read. Frames to be skipped are skipped, and their descriptors closed.
+    /// Takes the first whole message off what was read. Frames to be skipped are skipped; descriptors that belong to
+    /// nothing that this version knows are closed.
     fn take_first(&mut self) -> Result<Option<Received>, Error> {
         let garbage = |what: wire::Malformed| {
             Error::new(ErrorKind::Protocol, format!("the other generation sent what is no message: {what}"))
@@ -200,8 +201,9 @@ impl Channel {
                 return Err(Error::new(ErrorKind::Protocol, what));
             }
             self.bytes.drain(..length);
-            let descriptors = self.descriptors.drain(..descriptors).collect();
+            let mut descriptors: Vec<_> = self.descriptors.drain(..descriptors).collect();
             if let Some(message) = message {
+                descriptors.truncate(message.descriptors());
                 return Ok(Some((message, descriptors)));
             }
         }

@@ -41,7 +41,7 @@ pub enum ErrorKind {
     Signal,
     /// The pid file could not be written.
     PidFile,
-    /// There is no tokio runtime with I/O and time to live in.
+    /// There is no tokio runtime to live in.
     Runtime,
     /// Not possible here: no restart on this platform, as PID 1, or with a detached handle.
     Unsupported,

@@ -1,7 +1,8 @@
 //! The pid file: names the ready generation, and is never seen half written.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write},
     path::{Path, PathBuf},
     process,
 };
@@ -27,7 +28,7 @@ impl PidFile {
         }
         let mut beside = self.path.clone().into_os_string();
         beside.push(format!(".{}", process::id()));
-        let written = fs::write(&beside, format!("{pid}\n")).and_then(|()| fs::rename(&beside, &self.path));
+        let written = write_anew(beside.as_ref(), pid).and_then(|()| fs::rename(&beside, &self.path));
         written.map_err(|error| {
             // What could be written of it is no use to anybody; the error to tell is the first one.
             let _ = fs::remove_file(&beside);
@@ -48,6 +49,15 @@ impl PidFile {
     fn names(&self, pid: u32) -> bool {
         fs::read_to_string(&self.path).is_ok_and(|text| text.trim().parse() == Ok(pid))
     }
+}
+
+/// A file of our own: in a directory that others may write to, a link may lie at a name that can be guessed.
+fn write_anew(path: &Path, pid: u32) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    writeln!(fs::OpenOptions::new().write(true).create_new(true).open(path)?, "{pid}")
 }
 
 fn failed(what: &str, path: &Path, error: io::Error) -> Error {

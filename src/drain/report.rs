@@ -91,7 +91,7 @@ impl Report {
         self.total().cut
     }
 
-    /// The `serve`s that could no longer accept.
+    /// What failed on the way: a `serve` that could no longer accept, a pid file that could not be written.
     pub fn failures(&self) -> &[Error] {
         &self.failures
     }
@@ -107,7 +107,7 @@ impl Report {
         raced == 0 && cut == 0 && !self.has_failed()
     }
 
-    /// What the process should exit with: 1 where a supervisor must act (the successor was lost, a `serve` failed),
+    /// What the process should exit with: 1 where a supervisor must act (the successor was lost, something [failed](Self::failures)),
     /// else 0.
     ///
     /// Cut connections are no failure: where a WebSocket is open, the deadline is how every drain ends.
@@ -138,6 +138,6 @@ impl fmt::Display for Report {
         if self.successor_lost {
             f.write_str("\nthe successor was lost: nobody serves")?;
         }
-        self.failures.iter().try_for_each(|failure| write!(f, "\na serve failed: {failure}"))
+        self.failures.iter().try_for_each(|failure| write!(f, "\nfailed: {failure}"))
     }
 }

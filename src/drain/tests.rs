@@ -161,7 +161,7 @@ async fn a_lost_successor_and_a_failed_serve_exit_with_1() {
     drain.failed(Error::new(ErrorKind::Socket, "no such socket"));
     let report = drained(&drain, &Times::for_stop()).await;
     assert_eq!((report.exit_code(), report.is_clean(), report.failures().len()), (1, false, 1));
-    assert!(report.to_string().ends_with("\na serve failed: no such socket"));
+    assert!(report.to_string().ends_with("\nfailed: no such socket"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -132,9 +132,10 @@ impl Builder {
         self
     }
 
-    /// How many earlier generations may still drain when a restart is asked for (8). With more it is refused.
+    /// How many earlier generations may still drain when a restart is asked for (8, at most 250, because each is passed on
+    /// as a descriptor in one message). With as many it is refused.
     pub fn max_draining(mut self, generations: usize) -> Self {
-        self.settings.max_draining = generations;
+        self.settings.max_draining = generations.min(250);
         self
     }
 
@@ -153,6 +154,10 @@ impl Builder {
     }
 
     /// Registers the signals, and takes what a predecessor passes.
+    ///
+    /// # Panics
+    ///
+    /// In a tokio runtime without I/O or time.
     ///
     /// # Errors
     ///

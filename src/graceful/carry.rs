@@ -42,7 +42,7 @@ impl Life {
                 let milliseconds = by.as_millis().try_into().unwrap_or(u64::MAX);
                 self.tell_predecessor(&Message::Extend { milliseconds });
             }
-            Action::SayStopping => self.tell_predecessor(&Message::Stopping),
+            Action::SayStopping(why) => self.tell_predecessor(&Message::Stopping { why }),
             Action::Spawn => return self.spawn().err().map(Event::SpawnFailed),
             Action::ExtendReadyDeadline(by) => self.extend_ready_deadline(by),
             Action::Confirm => self.confirm(),
@@ -59,6 +59,7 @@ impl Life {
             }
             Action::LetGo => self.let_go(),
             Action::BeginDrain(cause) => self.begin_drain(cause),
+            Action::NoteFailure(error) => self.shared.drain.failed(error),
             Action::SuccessorLost => {
                 tracing::error!("the successor died while this generation drains: nobody else serves");
                 self.shared.drain.successor_lost();
@@ -74,9 +75,6 @@ impl Life {
     // --------------------------------------------------------------------------------------- towards the application
 
     fn answer_ready(&mut self, answer: &Result<(), Error>) {
-        if answer.is_ok() {
-            tracing::info!(generation = self.shared.generation, pid = std::process::id(), "ready");
-        }
         for asker in self.ready_askers.drain(..) {
             // Whoever dropped the future has called nothing off.
             let _ = asker.send(answer.clone());
@@ -118,6 +116,7 @@ impl Life {
 
     fn own_names(&mut self) {
         self.owns_names = true;
+        tracing::info!(generation = self.shared.generation, pid = std::process::id(), "ready");
         self.write_pid_file(std::process::id());
     }
 
@@ -189,7 +188,7 @@ impl Life {
         match sys::process_handle(this.pid) {
             Ok(handle) => lineage.push((this, Arc::new(handle))),
             // Without pidfds nobody counts the draining generations; everything else works.
-            Err(error) if error.kind() == std::io::ErrorKind::Unsupported => {
+            Err(error) if sys::is_refused_here(&error) => {
                 tracing::debug!(%error, "no pidfd here: draining generations are not counted");
             }
             Err(error) => return Err(Error::io(ErrorKind::Spawn, "open a handle of this process", error)),
@@ -222,10 +221,11 @@ impl Life {
         let claimed: Arc<[Name]> = successor.claimed().into();
         self.shared.registry().close(&claimed, self.owns_names);
         self.set_gate(Gate::Ended(Ending::Claimed(claimed)));
+        // Before the successor knows that the file is its own: written after that, it could overwrite a later one.
+        self.write_pid_file(by.pid);
         self.tell_successor(&Message::LetGo);
         let Identity { pid, generation } = by;
         self.tell_predecessor(&Message::Replaced { pid, generation });
-        self.write_pid_file(pid);
         for asker in self.restart_askers.drain(..) {
             let _ = asker.send(Ok(by.clone()));
         }

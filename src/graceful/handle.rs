@@ -312,6 +312,9 @@ impl Graceful {
     /// The next connection of a listener; `None` once accepting has ended. It waits until this generation is confirmed,
     /// and while a successor is on probation; `EMFILE` and its like are waited out. At a stop the queue is emptied first.
     ///
+    /// Run the loop itself in [`spawn`](Self::spawn) or in `main`: in a task that nobody counts, the drain may be over
+    /// before the loop has emptied the queue.
+    ///
     /// # Cancel safety
     ///
     /// No connection is lost.
@@ -322,12 +325,18 @@ impl Graceful {
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tokio_hotrestart::Error> {
     /// # let graceful = tokio_hotrestart::Graceful::detached();
     /// let mut listener = graceful.listen("echo", "127.0.0.1:7").await?;
-    /// while let Some((mut stream, _peer)) = graceful.accept(&mut listener).await {
-    ///     graceful.spawn(async move {
-    ///         let (mut read, mut write) = stream.split();
-    ///         tokio::io::copy(&mut read, &mut write).await
-    ///     });
-    /// }
+    /// let handle = graceful.clone();
+    /// graceful.spawn(async move {
+    ///     while let Some((mut stream, _peer)) = handle.accept(&mut listener).await {
+    ///         handle.spawn(async move {
+    ///             let (mut read, mut write) = stream.split();
+    ///             tokio::io::copy(&mut read, &mut write).await
+    ///         });
+    ///     }
+    /// });
+    /// graceful.ready().await?;
+    /// graceful.restart_signal().await;
+    /// println!("{}", graceful.drain().await);
     /// # Ok(()) }
     /// ```
     pub async fn accept<L: Listener>(&self, listener: &mut L) -> Option<(L::Io, L::Addr)> {

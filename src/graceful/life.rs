@@ -138,6 +138,8 @@ impl Life {
             tracing::debug!(?event, "event");
             let (phase, actions) = mem::replace(&mut self.phase, Phase::Done).on(event);
             self.phase = phase;
+            // Before the actions: whoever is answered by one of them and looks sees the state that the answer means.
+            self.shared.state.send_if_modified(|state| mem::replace(state, self.phase.state()) != self.phase.state());
             if !self.is_restarting() {
                 self.deadline = None;
             }
@@ -145,7 +147,6 @@ impl Life {
                 tracing::debug!(?action, "action");
                 events.extend(self.carry_out(action));
             }
-            self.shared.state.send_if_modified(|state| mem::replace(state, self.phase.state()) != self.phase.state());
         }
     }
 

@@ -29,7 +29,7 @@ pub(crate) enum Action {
     GiveStderrBack,
     SayReady,
     SayExtend(Duration),
-    SayStopping,
+    SayStopping(String),
 
     // Towards the successor.
     /// Spawn it if nothing forbids that here (PID 1, too many that drain), and start the ready deadline.
@@ -51,6 +51,8 @@ pub(crate) enum Action {
 
     // Drain.
     BeginDrain(Cause),
+    /// For the report.
+    NoteFailure(Error),
     /// The successor is dead and nobody serves but a supervisor's next start: hurry, and say so in the report.
     SuccessorLost,
     /// A first stop while a restart's drain is under way.

@@ -42,8 +42,8 @@ pub(crate) enum Event {
     Ready,
     /// REPLACED: the chain goes on beyond it.
     Replaced,
-    /// STOPPING: it was told to, and ends by itself.
-    Stopping,
+    /// STOPPING: it ends by itself, and why.
+    Stopping(String),
     /// REFUSED: it ends by itself.
     Refused(Error),
     /// What it said is no message of ours, or we could not speak to it.

@@ -173,8 +173,9 @@ fn restarting(step: Step, event: Event) -> Next {
         Event::StopAsked(by) => stop_restarting(step, Cause::Stopped { by }),
         Event::ServeFailed(why) => stop_restarting(step, Cause::Failed { why }),
         Event::ReadyAsked => (Phase::Restarting(step), vec![Action::AnswerReady(Ok(()))]),
-        // It ends by itself, in its own time: nothing is left to decide about it.
-        Event::Stopping => failed(step, vec![Action::Forget], told_to_stop()),
+        // On probation it has accepted, and ends in its own time: nothing is left to decide about it.
+        Event::Stopping(why) if step == Step::Probation => failed(step, vec![Action::Forget], stopped(&why)),
+        Event::Stopping(why) => (Phase::Burying { error: stopped(&why), killed: false }, vec![Action::AwaitEnd]),
         Event::Ended(status) => failed(step, vec![], ended_unconfirmed(step, status)),
         Event::Failed(error) => bury(step, error),
         Event::Refused(error) if step != Step::Probation => {
@@ -243,10 +244,11 @@ fn draining(heir: Heir, stops: u8, event: Event) -> Next {
             let action = if first_of_a_restart { Action::ShortenDrain } else { Action::CutDrain };
             (Phase::Draining { heir, stops: stops.saturating_add(1) }, vec![action])
         }
-        Event::Replaced | Event::Stopping if heir == Heir::Successor => (settled, vec![]),
+        Event::Replaced | Event::Stopping(_) if heir == Heir::Successor => (settled, vec![]),
         Event::ChannelClosed | Event::Ended(_) | Event::Failed(_) | Event::Refused(_) if heir == Heir::Successor => {
             (settled, vec![Action::SuccessorLost])
         }
+        Event::ServeFailed(why) => (Phase::Draining { heir, stops }, vec![Action::NoteFailure(why)]),
         Event::Drained => (Phase::Done, vec![Action::Finish]),
         event => (Phase::Draining { heir, stops }, afterwards(event)),
     }
@@ -285,7 +287,7 @@ const STOPPED: Cause = Cause::Stopped { by: None };
 /// The predecessor, if it still listens, is told first: then this end is no loss to it, and within a probation it opens
 /// its gate again now, and not only when this process has drained.
 fn stop(restart: bool, cause: Cause) -> Next {
-    let mut actions = vec![Action::SayStopping, Action::BeginDrain(cause)];
+    let mut actions = vec![Action::SayStopping(cause.to_string()), Action::BeginDrain(cause)];
     if restart {
         actions.push(Action::Refuse(ending()));
     }
@@ -315,8 +317,8 @@ fn ending() -> Error {
     Error::new(ErrorKind::Ending, "this generation is ending")
 }
 
-fn told_to_stop() -> Error {
-    Error::new(ErrorKind::Exited, "the successor was told to stop before it was confirmed for good")
+fn stopped(why: &str) -> Error {
+    Error::new(ErrorKind::Exited, format!("the successor ended before it was confirmed for good: {why}"))
 }
 
 fn ended_unconfirmed(step: Step, status: Option<ExitStatus>) -> Error {

@@ -49,7 +49,7 @@ fn events() -> Vec<Event> {
         Event::NeedsTime(Duration::from_secs(1)),
         Event::Ready,
         Event::Replaced,
-        Event::Stopping,
+        Event::Stopping("signal 15".into()),
         Event::Refused(error()),
         Event::Failed(error()),
         Event::ChannelClosed,
@@ -186,7 +186,7 @@ fn a_stop_before_ready_does_not_let_the_predecessor_go() {
 
 #[test]
 fn a_death_on_probation_opens_the_gate_before_anything_else() {
-    for death in [Event::ChannelClosed, Event::Ended(None), Event::Failed(error()), Event::Stopping] {
+    for death in [Event::ChannelClosed, Event::Ended(None), Event::Failed(error()), Event::Stopping(String::new())] {
         let (_, actions) = Phase::Restarting(Step::Probation).on(death);
         assert!(matches!(actions[0], Action::OpenGate), "{actions:?}");
     }
@@ -228,7 +228,7 @@ fn a_successor_is_lost_once_and_only_if_the_chain_ends_with_it() {
     let draining = || Phase::Draining { heir: Heir::Successor, stops: 0 };
     let death = || vec![Event::ChannelClosed, Event::Ended(None)];
     assert_eq!(play(draining(), death()).1, ["SuccessorLost"]);
-    for farewell in [Event::Replaced, Event::Stopping] {
+    for farewell in [Event::Replaced, Event::Stopping(String::new())] {
         assert!(play(draining(), [vec![farewell], death()].concat()).1.is_empty());
     }
 }

@@ -8,14 +8,17 @@ use std::{
     collections::VecDeque,
     env,
     fs::File,
-    io::{self, Read, Write},
-    os::fd::{AsFd, OwnedFd},
+    io::{self, IsTerminal, Read, Write},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::{Arc, Mutex, PoisonError},
     thread,
     time::Duration,
 };
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
 use tokio::sync::oneshot;
 
 use crate::sys;
@@ -49,7 +52,7 @@ impl LastWords {
     pub(super) fn open() -> io::Result<Pipe> {
         let (read, write) = sys::pipe()?;
         let real = sys::stderr()?;
-        let lend = [Arc::new(sys::duplicate(real.as_fd())?), Arc::new(sys::duplicate(read.as_fd())?)];
+        let lend = [Arc::new(real.try_clone()?), Arc::new(read.try_clone()?)];
         let (stop, keep_on) = sys::pipe()?;
         let tail = Arc::new(Mutex::new(VecDeque::new()));
         let (tell, done) = oneshot::channel();
@@ -81,28 +84,61 @@ fn remember(tail: &Mutex<VecDeque<u8>>, bytes: &[u8]) {
     tail.drain(..excess);
 }
 
-/// The successor's side, from HELLO to COMMIT.
+/// The successor's side, from HELLO to COMMIT. Dropped without being given back, it waits for the predecessor's end.
+///
+/// A thread of its own puts the real standard error back, and not the loop: when the predecessor has died, nobody reads
+/// the pipe, and a program that has filled it stands still in a write, holding the lock of `stderr`, which the next log
+/// line of the loop would wait for.
 #[derive(Debug)]
 pub(crate) struct Borrowed {
-    pub(super) real: OwnedFd,
-    pub(super) pipe: OwnedFd,
+    /// A byte: now. Its end: this process ends anyway, and its last words are the predecessor's to read.
+    tell: OwnedFd,
 }
 
 impl Borrowed {
-    /// Puts the real standard error back. What is left in the pipe, also from a helper that still holds it, is passed on
-    /// by a thread that ends with the last of them.
+    /// `predecessor`: readable at its death.
+    pub(super) fn watch(real: OwnedFd, pipe: OwnedFd, predecessor: Option<OwnedFd>) -> io::Result<Self> {
+        let (told, tell) = sys::pipe()?;
+        thread::Builder::new().name("hotrestart-stderr".into()).spawn(move || {
+            wait_for_turn(File::from(told), predecessor);
+            match sys::replace_stderr(real.as_fd()) {
+                // What is left in the pipe, also from a helper that still holds it; it ends with the last of them.
+                Ok(()) => pass_on(pipe, real, None, |_| ()),
+                Err(error) => tracing::warn!(%error, "put the standard error back"),
+            }
+        })?;
+        Ok(Self { tell })
+    }
+
+    /// Puts the real standard error back, and passes on what is left in the pipe.
     pub(crate) fn give_back(self) {
-        let Self { real, pipe } = self;
-        if let Err(error) = sys::replace_stderr(real.as_fd()) {
-            tracing::warn!(%error, "put the standard error back");
+        if let Err(error) = File::from(self.tell).write_all(&[1]) {
+            // It has heard of the predecessor's death before, and needs to be told nothing.
+            tracing::debug!(%error, "the standard error has been put back already");
+        }
+    }
+}
+
+fn wait_for_turn(told: File, predecessor: Option<OwnedFd>) {
+    let mut told = Some(told);
+    while told.is_some() || predecessor.is_some() {
+        let watched = [told.as_ref().map(AsFd::as_fd), predecessor.as_ref().map(AsFd::as_fd)];
+        if wait_readable(&watched).is_err() {
+            // Nothing can be waited for: better back too early than never.
             return;
         }
-        let spawned = thread::Builder::new()
-            .name("hotrestart-stderr".into())
-            .spawn(move || pass_on(pipe, real, None, |_| ()));
-        if let Err(error) = spawned {
-            tracing::warn!(%error, "pass on what is left of the standard error");
+        if predecessor.as_ref().is_some_and(|predecessor| sys::has_ended(predecessor.as_fd())) {
+            return;
         }
+        match told.as_mut().map(|told| told.read(&mut [0])) {
+            Some(Ok(0)) => told = None,
+            Some(Ok(_)) => return,
+            Some(Err(_)) | None => {}
+        }
+    }
+    // Neither a word nor a death will come: without pidfds, in a process that was refused and ends.
+    loop {
+        thread::park();
     }
 }
 
@@ -120,15 +156,11 @@ fn pass_on(from: OwnedFd, to: OwnedFd, stop: Option<OwnedFd>, mut seen: impl FnM
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let mut polled: Vec<_> =
-                    [Some(from.as_fd()), stop.as_ref().map(AsFd::as_fd)].into_iter().flatten().map(readable).collect();
-                if poll(&mut polled, PollTimeout::NONE).is_err_and(|error| error != nix::errno::Errno::EINTR) {
-                    return;
-                }
-                let stopped = polled.get(1).and_then(PollFd::any).unwrap_or(false);
-                let more = polled[0].any().unwrap_or(false);
-                if stopped && !more {
-                    return;
+                let watched = [Some(from.as_fd()), stop.as_ref().map(AsFd::as_fd)];
+                match wait_readable(&watched) {
+                    Ok([more, stopped]) if stopped && !more => return,
+                    Ok(_) => {}
+                    Err(_) => return,
                 }
             }
             Err(_) => return,
@@ -145,7 +177,7 @@ fn write_all(to: &mut File, mut bytes: &[u8]) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 let mut polled = [PollFd::new(to.as_fd(), PollFlags::POLLOUT)];
-                if poll(&mut polled, PollTimeout::NONE).is_err_and(|error| error != nix::errno::Errno::EINTR) {
+                if poll(&mut polled, PollTimeout::NONE).is_err_and(|error| error != Errno::EINTR) {
                     return;
                 }
             }
@@ -154,8 +186,15 @@ fn write_all(to: &mut File, mut bytes: &[u8]) {
     }
 }
 
-fn readable(descriptor: std::os::fd::BorrowedFd<'_>) -> PollFd<'_> {
-    PollFd::new(descriptor, PollFlags::POLLIN)
+/// Which of them can be read, or has ended.
+fn wait_readable(watched: &[Option<BorrowedFd<'_>>; 2]) -> nix::Result<[bool; 2]> {
+    let mut polled: Vec<_> = watched.iter().flatten().map(|it| PollFd::new(*it, PollFlags::POLLIN)).collect();
+    match poll(&mut polled, PollTimeout::NONE) {
+        Ok(_) | Err(Errno::EINTR) => {}
+        Err(error) => return Err(error),
+    }
+    let mut ready = polled.iter().map(|it| it.any().unwrap_or(false));
+    Ok(watched.map(|it| it.is_some() && ready.next().unwrap_or(false)))
 }
 
 /// Not where somebody watches a terminal (its settings and colours depend on it), nor where the journal reads (it
@@ -164,7 +203,7 @@ pub(super) fn worth_capturing() -> bool {
     let Ok(stderr) = sys::stderr() else {
         return false;
     };
-    !sys::is_terminal(stderr.as_fd()) && !is_journal(&stderr)
+    !stderr.is_terminal() && !is_journal(&stderr)
 }
 
 fn is_journal(stderr: &OwnedFd) -> bool {

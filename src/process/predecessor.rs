@@ -17,8 +17,8 @@ use crate::{
     wire::{self, Hello, Message, Refusal},
 };
 
-/// For how long a predecessor may be silent in the midst of passing its sockets: it is stopped, or it is none of ours.
-const SILENCE: Duration = Duration::from_secs(60);
+/// How long a predecessor may take to pass its sockets: one that takes longer is stopped, or is none of ours.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// For how long a refusal may take to go out.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -55,10 +55,6 @@ pub(crate) async fn meet() -> Result<Option<Introduction>, Error> {
         Ok(passed) => Ok(Some(passed.introduction(stderr, channel))),
         Err(error) => {
             refuse(&mut channel, &error).await;
-            // Nobody reads the pipe any more, and whoever prints this error would panic over it.
-            if let (ErrorKind::ChannelClosed | ErrorKind::Torn, Some(stderr)) = (error.kind(), stderr) {
-                stderr.give_back();
-            }
             Err(error)
         }
     }
@@ -83,7 +79,11 @@ async fn addressed_to_us(channel: BorrowedFd<'_>) -> Result<bool, Error> {
     loop {
         let mut ready = watched.readable().await.map_err(failed)?;
         match ready.try_io(|watched| sys::peek(*watched.get_ref(), &mut bytes)) {
-            Ok(Ok(wire::PEEK)) => return Ok(wire::peek_pid(&bytes) == Some(std::process::id())),
+            Ok(Ok(wire::PEEK)) => {
+                let what = "the channel in the environment does not begin with HELLO";
+                let pid = wire::peek_pid(&bytes).ok_or_else(|| Error::new(ErrorKind::Protocol, what))?;
+                return Ok(pid == std::process::id());
+            }
             // A HELLO goes out in one piece; less than its head is not worth waiting for.
             Ok(Ok(_)) => return Err(gone("before it had said anything")),
             Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset => {
@@ -108,7 +108,12 @@ async fn listen(channel: &mut Channel, stderr: &mut Option<Borrowed>) -> Result<
         return Err(gone("before it had said HELLO"));
     };
     if hello.stderr {
-        *stderr = handles.pop().zip(handles.pop()).map(|(pipe, real)| Borrowed { real, pipe });
+        if let (Some(pipe), Some(real)) = (handles.pop(), handles.pop()) {
+            // The last of the ancestors is the predecessor itself.
+            let predecessor = handles.last().map(OwnedFd::try_clone).transpose();
+            let borrowed = predecessor.and_then(|predecessor| Borrowed::watch(real, pipe, predecessor));
+            *stderr = Some(borrowed.map_err(|error| Error::io(ErrorKind::Spawn, "watch the standard error", error))?);
+        }
     }
     if hello.newest < wire::OLDEST_VERSION || hello.oldest > wire::NEWEST_VERSION {
         return Err(no_common_version(&hello));
@@ -117,7 +122,7 @@ async fn listen(channel: &mut Channel, stderr: &mut Option<Borrowed>) -> Result<
     loop {
         match channel.next().await? {
             Some((Message::Sockets(batch), descriptors)) => {
-                channel.say(&Message::Taken { sockets: batch.len() as u32 }, Vec::new());
+                channel.say(&Message::Arrived { sockets: batch.len() as u32 }, Vec::new());
                 sockets.extend(batch.into_iter().zip(descriptors));
             }
             Some((Message::End { sockets: count }, _)) if count as usize == sockets.len() => {
@@ -148,7 +153,7 @@ impl Passed {
             ancestors: hello.ancestors.into_iter().zip(handles).collect(),
             stderr,
             predecessor_pid: hello.predecessor_pid,
-            answer: Unanswered(channel),
+            answer: Unanswered { channel, version: hello.newest.min(wire::NEWEST_VERSION) },
         }
     }
 }
@@ -165,8 +170,11 @@ fn no_common_version(hello: &Hello) -> Error {
 }
 
 async fn patiently<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    let silent = || Error::new(ErrorKind::Deadline, format!("the predecessor was silent for {} s", SILENCE.as_secs()));
-    timeout(SILENCE, work).await.unwrap_or_else(|_| Err(silent()))
+    let late = || {
+        let what = format!("the predecessor did not pass its sockets within {} s", PATIENCE.as_secs());
+        Error::new(ErrorKind::Deadline, what)
+    };
+    timeout(PATIENCE, work).await.unwrap_or_else(|_| Err(late()))
 }
 
 /// The predecessor learns why, and serves on.
@@ -189,18 +197,21 @@ fn gone(when: &str) -> Error {
 
 /// The channel of a predecessor that awaits an answer.
 #[derive(Debug)]
-pub(crate) struct Unanswered(Channel);
+pub(crate) struct Unanswered {
+    channel: Channel,
+    version: u16,
+}
 
 impl Unanswered {
     /// What was passed is as promised: this process can be the successor.
     pub(crate) fn accept(self) -> Predecessor {
-        let Self(mut channel) = self;
-        channel.say(&Message::Accepted { version: wire::NEWEST_VERSION, capabilities: Vec::new() }, Vec::new());
+        let Self { mut channel, version } = self;
+        channel.say(&Message::Accepted { version, capabilities: Vec::new() }, Vec::new());
         Predecessor { channel: Some(channel) }
     }
 
     pub(crate) async fn refuse(mut self, why: &Error) {
-        refuse(&mut self.0, why).await;
+        refuse(&mut self.channel, why).await;
     }
 }
 

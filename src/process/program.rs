@@ -54,13 +54,13 @@ impl Program {
         let path = arguments
             .first()
             .and_then(|argument| as_started(argument, &directory, image.as_ref()?))
-            .map_or_else(image_path, Ok)
+            .map_or_else(|| kernels_name("/proc/self/exe"), Ok)
             .map_err(|error| Error::io(ErrorKind::Spawn, "find this process's program", error))?;
-        let here = fs::metadata(".").ok().map(|here| (here.dev(), here.ino()));
+        let here = place(HERE);
         Ok(Self { path, arguments, directory, here, image })
     }
 
-    /// Another program, found as a shell would find it in the directory of start-up; the arguments stay.
+    /// Another program, relative to the directory of start-up; the arguments stay.
     pub(crate) fn with_program(mut self, program: &OsStr) -> Self {
         self.path = self.directory.join(program);
         if self.arguments.is_empty() {
@@ -98,14 +98,15 @@ impl Program {
         })
     }
 
-    /// `None`: this process stands in it, and inherits it to the successor although it has been deleted.
+    /// `None`: this process stands in it, and the successor inherits it, although it has been deleted, or may no longer be
+    /// entered by a process that has given its privileges up.
     fn directory_to_enter(&self) -> Result<Option<PathBuf>, Error> {
+        let (here, there) = (place(HERE), place(&self.directory));
+        if here.is_some() && (here == there || there.is_none() && here == self.here) {
+            return Ok(None);
+        }
         if self.directory.is_dir() {
             return Ok(Some(self.directory.clone()));
-        }
-        let here = fs::metadata(".").ok().map(|here| (here.dev(), here.ino()));
-        if here.is_some() && here == self.here {
-            return Ok(None);
         }
         let what = format!("the working directory of start-up is gone: {}", self.directory.display());
         Err(Error::new(ErrorKind::Spawn, what))
@@ -127,15 +128,23 @@ impl Program {
     }
 }
 
-/// systemd's sockets and watchdog were given to this pid, and the channel to this process.
+/// systemd's sockets and watchdog were given to this pid, and the channel to this process. By name, and not all of
+/// `LISTEN_*`: an application's own `LISTEN_ADDR` has to reach the successor.
 fn is_for_this_process_only(name: &OsStr) -> bool {
-    name.as_bytes().starts_with(b"LISTEN_") || name == "WATCHDOG_PID" || name == VARIABLE
+    ["LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID", VARIABLE].iter().any(|it| name == *it)
+}
+
+/// The working directory, which `.` names only for who may search it.
+const HERE: &str = "/proc/self/cwd";
+
+fn place(path: impl AsRef<Path>) -> Option<(u64, u64)> {
+    fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
 }
 
 /// As the shell sees it: a release directory that is a symlink (`/srv/app/current`) keeps its name, so that a flipped
-/// link is followed at the next restart.
+/// link is followed at the next restart. One that has been deleted is still where this process stands.
 fn working_directory() -> io::Result<PathBuf> {
-    let physical = env::current_dir()?;
+    let physical = env::current_dir().or_else(|_| kernels_name(HERE))?;
     let logical = env::var_os("PWD").map(PathBuf::from).filter(|path| path.is_absolute());
     let same = |path: &PathBuf| Stamp::of(&physical).is_some_and(|here| here.is_file(path));
     Ok(logical.filter(same).unwrap_or(physical))
@@ -154,9 +163,9 @@ fn as_started(argument: &OsStr, directory: &Path, image: &Stamp) -> Option<PathB
     candidates.into_iter().find(|path| image.is_file(path))
 }
 
-/// What the kernel says. A file that was deleted before we looked is called `… (deleted)`.
-fn image_path() -> io::Result<PathBuf> {
-    let path = fs::read_link("/proc/self/exe")?;
+/// What the kernel says. What was deleted before we looked is called `… (deleted)`.
+fn kernels_name(link: &str) -> io::Result<PathBuf> {
+    let path = fs::read_link(link)?;
     if path.exists() {
         return Ok(path);
     }

@@ -47,7 +47,7 @@ pub(crate) struct Successor {
     pid: u32,
     names: Vec<Name>,
     claimed: Vec<Name>,
-    unsaid: Option<Introduction>,
+    unsaid: Option<Unsaid>,
     process: Process,
     channel: Option<Channel>,
     /// It has refused or said nonsense: what else it says does not count.
@@ -58,15 +58,15 @@ pub(crate) struct Successor {
 
 /// What is said once its pid is known, and then batch by batch.
 #[derive(Debug)]
-struct Introduction {
+struct Unsaid {
     legacy: Legacy,
     stderr: Option<[Arc<OwnedFd>; 2]>,
 }
 
 #[derive(Debug)]
 enum Process {
-    Spawning(oneshot::Receiver<Result<sys::Child, Error>>),
-    Alive(AsyncFd<sys::Child>),
+    Spawning(oneshot::Receiver<Result<sys::Process, Error>>),
+    Alive(AsyncFd<sys::Process>),
     Gone,
 }
 
@@ -95,7 +95,7 @@ impl Successor {
                 drop((theirs, write));
                 // Nobody waits any more: this generation has ended, and the successor must not outlive it unknown.
                 if let Err(Ok(child)) = tell.send(child.map_err(|error| program.not_started(error))) {
-                    child.kill();
+                    child.end();
                 }
             })
             .map_err(failed("start a thread for the spawn"))?;
@@ -104,7 +104,7 @@ impl Successor {
             pid: 0,
             names: legacy.sockets.iter().map(|(socket, _)| socket.name.clone()).collect(),
             claimed: Vec::new(),
-            unsaid: Some(Introduction { legacy, stderr }),
+            unsaid: Some(Unsaid { legacy, stderr }),
             process: Process::Spawning(spawned),
             channel: Some(channel),
             heard_enough: false,
@@ -146,8 +146,19 @@ impl Successor {
         }
     }
 
-    /// What it has said by now, for a deadline that must not act while the answer lies unread.
+    /// What it has said or done by now, for a deadline that must not act while the answer lies unread.
     pub(crate) fn next_now(&mut self) -> Option<Event> {
+        if let Some(event) = self.said_by_now() {
+            return Some(event);
+        }
+        // A helper of its own may hold the channel open: then only its process tells that it is dead.
+        match &self.process {
+            Process::Alive(child) if sys::has_ended(child.get_ref().as_fd()) => Some(self.ended()),
+            _ => None,
+        }
+    }
+
+    fn said_by_now(&mut self) -> Option<Event> {
         while !self.heard_enough {
             let received = self.channel.as_mut()?.next_now()?;
             if let Some(event) = self.hear(received) {
@@ -157,7 +168,7 @@ impl Successor {
         None
     }
 
-    fn spawned(&mut self, spawned: Result<Result<sys::Child, Error>, oneshot::error::RecvError>) -> Event {
+    fn spawned(&mut self, spawned: Result<Result<sys::Process, Error>, oneshot::error::RecvError>) -> Event {
         let child = match spawned {
             Ok(Ok(child)) => child,
             Ok(Err(error)) => return self.not_spawned(error),
@@ -167,7 +178,7 @@ impl Successor {
         self.process = match sys::watch(child) {
             Ok(child) => Process::Alive(child),
             Err((child, error)) => {
-                child.kill();
+                end_aside(child);
                 return self.not_spawned(Error::io(ErrorKind::Spawn, "watch the successor's process", error));
             }
         };
@@ -182,7 +193,7 @@ impl Successor {
     }
 
     fn introduce(&mut self) {
-        let (Some(Introduction { legacy, stderr }), Some(channel)) = (&mut self.unsaid, &mut self.channel) else {
+        let (Some(Unsaid { legacy, stderr }), Some(channel)) = (&mut self.unsaid, &mut self.channel) else {
             return;
         };
         let ancestors: Vec<_> = legacy.ancestors.drain(..).collect();
@@ -205,10 +216,10 @@ impl Successor {
     /// The next sockets, or END. The kernel bounds the descriptors of a message, and those on their way by the limit of
     /// open files: so each batch is acknowledged before the next.
     fn pass_batch(&mut self) {
-        let (Some(introduction), Some(channel)) = (&mut self.unsaid, &mut self.channel) else {
+        let (Some(unsaid), Some(channel)) = (&mut self.unsaid, &mut self.channel) else {
             return;
         };
-        let sockets = &mut introduction.legacy.sockets;
+        let sockets = &mut unsaid.legacy.sockets;
         let batch: Vec<_> = sockets.drain(..sockets.len().min(sys::MAX_DESCRIPTORS)).collect();
         if batch.is_empty() {
             channel.say(&Message::End { sockets: self.names.len() as u32 }, Vec::new());
@@ -232,7 +243,7 @@ impl Successor {
             }
         };
         Some(match message {
-            Message::Taken { .. } if self.unsaid.is_some() => {
+            Message::Arrived { .. } if self.unsaid.is_some() => {
                 self.pass_batch();
                 return None;
             }
@@ -256,7 +267,7 @@ impl Successor {
                 }
             },
             Message::Replaced { .. } => Event::Replaced,
-            Message::Stopping => Event::Stopping,
+            Message::Stopping { why } => Event::Stopping(why),
             unexpected => {
                 let what = format!("the successor said what it must not say now: {}", unexpected.name());
                 self.failed(Error::new(ErrorKind::Protocol, what))
@@ -280,7 +291,7 @@ impl Successor {
         if let Some(channel) = &self.channel {
             channel.shut_reading();
         }
-        if let Some(event) = self.next_now() {
+        if let Some(event) = self.said_by_now() {
             return event;
         }
         if let Process::Alive(process) = &self.process {
@@ -345,17 +356,28 @@ impl Successor {
                 // A dead or stopped peer takes nothing more, and its end is what the process tells.
                 let _ = timeout(FAREWELL, channel.flush()).await;
             }
-            let process = match process {
-                Process::Spawning(spawned) => spawned.await.ok().and_then(Result::ok).inspect(sys::Child::kill),
-                Process::Alive(process) => Some(process.into_inner()),
-                Process::Gone => None,
-            };
-            if let Some(Ok(process)) = process.map(sys::watch) {
-                // Either it has ended, or the runtime has, and then the system reaps it.
-                let _ = process.readable().await;
-                process.get_ref().reap();
+            match process {
+                Process::Spawning(spawned) => {
+                    if let Ok(Ok(child)) = spawned.await {
+                        end_aside(child);
+                    }
+                }
+                Process::Alive(child) => {
+                    // An error means that the runtime ends, and then the system reaps it.
+                    let _ = child.readable().await;
+                    child.get_ref().reap();
+                }
+                Process::Gone => {}
             }
         });
+    }
+}
+
+/// On a thread, because it waits. Without one it is killed all the same, and stays a zombie until this process ends.
+fn end_aside(child: sys::Process) {
+    child.kill();
+    if let Err(error) = thread::Builder::new().name("hotrestart-end".into()).spawn(move || child.end()) {
+        tracing::warn!(%error, "start a thread to reap a successor");
     }
 }
 
@@ -385,6 +407,7 @@ mod tests {
         let (_spawning, spawned) = oneshot::channel();
         let mut successor = Successor {
             generation: 1,
+            pid: 0,
             names: Vec::new(),
             claimed: Vec::new(),
             unsaid: None,

@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::fs::FileTypeExt,
+        unix::fs::{FileTypeExt, MetadataExt},
     },
     path::Path,
 };
@@ -43,7 +43,13 @@ pub(super) fn unix(path: &Path, options: &mut Options<'_>) -> io::Result<OwnedFd
     let address = SockAddr::unix(path)?;
     let bound = bind(Socket::new(Domain::UNIX, Type::STREAM, None)?, &address, options);
     match bound {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_stale(path, &address) => {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            let inode = |path| fs::symlink_metadata(path).ok().map(|file| (file.dev(), file.ino()));
+            let before = inode(path);
+            // Looked at again: of two servers that start at once, one may have bound the path anew meanwhile.
+            if !is_stale(path, &address) || inode(path) != before {
+                return Err(error);
+            }
             fs::remove_file(path)?;
             bind(Socket::new(Domain::UNIX, Type::STREAM, None)?, &address, options)
         }

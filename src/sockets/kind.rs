@@ -188,3 +188,9 @@ pub(super) fn inet_address(descriptor: &OwnedFd) -> io::Result<OsString> {
     let address = address.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
     Ok(address.to_string().into())
 }
+
+pub(super) fn unix_path(descriptor: &OwnedFd) -> io::Result<OsString> {
+    let address = SockRef::from(descriptor).local_addr()?;
+    let path = address.as_pathname().ok_or(io::ErrorKind::AddrNotAvailable)?;
+    Ok(path.as_os_str().to_owned())
+}

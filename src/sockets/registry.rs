@@ -22,7 +22,7 @@ use super::{
 use crate::{
     Error, ErrorKind,
     name::Name,
-    sys,
+    sys::{self, Identity},
     wire::{self, Origin, SocketKind},
 };
 
@@ -49,6 +49,7 @@ struct Entry {
     /// Among those that were passed; `None`: bound by this generation.
     place: Option<u32>,
     socket: wire::Socket,
+    identity: Identity,
     descriptor: Arc<OwnedFd>,
 }
 
@@ -72,7 +73,9 @@ impl Registry {
         asked: &[Bound],
         options: &mut Options<'_>,
     ) -> Result<S, Error> {
-        let same = |socket: &wire::Socket| asked.iter().any(|bound| bound.is(&socket.requested, &socket.actual));
+        let same = |socket: &wire::Socket| {
+            socket.kind == S::KIND.code && asked.iter().any(|bound| bound.is(&socket.requested, &socket.actual))
+        };
         if let Some(socket) = self.claim_if::<S>(name, same)? {
             return Ok(socket);
         }
@@ -93,18 +96,19 @@ impl Registry {
             return Ok(None);
         };
         let left = &self.leftovers[index];
+        if !wanted(&left.socket) {
+            return Ok(None);
+        }
         if left.socket.kind != S::KIND.code {
             let what = format!("the inherited socket {name:?} is {}, not {}", kind_name(left.socket.kind), S::KIND.name);
             return Err(Error::new(ErrorKind::Socket, what));
         }
-        if !wanted(&left.socket) {
-            return Ok(None);
-        }
-        let socket = left.descriptor.try_clone().map_err(|error| failed("claim", name, error))?;
-        let socket = adopt::<S>(socket)?;
+        let failed = |error| failed("claim", name, error);
+        let identity = sys::identity(&left.descriptor).map_err(failed)?;
+        let socket = adopt::<S>(left.descriptor.try_clone().map_err(failed)?)?;
         let Leftover { place, socket: entry, descriptor } = self.leftovers.remove(index);
         tracing::debug!(socket = name.as_str(), address = %shown(&entry.actual), "claimed");
-        self.entries.push(Entry { place: Some(place), socket: entry, descriptor: Arc::new(descriptor) });
+        self.entries.push(Entry { place: Some(place), socket: entry, identity, descriptor: Arc::new(descriptor) });
         Ok(Some(socket))
     }
 
@@ -117,12 +121,13 @@ impl Registry {
                 .and_then(|descriptor| kind::describe(&descriptor, bound).map(|described| (descriptor, described)));
             match opened {
                 Ok((descriptor, (actual, path))) => {
-                    let socket = descriptor.try_clone().map_err(|error| failed("bind", name, error))?;
-                    let socket = adopt::<S>(socket)?;
+                    let failed = |error| failed("bind", name, error);
+                    let identity = sys::identity(&descriptor).map_err(failed)?;
+                    let socket = adopt::<S>(descriptor.try_clone().map_err(failed)?)?;
                     let requested = bound.text();
                     let (name, origin) = (name.clone(), Origin::Bound);
                     let entry = wire::Socket { name, kind: S::KIND.code, origin, requested, actual, path };
-                    self.entries.push(Entry { place: None, socket: entry, descriptor: Arc::new(descriptor) });
+                    self.entries.push(Entry { place: None, socket: entry, identity, descriptor: Arc::new(descriptor) });
                     return Ok(socket);
                 }
                 Err(error) => last = Error::io(ErrorKind::Socket, what(), error),
@@ -144,8 +149,7 @@ impl Registry {
     /// The name of a listener that a user holds: the open file is the same, so two sockets on one address are told apart.
     pub(crate) fn name_of(&self, socket: BorrowedFd<'_>) -> Option<Name> {
         let identity = sys::identity(socket).ok()?;
-        let same = |entry: &&Entry| sys::identity(&entry.descriptor).is_ok_and(|it| it == identity);
-        self.entries.iter().find(same).map(|entry| entry.socket.name.clone())
+        self.entries.iter().find(|entry| entry.identity == identity).map(|entry| entry.socket.name.clone())
     }
 
     /// Everything to pass on, and nothing that an earlier generation passed and nobody claimed.
@@ -213,7 +217,13 @@ pub(crate) fn verify(passed: &[(wire::Socket, OwnedFd)]) -> Result<(), Error> {
                     return Err(wrong(different(&actual, &socket.actual)));
                 }
             }
-            SocketKind::UnixListener => (UnixListener::KIND.check)(SockRef::from(descriptor)).map_err(wrong)?,
+            SocketKind::UnixListener => {
+                (UnixListener::KIND.check)(SockRef::from(descriptor)).map_err(wrong)?;
+                let actual = kind::unix_path(descriptor).map_err(|error| wrong(error.to_string()))?;
+                if actual != socket.actual {
+                    return Err(wrong(different(&actual, &socket.actual)));
+                }
+            }
             SocketKind::Other(_) => {}
         }
     }

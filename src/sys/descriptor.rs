@@ -1,8 +1,8 @@
 //! Looking at descriptors, and opening those that two generations share.
 
 use std::{
-    io::{self, IsTerminal},
-    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    io,
+    os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd},
 };
 
 use nix::{
@@ -48,15 +48,6 @@ pub(crate) fn set_blocking(descriptor: impl AsFd, blocking: bool) -> io::Result<
     flags.set(OFlag::O_NONBLOCK, !blocking);
     fcntl(&descriptor, FcntlArg::F_SETFL(flags))?;
     Ok(())
-}
-
-/// A second descriptor of the same open file, close-on-exec.
-pub(crate) fn duplicate(descriptor: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    descriptor.try_clone_to_owned()
-}
-
-pub(crate) fn is_terminal(descriptor: BorrowedFd<'_>) -> bool {
-    descriptor.is_terminal()
 }
 
 /// The number, for the one place in which it leaves the process: the spawn.

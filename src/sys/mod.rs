@@ -12,10 +12,10 @@ mod spawn;
 mod stderr;
 mod watch;
 
-pub(crate) use descriptor::{duplicate, identity, is_terminal, pipe, set_blocking, socket_pair};
+pub(crate) use descriptor::{Identity, identity, pipe, set_blocking, socket_pair};
 pub(crate) use inherited::{Named, name_for_heir, take_once};
 pub(crate) use message::{MAX_DESCRIPTORS, peek, receive, send};
-pub(crate) use process::{Process, has_ended, process_handle};
-pub(crate) use spawn::{Child, Command, spawn};
+pub(crate) use process::{Process, has_ended, is_refused_here, process_handle};
+pub(crate) use spawn::{Command, spawn};
 pub(crate) use stderr::{replace_stderr, stderr};
 pub(crate) use watch::watch;

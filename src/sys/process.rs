@@ -34,7 +34,7 @@ impl Process {
     pub(super) fn of_child(pid: Pid) -> io::Result<Self> {
         match process_handle(pid.as_raw() as u32) {
             Ok(ended) => Ok(Self { pid, ended, pidfd: true }),
-            Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => {
+            Err(error) if is_refused_here(&error) => {
                 Ok(Self { pid, ended: pipe_that_ends_with(pid)?, pidfd: false })
             }
             Err(error) => Err(error),
@@ -54,6 +54,14 @@ impl Process {
             Ok(WaitStatus::Signaled(_, signal, _)) => Some(ExitStatus::from_raw(signal as i32)),
             _ => None,
         }
+    }
+
+    /// Kills it and waits until it is no zombie any more.
+    pub(crate) fn end(&self) {
+        self.kill();
+        let mut polled = [PollFd::new(self.ended.as_fd(), PollFlags::POLLIN)];
+        while poll(&mut polled, PollTimeout::NONE) == Err(Errno::EINTR) {}
+        self.reap();
     }
 
     /// Ends it at once, and only it: by its pidfd, or by its pid while it is our unreaped child.
@@ -80,6 +88,11 @@ impl AsRawFd for Process {
     fn as_raw_fd(&self) -> i32 {
         self.ended.as_raw_fd()
     }
+}
+
+/// A kernel before 5.3, or a sandbox that knows no pidfds (older seccomp profiles say EPERM).
+pub(crate) fn is_refused_here(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM))
 }
 
 /// A pidfd of any process: it can be passed on, and tells of that process's end in every pid namespace.

@@ -26,14 +26,11 @@ pub(crate) struct Command {
     pub(crate) directory: Option<PathBuf>,
 }
 
-/// A program that runs.
-pub(crate) type Child = Process;
-
 /// Starts it, with `channel` under its own number and `stderr` as descriptor 2.
 ///
 /// It suspends the calling thread until the exec is done (1 to 9 ms with a cold binary), so call it on a thread of its
 /// own. Errors of exec come back as what they are (`ENOENT`, `EACCES`, `ENOEXEC`).
-pub(crate) fn spawn(command: &Command, channel: BorrowedFd<'_>, stderr: Option<BorrowedFd<'_>>) -> io::Result<Child> {
+pub(crate) fn spawn(command: &Command, channel: BorrowedFd<'_>, stderr: Option<BorrowedFd<'_>>) -> io::Result<Process> {
     let program = c_string(command.program.as_os_str())?;
     let arguments = command.arguments.iter().map(|a| c_string(a)).collect::<io::Result<Vec<_>>>()?;
     let environment = command.environment.iter().map(c_pair).collect::<io::Result<Vec<_>>>()?;
@@ -66,7 +63,13 @@ pub(crate) fn spawn(command: &Command, channel: BorrowedFd<'_>, stderr: Option<B
     };
     check(code)?;
     let pid = Pid::from_raw(pid);
-    Process::of_child(pid).inspect_err(|_| end_unwatched(pid))
+    Process::of_child(pid).inspect_err(|error| {
+        // ESRCH: it has ended, and an application that ignores SIGCHLD has let the kernel reap it. The pid may be
+        // another's by now.
+        if error.raw_os_error() != Some(libc::ESRCH) {
+            end_unwatched(pid);
+        }
+    })
 }
 
 /// A child that can't be watched (no descriptor left for its pidfd) must not live on unseen.

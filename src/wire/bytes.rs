@@ -57,6 +57,17 @@ impl Writer {
         self.0.extend(bytes);
     }
 
+    /// A list whose items may get more fields in a later version: each comes with its length.
+    pub(super) fn items<T>(&mut self, items: &[T], mut each: impl FnMut(&mut Self, &T)) {
+        self.list(items, |to, item| {
+            let mut fields = Self::default();
+            each(&mut fields, item);
+            // A name of 255 bytes and two addresses of at most 65,535 that the kernel keeps below 200.
+            to.u16(fields.0.len().try_into().unwrap_or(u16::MAX));
+            to.0.append(&mut fields.0);
+        });
+    }
+
     /// The count and then each item. The caller's lists are bounded far below 2^32.
     pub(super) fn list<T>(&mut self, items: &[T], mut each: impl FnMut(&mut Self, &T)) {
         self.u32(items.len() as u32);
@@ -106,6 +117,16 @@ impl<'a> Reader<'a> {
     pub(super) fn os_string(&mut self) -> Result<OsString, Malformed> {
         let length = self.u16()?;
         Ok(OsString::from_vec(self.take(length.into())?.to_vec()))
+    }
+
+    pub(super) fn items<T>(
+        &mut self,
+        mut each: impl FnMut(&mut Reader<'a>) -> Result<T, Malformed>,
+    ) -> Result<Vec<T>, Malformed> {
+        self.list(|from| {
+            let length = from.u16()?;
+            each(&mut Reader(from.take(length.into())?))
+        })
     }
 
     /// A count that promises more items than there are bytes is refused before anything is reserved for it.

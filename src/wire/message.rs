@@ -28,15 +28,15 @@ pub(crate) enum Message {
     /// "I can't be your successor."
     Refused { refusal: Refusal, oldest: u16, newest: u16, why: String },
     /// "This many sockets have arrived": the next batch may come.
-    Taken { sockets: u32 },
+    Arrived { sockets: u32 },
     /// "I need this much longer to be ready."
     Extend { milliseconds: u64 },
     /// "I can serve, and these sockets (by their place among those passed) are mine."
     Ready { claimed: Vec<u32> },
     /// "I was replaced in my turn": my end is not the chain's.
     Replaced { pid: u32, generation: u64 },
-    /// "I was told to stop": my end is no accident.
-    Stopping,
+    /// "I end, and this is why": my end is no accident.
+    Stopping { why: String },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +82,7 @@ pub(crate) struct Socket {
 pub(crate) enum SocketKind {
     TcpListener,
     UnixListener,
-    /// A kind that a later version passes: carried on under its name, claimed by nobody here.
+    /// A kind that a later version passes: claimed by nobody here, and so closed at ready.
     Other(u8),
 }
 
@@ -113,7 +113,7 @@ mod kind {
     pub(super) const LET_GO: u16 = 6;
     pub(super) const ACCEPTED: u16 = 32;
     pub(super) const REFUSED: u16 = 33;
-    pub(super) const TAKEN: u16 = 34;
+    pub(super) const ARRIVED: u16 = 34;
     pub(super) const EXTEND: u16 = 35;
     pub(super) const READY: u16 = 36;
     pub(super) const REPLACED: u16 = 37;
@@ -143,11 +143,11 @@ impl Message {
             Self::LetGo => "LET GO",
             Self::Accepted { .. } => "ACCEPTED",
             Self::Refused { .. } => "REFUSED",
-            Self::Taken { .. } => "TAKEN",
+            Self::Arrived { .. } => "ARRIVED",
             Self::Extend { .. } => "EXTEND",
             Self::Ready { .. } => "READY",
             Self::Replaced { .. } => "REPLACED",
-            Self::Stopping => "STOPPING",
+            Self::Stopping { .. } => "STOPPING",
         }
     }
 
@@ -166,9 +166,9 @@ impl Message {
             let unknown = || Malformed::new(format!("frame kind {} is unknown and must be understood", header.kind));
             return if header.must_understand { Err(unknown()) } else { Ok(None) };
         };
-        if message.descriptors() != usize::from(header.descriptors) {
-            let fault =
-                format!("{} descriptors came where {} belong", header.descriptors, message.descriptors());
+        // More are a later version's, who puts them last; they are closed.
+        if usize::from(header.descriptors) < message.descriptors() {
+            let fault = format!("{} descriptors came where {} belong", header.descriptors, message.descriptors());
             return Err(Malformed::new(fault));
         }
         Ok(Some(message))
@@ -182,7 +182,7 @@ impl Message {
                 (kind::HELLO, true)
             }
             Self::Sockets(sockets) => {
-                to.list(sockets, |to, socket| socket.encode(to));
+                to.items(sockets, |to, socket| socket.encode(to));
                 (kind::SOCKETS, true)
             }
             Self::End { sockets } => {
@@ -207,9 +207,9 @@ impl Message {
                 to.string(why);
                 (kind::REFUSED, true)
             }
-            Self::Taken { sockets } => {
+            Self::Arrived { sockets } => {
                 to.u32(*sockets);
-                (kind::TAKEN, true)
+                (kind::ARRIVED, true)
             }
             Self::Extend { milliseconds } => {
                 to.u64(*milliseconds);
@@ -224,14 +224,17 @@ impl Message {
                 to.u64(*generation);
                 (kind::REPLACED, false)
             }
-            Self::Stopping => (kind::STOPPING, false),
+            Self::Stopping { why } => {
+                to.string(why);
+                (kind::STOPPING, false)
+            }
         }
     }
 
     fn decode_payload(kind: u16, from: &mut Reader<'_>) -> Result<Option<Self>, Malformed> {
         Ok(Some(match kind {
             kind::HELLO => Self::Hello(Hello::decode(from)?),
-            kind::SOCKETS => Self::Sockets(from.list(Socket::decode)?),
+            kind::SOCKETS => Self::Sockets(from.items(Socket::decode)?),
             kind::END => Self::End { sockets: from.u32()? },
             kind::COMMIT => Self::Commit,
             kind::ABORT => Self::Abort { why: from.string()? },
@@ -243,11 +246,11 @@ impl Message {
                 newest: from.u16()?,
                 why: from.string()?,
             },
-            kind::TAKEN => Self::Taken { sockets: from.u32()? },
+            kind::ARRIVED => Self::Arrived { sockets: from.u32()? },
             kind::EXTEND => Self::Extend { milliseconds: from.u64()? },
             kind::READY => Self::Ready { claimed: from.list(Reader::u32)? },
             kind::REPLACED => Self::Replaced { pid: from.u32()?, generation: from.u64()? },
-            kind::STOPPING => Self::Stopping,
+            kind::STOPPING => Self::Stopping { why: from.string()? },
             _ => return Ok(None),
         }))
     }
@@ -263,7 +266,7 @@ impl Hello {
         to.u64(self.generation);
         to.u32(self.predecessor_pid);
         to.u64(self.watchdog_milliseconds);
-        to.list(&self.ancestors, |to, ancestor| {
+        to.items(&self.ancestors, |to, ancestor| {
             to.u64(ancestor.generation);
             to.u32(ancestor.pid);
         });
@@ -282,7 +285,7 @@ impl Hello {
             generation: from.u64()?,
             predecessor_pid: from.u32()?,
             watchdog_milliseconds: from.u64()?,
-            ancestors: from.list(|from| Ok(Ancestor { generation: from.u64()?, pid: from.u32()? }))?,
+            ancestors: from.items(|from| Ok(Ancestor { generation: from.u64()?, pid: from.u32()? }))?,
             stderr: from.u8()? != 0,
         })
     }

@@ -34,7 +34,7 @@ fn conversation() -> Vec<Message> {
                 path: (25, 1337),
             },
         ]),
-        Message::Taken { sockets: 2 },
+        Message::Arrived { sockets: 2 },
         Message::End { sockets: 2 },
         Message::Accepted { version: 1, capabilities: vec!["future".into()] },
         Message::Refused { refusal: Refusal::Version, oldest: 2, newest: 3, why: "too old".into() },
@@ -44,7 +44,7 @@ fn conversation() -> Vec<Message> {
         Message::LetGo,
         Message::Abort { why: "deadline".into() },
         Message::Replaced { pid: 4713, generation: 4 },
-        Message::Stopping,
+        Message::Stopping { why: "signal 15".into() },
     ]
 }
 
@@ -114,10 +114,25 @@ fn a_list_that_claims_more_items_than_bytes_reserves_nothing() {
 }
 
 #[test]
-fn descriptors_that_do_not_fit_the_message_are_refused() {
+fn missing_descriptors_are_refused_and_more_of_them_are_a_later_versions() {
+    let mut frame = conversation()[1].encode();
+    frame[8] -= 1;
+    assert!(first(&frame).is_err());
     let mut frame = Message::Commit.encode();
     frame[8] = 1;
-    assert!(first(&frame).is_err());
+    assert_eq!(first(&frame), Ok(Some((Some(Message::Commit), 1, frame.len()))));
+}
+
+#[test]
+fn fields_that_a_later_version_adds_to_a_socket_are_ignored() {
+    let message = conversation()[1].clone();
+    let mut frame = message.encode();
+    // The payload begins with the count of sockets and the first one's length.
+    let length = u16::from_le_bytes([frame[16], frame[17]]);
+    frame[16..18].copy_from_slice(&(length + 2).to_le_bytes());
+    frame.splice(18 + usize::from(length)..18 + usize::from(length), *b"ab");
+    frame[4] += 2;
+    assert_eq!(first(&frame).unwrap().unwrap().0, Some(message));
 }
 
 #[test]

@@ -178,7 +178,8 @@ fn a_kill_in_probation_is_undone() {
 
 #[test]
 fn a_successor_that_closes_its_channel_in_probation_is_killed() {
-    in_probation("close linger");
+    let message = in_probation("close linger");
+    assert!(message.contains("lived on"), "{message}");
 }
 
 #[test]

@@ -7,14 +7,22 @@
 mod support;
 
 mod asking;
+mod death;
 mod failure;
 mod fake;
+mod generations;
+mod hygiene;
+mod last_words;
+mod load;
+mod moment;
+mod names;
+mod path;
+mod pidfile;
 mod predecessor;
+mod program;
+mod restart;
 mod shortage;
 mod stranger;
-mod death;
-mod moment;
-mod restart;
 
 /// Not a test: the server that the tests start.
 #[test]

@@ -3,11 +3,12 @@
 
 use std::{
     io::Read,
-    net::{TcpListener, UdpSocket},
+    net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::{
         fd::{AsRawFd, OwnedFd},
         unix::net::UnixStream,
     },
+    time::Duration,
 };
 
 use nix::sys::{signal::Signal, stat::fstat};
@@ -22,11 +23,20 @@ use crate::support::{
 const NOT_STARTED: i32 = 20;
 const NOT_READY: i32 = 21;
 
+/// A bound for a broken run, and never part of what is tested.
+const PATIENCE: Option<Duration> = Some(Duration::from_secs(60));
+
 /// This process, as a server sees it that is started as its successor.
 struct Predecessor {
     channel: UnixStream,
-    listener: TcpListener,
+    queue: Queue,
     heir: Fleet,
+}
+
+/// A listener that both processes have, and a client in its queue from the beginning: whoever may accept, does.
+struct Queue {
+    listener: TcpListener,
+    client: TcpStream,
 }
 
 impl Predecessor {
@@ -42,7 +52,10 @@ impl Predecessor {
         let setup = setup.tune(|command| {
             command.stdin(OwnedFd::from(theirs)).env("TOKIO_HOTRESTART_CHANNEL", variable);
         });
-        Self { channel, listener: TcpListener::bind("127.0.0.1:0").unwrap(), heir: setup.spawn() }
+        channel.set_read_timeout(PATIENCE).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        Self { channel, queue: Queue { listener, client }, heir: setup.spawn() }
     }
 
     fn wire(&self) -> Wire {
@@ -59,8 +72,8 @@ impl Predecessor {
     }
 
     fn pass_socket(&self) -> &Self {
-        let actual = self.listener.local_addr().unwrap().to_string();
-        self.wire().pass(&frames::socket("echo", "127.0.0.1:0", &actual), &[self.listener.as_raw_fd()]);
+        let actual = self.queue.address().to_string();
+        self.wire().pass(&frames::socket("echo", "127.0.0.1:0", &actual), &[self.queue.listener.as_raw_fd()]);
         self
     }
 
@@ -88,24 +101,24 @@ impl Predecessor {
     }
 
     /// Its end is closed without a word.
-    fn dies(self) -> (Fleet, TcpListener) {
-        (self.heir, self.listener)
+    fn dies(self) -> (Fleet, Queue) {
+        (self.heir, self.queue)
     }
 
-    /// Dies, and the server must end with this status and these words; who has connected meanwhile is not its client.
+    /// Dies, and the server must end with this status and these words and have served nobody.
     #[track_caller]
     fn dies_and_is_not_survived(self, status: i32, words: &str) {
-        let (heir, listener) = self.dies();
+        let (heir, queue) = self.dies();
         is_over(heir, status, words);
-        serves_nobody(&listener);
+        queue.is_untouched();
     }
 
     /// Dies, and the server must serve as generation 7.
     #[track_caller]
     fn dies_and_is_survived(self) {
-        let (mut heir, listener) = self.dies();
-        let address = listener.local_addr().unwrap();
-        echo(address).unwrap();
+        let (mut heir, queue) = self.dies();
+        echo(queue.address()).unwrap();
+        drop(queue);
         heir.signal(heir.first(), Signal::SIGTERM);
         assert_eq!(heir.until("done generation=7").number("code"), 0);
         heir.until_all_have_ended();
@@ -114,11 +127,9 @@ impl Predecessor {
     /// Says ABORT, and the server must end with this status and serve nobody.
     #[track_caller]
     fn aborts(self, status: i32) {
-        let client = Client::connect(self.listener.local_addr().unwrap()).unwrap();
         self.wire().say(&frames::recorded("ABORT"));
         is_over(self.heir, status, "the predecessor took the restart back");
-        serves_nobody(&self.listener);
-        drop(client);
+        self.queue.is_untouched();
     }
 
     /// Why the server refuses what it was given; and it ends.
@@ -139,12 +150,18 @@ fn is_over(mut heir: Fleet, status: i32, words: &str) {
     heir.until_logged(words, 1);
 }
 
-/// Whoever connects is in the queue that both processes had, and nobody has taken him out.
-#[track_caller]
-fn serves_nobody(listener: &TcpListener) {
-    let _client = Client::connect(listener.local_addr().unwrap()).unwrap();
-    listener.set_nonblocking(true).unwrap();
-    listener.accept().expect("still in the queue");
+impl Queue {
+    fn address(&self) -> SocketAddr {
+        self.listener.local_addr().unwrap()
+    }
+
+    /// The server has taken nobody out.
+    #[track_caller]
+    fn is_untouched(&self) {
+        self.listener.set_nonblocking(true).unwrap();
+        let (_, who) = self.listener.accept().expect("the first is still in the queue");
+        assert_eq!(who, self.client.local_addr().unwrap());
+    }
 }
 
 // ---------------------------------------------------------------------------------------------------------------- dies
@@ -259,13 +276,12 @@ fn aborts_in_its_successors_probation() {
     let mut it = Predecessor::new();
     it.until_ready();
     it.commit();
-    let mut client = Client::served(it.listener.local_addr().unwrap());
+    let mut client = Client::served(it.queue.address());
     it.wire().say(&frames::recorded("ABORT"));
     it.heir.until("ending generation=7");
     client.line().unwrap();
-    drop(client);
+    drop((client, it.queue));
     is_over(it.heir, 0, "the predecessor took the restart back");
-    serves_nobody(&it.listener);
 }
 
 // ---------------------------------------------------------------------------------------------------------- misbehaves
@@ -326,9 +342,9 @@ fn passes_a_udp_socket_as_a_tcp_listener() {
 fn passes_a_listener_of_another_address() {
     let it = Predecessor::new();
     it.say_hello();
-    it.wire().pass(&frames::socket("echo", "127.0.0.1:0", "127.0.0.1:1"), &[it.listener.as_raw_fd()]);
+    it.wire().pass(&frames::socket("echo", "127.0.0.1:0", "127.0.0.1:1"), &[it.queue.listener.as_raw_fd()]);
     it.say_end();
-    let actual = it.listener.local_addr().unwrap();
+    let actual = it.queue.address();
     let why = it.is_refused(0);
     assert_eq!(why, format!("the socket passed as \"echo\": it is bound to {actual}, not to 127.0.0.1:1"));
 }
@@ -345,7 +361,8 @@ fn says_garbage_when_all_is_passed_and_counts_as_dead() {
 #[test]
 fn says_what_a_later_version_says_and_the_successor_skips_it_and_closes_what_came_with_it() {
     let mut it = Predecessor::new();
-    let (mut ours, passed) = std::io::pipe().unwrap();
+    let (mut ours, passed) = UnixStream::pair().unwrap();
+    ours.set_read_timeout(PATIENCE).unwrap();
     let later = frames::frame(999, 0, b"later", 1);
     it.say_hello().wire().pass(&later, &[passed.as_raw_fd()]);
     it.pass_socket().say_end();

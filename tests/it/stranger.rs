@@ -47,6 +47,14 @@ fn a_variable_that_names_nothing_is_ignored() {
     starts_anew(Stdio::null(), OsStr::from_bytes(b"\xff:\xfe"));
 }
 
+/// On which nobody ever speaks: whoever took it for a channel would wait for a HELLO.
+#[test]
+fn a_silent_socket_at_the_number_is_not_waited_for() {
+    let (_ours, theirs) = UnixStream::pair().unwrap();
+    let stale = format!("0:{}", inode(&theirs) + 1);
+    starts_anew(OwnedFd::from(theirs), stale);
+}
+
 #[test]
 fn another_socket_at_the_number_is_left_alone() {
     let (ours, theirs) = UnixStream::pair().unwrap();

@@ -1,5 +1,6 @@
 //! The server under test, and the hands that start it, watch it and end it.
 
+pub mod doors;
 pub mod echo;
 mod fifo;
 mod fleet;
@@ -8,9 +9,11 @@ pub mod process;
 mod program;
 pub mod server;
 mod step;
+mod traffic;
 mod trial;
 
 pub use fifo::Fifo;
 pub use fleet::{Fleet, Line, Setup};
 pub use program::{Release, again, this, write_program};
+pub use traffic::Traffic;
 pub use trial::{Footprint, Trial};

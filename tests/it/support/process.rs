@@ -96,3 +96,9 @@ pub fn file(path: &std::path::Path) -> (u64, u64) {
     let file = fs::symlink_metadata(path).expect("it is there");
     (file.dev(), file.ino())
 }
+
+/// Device and inode of its working directory.
+pub fn directory(pid: i32) -> (u64, u64) {
+    let directory = fs::metadata(format!("/proc/{pid}/cwd")).expect("it lives");
+    (directory.dev(), directory.ino())
+}

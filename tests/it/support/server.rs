@@ -1,14 +1,23 @@
 //! The server under test. What it is comes from the environment (`HR_…`), which its successors inherit; what it does
 //! it says on stdout, a line each, and stdout is one pipe for all generations.
 
-use std::{env, ffi::OsStr, fmt, io::Write, os::unix::ffi::OsStrExt, path::PathBuf, time::Duration};
+use std::{
+    env,
+    ffi::OsStr,
+    fmt,
+    io::Write,
+    os::unix::ffi::OsStrExt,
+    path::PathBuf,
+    pin::pin,
+    time::Duration,
+};
 
 use axum::{
     Router,
     body::Bytes,
     extract::{
-        Path,
-        ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
+        DefaultBodyLimit, Path,
+        ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code, rejection::WebSocketUpgradeRejection},
     },
     http::HeaderValue,
     response::Response,
@@ -18,10 +27,13 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     signal::unix::{SignalKind, signal},
 };
-use tokio_hotrestart::{Builder, Graceful, Listener, Signals, drain::Times};
+use tokio_hotrestart::{
+    Builder, Graceful, Listener, Report, Signals,
+    drain::{Kind, Times, Watch},
+};
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
-use super::step::Step;
+use super::{doors, step::Step};
 
 /// One line, written at once, so that lines of two generations never mix.
 pub fn say(line: fmt::Arguments<'_>) {
@@ -81,7 +93,7 @@ async fn live(graceful: &Graceful, generation: u64) -> Result<i32, tokio_hotrest
     #[cfg(feature = "serve")]
     tokio::spawn(graceful.serve(http, app(graceful.clone(), generation)));
     if let Some(path) = text("HR_UNIX") {
-        let unix = graceful.listen_unix("unix", path).await?;
+        let unix = graceful.listen_unix("unix", path).backlog(number("HR_BACKLOG").unwrap_or(4096)).await?;
         #[cfg(feature = "serve")]
         tokio::spawn(graceful.serve(unix, app(graceful.clone(), generation)));
     }
@@ -94,11 +106,13 @@ async fn live(graceful: &Graceful, generation: u64) -> Result<i32, tokio_hotrest
     if let Some(path) = text("HR_UNIX_ECHO") {
         tokio::spawn(serve_echo(graceful.clone(), graceful.listen_unix("unix echo", path).await?));
     }
+    doors::open(graceful, generation).await?;
     if let Some(extra) = number::<u64>("HR_EXTEND_MS") {
         graceful.extend_ready_deadline(Duration::from_millis(extra));
     }
     if let Some(fifo) = env::var_os("HR_FIFO") {
         // Until the test has opened and closed its end.
+        say(format_args!("waiting generation={generation} pid={}", std::process::id()));
         tokio::task::spawn_blocking(|| std::fs::read(fifo)).await.expect("no panic").expect("a FIFO");
     }
     if let Some(bytes) = number("HR_CHATTER") {
@@ -111,7 +125,7 @@ async fn live(graceful: &Graceful, generation: u64) -> Result<i32, tokio_hotrest
     say(format_args!("ending generation={generation} pid={} cause={}", std::process::id(), cause.to_string().replace(' ', "_")));
     let report = graceful.drain().await;
     say(format_args!(
-        "done generation={generation} pid={} finished={} told={} raced={} cut={} code={} lost={}",
+        "done generation={generation} pid={} finished={} told={} raced={} cut={} code={} lost={} kinds={}",
         std::process::id(),
         report.finished(),
         report.told(),
@@ -119,8 +133,18 @@ async fn live(graceful: &Graceful, generation: u64) -> Result<i32, tokio_hotrest
         report.cut(),
         report.exit_code(),
         report.successor_lost(),
+        kinds(&report),
     ));
     Ok(report.exit_code().into())
+}
+
+/// `fresh:finished/told/raced/cut,…`: how those of each kind ended, where there were any.
+fn kinds(report: &Report) -> String {
+    let kinds = [Kind::Serve, Kind::Handshake, Kind::Fresh, Kind::Http1, Kind::Http2, Kind::Upgraded, Kind::Task];
+    let of = |kind: Kind| (kind, report.of(kind));
+    let some = kinds.into_iter().map(of).filter(|(_, of)| of.finished + of.raced + of.cut > 0);
+    let words = some.map(|(kind, of)| format!("{kind}:{}/{}/{}/{}", of.finished, of.told, of.raced, of.cut));
+    words.collect::<Vec<_>>().join(",").replace(' ', "_")
 }
 
 async fn serve_echo<L: Listener>(graceful: Graceful, mut listener: L) {
@@ -203,10 +227,12 @@ fn number<T: std::str::FromStr<Err: fmt::Debug>>(name: &str) -> Option<T> {
     text(name).map(|text| text.parse().expect("a number"))
 }
 
-/// `GET /`, `POST /` (echo), `GET /slow/{ms}`, `GET /stream/{ms}`, `GET /large/{bytes}`, `GET /ws` (echo), `GET
-/// /restart` (asks for one and answers with its outcome).
+/// As `examples/axum.rs` and the `load` crate have it: `GET /`, `POST /` (echo), `GET /slow/{ms}`, `GET /stream/{ms}`,
+/// `GET /ws` (echo, closed at a drain). Besides: `GET /ws/stay` (not closed), `GET /large/{bytes}`, and `GET /restart`
+/// (asks for one and answers with its outcome).
 pub fn app(graceful: Graceful, generation: u64) -> Router {
     let number = HeaderValue::from(generation);
+    let watch = graceful.watch();
     let restart = move || {
         let graceful = graceful.clone();
         async move {
@@ -220,43 +246,67 @@ pub fn app(graceful: Graceful, generation: u64) -> Router {
         .route("/", get(|| async { "hello world" }).post(|body: Bytes| async { body }))
         .route("/slow/{ms}", get(slow))
         .route("/stream/{ms}", get(stream))
-        .route("/large/{bytes}", get(|Path(bytes): Path<usize>| async move { vec![b'x'; bytes] }))
-        .route("/ws", any(websocket))
+        .route("/large/{bytes}", get(|Path(bytes): Path<usize>| async move { large(bytes) }))
+        .route("/ws", any(move |upgrade| websocket(upgrade, watch.clone())))
+        .route("/ws/stay", any(|upgrade| websocket(upgrade, Watch::never())))
         .route("/restart", get(restart))
+        .layer(DefaultBodyLimit::disable())
         .layer(axum::middleware::map_response(move |mut response: Response| {
             response.headers_mut().insert("x-generation", number.clone());
             std::future::ready(response)
         }))
 }
 
-async fn slow(Path(milliseconds): Path<u64>) -> &'static str {
-    tokio::time::sleep(Duration::from_millis(milliseconds)).await;
-    "slept"
+/// So many bytes, none like its neighbours: what is missing or twice in an answer shows.
+pub fn large(bytes: usize) -> Vec<u8> {
+    let mut large = (0..=250).collect::<Vec<u8>>().repeat(bytes / 251 + 1);
+    large.truncate(bytes);
+    large
 }
 
-/// A chunk at once and then every 50 ms.
+async fn slow(Path(milliseconds): Path<u64>) -> String {
+    tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+    format!("slept {milliseconds} ms")
+}
+
+/// A line every 50 ms.
 async fn stream(Path(milliseconds): Path<u64>) -> axum::body::Body {
-    let chunks = futures_util::stream::unfold(0, move |at| async move {
-        if at > milliseconds {
+    let lines = futures_util::stream::unfold(0, move |number| async move {
+        if number == milliseconds.div_ceil(50) {
             return None;
         }
-        if at > 0 {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        Some((Ok::<_, std::io::Error>(Bytes::from_static(b"chunk\n")), at + 50))
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        Some((Ok::<_, std::io::Error>(format!("chunk {number}\n")), number + 1))
     });
-    axum::body::Body::from_stream(chunks)
+    axum::body::Body::from_stream(lines)
 }
 
-async fn websocket(upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>) -> Response {
+async fn websocket(upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>, watch: Watch) -> Response {
     match upgrade {
         Err(rejection) => axum::response::IntoResponse::into_response(rejection),
-        Ok(upgrade) => upgrade.on_upgrade(|mut socket| async move {
-            while let Some(Ok(message)) = socket.recv().await {
-                if socket.send(message).await.is_err() {
-                    return;
+        Ok(upgrade) => upgrade.on_upgrade(|socket| echo(socket, watch)),
+    }
+}
+
+/// Echoes messages until the client leaves, or until the drain, and then says so.
+async fn echo(mut socket: WebSocket, watch: Watch) {
+    let mut draining = pin!(watch.draining());
+    loop {
+        tokio::select! {
+            received = socket.recv() => match received {
+                Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => {
+                    if socket.send(message).await.is_err() {
+                        return;
+                    }
                 }
-            }
-        }),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return,
+            },
+            _ = &mut draining => break,
+        }
+    }
+    let goodbye = CloseFrame { code: close_code::RESTART, reason: "this generation ends".into() };
+    if socket.send(Message::Close(Some(goodbye))).await.is_ok() {
+        while let Some(Ok(_)) = socket.recv().await {}
     }
 }

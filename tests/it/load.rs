@@ -1,0 +1,241 @@
+//! Restarts in a row under load. Every request is counted, nothing is tried again, and nothing is lost.
+
+use std::{path::PathBuf, time::Duration};
+
+use ::load::{Exchange, Load, Mode, Tally, Target};
+use nix::sys::signal::Signal;
+
+use crate::support::{Fleet, Setup, Traffic, server::large};
+
+const RESTARTS: u64 = 5;
+
+/// A server that lets nobody go for idling, however slow the machine is: whoever is not told has been forgotten.
+fn server() -> Setup {
+    Setup::new().with("GRACE_MS", "60000")
+}
+
+/// Restarts again and again under these loads. Each generation answers each load and ends, and nobody loses anything.
+#[track_caller]
+fn survive(setup: Setup, loads: impl FnOnce(&Fleet) -> Vec<Load>) -> Vec<Tally> {
+    let mut fleet = setup.start();
+    let traffic = Traffic::on(loads(&fleet));
+    traffic.generation(0);
+    let mut pid = fleet.first();
+    for generation in 0..RESTARTS {
+        traffic.reach(10);
+        pid = fleet.restart(generation, pid);
+        traffic.generation(generation + 1);
+        ended_well(&mut fleet, generation);
+    }
+    let tallies = traffic.off();
+    fleet.signal(pid, Signal::SIGTERM);
+    ended_well(&mut fleet, RESTARTS);
+    fleet.until_all_have_ended();
+    tallies.iter().for_each(|tally| assert_eq!(tally.lost(), 0, "{tally}"));
+    tallies
+}
+
+#[track_caller]
+fn ended_well(fleet: &mut Fleet, generation: u64) {
+    let done = fleet.until(&format!("done generation={generation}"));
+    assert_eq!(["raced", "cut", "code"].map(|count| done.number(count)), [0; 3], "{done:?}");
+}
+
+/// The same with clients that keep their connections: each is told of each one's end.
+#[track_caller]
+fn survive_told(setup: Setup, load: impl FnOnce(&Fleet) -> Load, clients: u32) {
+    let [tally] = survive(setup, |fleet| vec![load(fleet).clients(clients)]).try_into().unwrap();
+    assert_eq!((tally.untold(), tally.told()), (0, RESTARTS * u64::from(clients)), "{tally}");
+}
+
+fn stream() -> Exchange {
+    Exchange::stream(Duration::from_millis(150))
+}
+
+fn slow() -> Exchange {
+    Exchange::slow(Duration::from_millis(30))
+}
+
+#[test]
+fn kept_alive_connections_are_told_and_lose_nothing() {
+    survive_told(server(), |fleet| Load::new(fleet.http, Mode::KeepAlive(Exchange::get())), 8);
+}
+
+#[test]
+fn kept_alive_connections_lose_nothing_on_a_current_thread_runtime() {
+    survive_told(server().with("THREADS", "1"), |fleet| Load::new(fleet.http, Mode::KeepAlive(Exchange::get())), 8);
+}
+
+#[test]
+fn small_uploads_come_back_whole() {
+    survive_told(server(), |fleet| Load::new(fleet.http, Mode::KeepAlive(Exchange::post(3_000))), 8);
+}
+
+#[test]
+fn middling_uploads_come_back_whole() {
+    survive_told(server(), |fleet| Load::new(fleet.http, Mode::KeepAlive(Exchange::post(200_000))), 8);
+}
+
+#[test]
+fn uploads_of_several_megabytes_come_back_whole() {
+    survive_told(server(), |fleet| Load::new(fleet.http, Mode::KeepAlive(Exchange::post(4_000_000))), 2);
+}
+
+#[test]
+fn downloads_of_several_megabytes_are_whole() {
+    let size = 6_000_000;
+    let exchange = Exchange::get_at(format!("/large/{size}"), large(size));
+    survive_told(server(), |fleet| Load::new(fleet.http, Mode::KeepAlive(exchange)), 2);
+}
+
+#[test]
+fn slow_requests_are_waited_for() {
+    survive_told(server(), |fleet| Load::new(fleet.http, Mode::KeepAlive(slow())), 16);
+}
+
+#[test]
+fn streams_are_waited_for() {
+    survive_told(server(), |fleet| Load::new(fleet.http, Mode::KeepAlive(stream())), 16);
+}
+
+#[test]
+fn fresh_connections_are_all_answered() {
+    survive(server(), |fleet| vec![Load::new(fleet.http, Mode::Fresh(Exchange::get())).clients(8)]);
+}
+
+#[test]
+fn fresh_connections_are_all_answered_on_a_current_thread_runtime() {
+    let setup = server().with("THREADS", "1");
+    survive(setup, |fleet| vec![Load::new(fleet.http, Mode::Fresh(Exchange::get())).clients(8)]);
+}
+
+#[test]
+fn pipelines_lose_nothing() {
+    survive_told(server(), |fleet| Load::new(fleet.http, Mode::Pipelined { exchange: Exchange::get(), depth: 8 }), 8);
+}
+
+/// The client still reads, or still sends, when the server ends the connection: an end in one step would reset it.
+#[test]
+fn pipelines_of_large_answers_lose_nothing() {
+    survive_told(server(), |fleet| Load::new(fleet.http, Mode::Pipelined { exchange: Exchange::post(200_000), depth: 8 }), 4);
+}
+
+#[test]
+fn pipelines_of_large_answers_lose_nothing_on_a_current_thread_runtime() {
+    let mode = Mode::Pipelined { exchange: Exchange::post(200_000), depth: 8 };
+    survive_told(server().with("THREADS", "1"), 4, mode);
+}
+
+#[cfg(feature = "http2")]
+#[test]
+fn streams_of_http2_lose_nothing() {
+    survive_told(server(), |fleet| Load::new(fleet.http, Mode::Http2 { exchange: Exchange::get(), streams: 8 }), 4);
+}
+
+#[cfg(feature = "http2")]
+#[test]
+fn streams_of_http2_lose_nothing_on_a_current_thread_runtime() {
+    survive_told(server().with("THREADS", "1"), |fleet| Load::new(fleet.http, Mode::Http2 { exchange: Exchange::get(), streams: 8 }), 4);
+}
+
+#[cfg(feature = "http2")]
+#[test]
+fn uploads_over_http2_come_back_whole() {
+    survive_told(server(), |fleet| Load::new(fleet.http, Mode::Http2 { exchange: Exchange::post(50_000), streams: 4 }), 4);
+}
+
+/// Closed by the application, which sees the drain: a message that crosses the close frame is sent again.
+#[test]
+fn websockets_are_closed_in_order() {
+    survive_told(server(), |fleet| Load::new(fleet.http, Mode::WebSocket(Exchange::messages(1_000))), 8);
+}
+
+/// They are between two requests nearly always, so that most restarts find them idle.
+#[test]
+fn thinking_clients_are_told_with_their_next_answer() {
+    let load = |fleet: &Fleet| {
+        let load = Load::new(fleet.http, Mode::KeepAlive(Exchange::get()));
+        vec![load.clients(64).think(Duration::from_millis(50))]
+    };
+    let [tally] = survive(server(), load).try_into().unwrap();
+    assert_eq!((tally.untold(), tally.told()), (0, RESTARTS * 64), "{tally}");
+}
+
+#[test]
+fn a_unix_socket_loses_nothing() {
+    let setup = server();
+    let path = setup.place().join("socket");
+    let target = path.clone();
+    let loads = move |_: &Fleet| {
+        let load = |mode| Load::new(target.clone(), mode).clients(4);
+        vec![load(Mode::KeepAlive(Exchange::get())), load(Mode::Fresh(Exchange::get()))]
+    };
+    let [kept, _fresh] = survive(setup.with("UNIX", &path), loads).try_into().unwrap();
+    assert_eq!(kept.untold(), 0, "{kept}");
+}
+
+/// Every way of asking, over both kinds of sockets.
+fn everything(fleet: &Fleet, unix: PathBuf) -> Vec<Load> {
+    let think = Duration::from_millis(10);
+    let tcp = Target::from(fleet.http);
+    let load = |target: &Target, mode| Load::new(target, mode).clients(2).think(think);
+    let mut loads: Vec<_> = [
+        Mode::KeepAlive(Exchange::get()),
+        Mode::KeepAlive(Exchange::post(3_000)),
+        Mode::KeepAlive(slow()),
+        Mode::KeepAlive(stream()),
+        Mode::Fresh(Exchange::get()),
+        Mode::Pipelined { exchange: Exchange::get(), depth: 8 },
+        Mode::Pipelined { exchange: Exchange::post(200_000), depth: 8 },
+        Mode::WebSocket(Exchange::messages(1_000)),
+        #[cfg(feature = "http2")]
+        Mode::Http2 { exchange: Exchange::get(), streams: 4 },
+    ]
+    .map(|mode| load(&tcp, mode))
+    .into();
+    let unix = Target::from(unix);
+    loads.push(load(&unix, Mode::KeepAlive(Exchange::get())));
+    loads.push(load(&unix, Mode::Fresh(Exchange::get())));
+    loads
+}
+
+#[track_caller]
+fn survive_everything(setup: Setup) {
+    let path = setup.place().join("socket");
+    let setup = setup.with("UNIX", &path);
+    for tally in survive(setup, |fleet| everything(fleet, path)) {
+        assert_eq!(tally.untold(), 0, "{tally}");
+    }
+}
+
+#[test]
+fn everything_at_once_loses_nothing() {
+    survive_everything(server());
+}
+
+#[test]
+fn everything_at_once_loses_nothing_on_a_current_thread_runtime() {
+    survive_everything(server().with("THREADS", "1"));
+}
+
+#[test]
+fn a_good_restart_after_a_bad_one_loses_nothing() {
+    let setup = server();
+    let path = setup.place().join("socket");
+    let mut fleet = setup.with("UNIX", &path).start();
+    let traffic = Traffic::on(everything(&fleet, path));
+    let mut pid = fleet.first();
+    for generation in 0..2 {
+        fleet.release.script("echo broken >&2; exit 3");
+        fleet.ask(pid);
+        let answer = fleet.answer(generation);
+        assert!(answer.starts_with("Exited") && answer.ends_with("broken"), "{answer}");
+        traffic.reach(5);
+        fleet.release.good();
+        pid = fleet.restart(generation, pid);
+        traffic.generation(generation + 1);
+    }
+    for tally in traffic.off() {
+        assert_eq!((tally.lost(), tally.untold()), (0, 0), "{tally}");
+    }
+}

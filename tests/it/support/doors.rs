@@ -1,0 +1,76 @@
+//! Further ways into the server, each a listener of its own: every way that HTTP can be served.
+
+use std::{env, net::SocketAddr, path::Path, sync::Arc};
+
+use axum::{
+    Extension, Router,
+    extract::ConnectInfo,
+    routing::get,
+};
+use tokio::net::TcpListener;
+use tokio_hotrestart::Graceful;
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        ServerConfig,
+        pki_types::{CertificateDer, PrivateKeyDer},
+    },
+};
+
+use super::server::{app, say};
+
+/// Where a test puts the certificate and its key, and where every generation finds them.
+pub const CERTIFICATE: &str = "certificate";
+pub const KEY: &str = "key";
+
+/// `HR_DOORS=<name> …`: which there are. Each says where it is: `door name=… generation=… address=…`. All answer what
+/// the server's main door answers, and `GET /peer`, the client's address.
+pub async fn open(graceful: &Graceful, generation: u64) -> Result<(), tokio_hotrestart::Error> {
+    let doors = env::var("HR_DOORS").unwrap_or_default();
+    let app = app(graceful.clone(), generation).route("/peer", get(peer));
+    for name in doors.split_whitespace() {
+        let listener = graceful.listen(name, "127.0.0.1:0").await?;
+        let address = listener.local_addr().expect("bound");
+        match name {
+            "tls" => {
+                let tls = acceptor();
+                let app = app.clone().into_make_service_with_connect_info::<SocketAddr>();
+                tokio::spawn(graceful.serve(listener, app).handshake(move |tcp| tls.accept(tcp)));
+            }
+            "make" => {
+                let app = app.clone().into_make_service_with_connect_info::<SocketAddr>();
+                tokio::spawn(graceful.serve(listener, app));
+            }
+            "closure" => {
+                let app = app.clone();
+                let known = move |peer| app.clone().layer(Extension(ConnectInfo::<SocketAddr>(peer)));
+                tokio::spawn(graceful.serve_with(listener, move |connection| known(*connection.peer())));
+            }
+            "loop" => drop(tokio::spawn(accept(graceful.clone(), listener, app.clone()))),
+            other => panic!("no such door: {other}"),
+        }
+        say(format_args!("door name={name} generation={generation} address={address}"));
+    }
+    Ok(())
+}
+
+async fn peer(ConnectInfo(peer): ConnectInfo<SocketAddr>) -> String {
+    peer.to_string()
+}
+
+/// An accept loop of the application's own.
+async fn accept(graceful: Graceful, mut listener: TcpListener, app: Router) {
+    while let Some((tcp, peer)) = graceful.accept(&mut listener).await {
+        let app = app.clone().layer(Extension(ConnectInfo(peer)));
+        tokio::spawn(graceful.serve_connection(tcp, app));
+    }
+}
+
+fn acceptor() -> TlsAcceptor {
+    let place = env::var_os("HR_TLS").expect("where certificate and key are");
+    let read = |name| std::fs::read(Path::new(&place).join(name)).expect("the test has put it there");
+    let key = PrivateKeyDer::try_from(read(KEY)).expect("a key");
+    let certificates = vec![CertificateDer::from(read(CERTIFICATE))];
+    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(certificates, key);
+    TlsAcceptor::from(Arc::new(config.expect("they fit")))
+}
