@@ -7,7 +7,8 @@ usage() {
 usage: compile.sh [--runs N] [--release]
 
 Builds the README's program with the crate's default features, and the same program with plain axum, each from nothing
-in a target directory of its own and without the network; prints crates compiled and seconds (the median of N runs, 2).
+in a target directory of its own and without the network; prints crates compiled, seconds, and seconds of processor time,
+which a busy machine changes less (medians of N runs, 2).
 USAGE
 }
 
@@ -56,14 +57,19 @@ async fn main() -> std::io::Result<()> {
 }
 RUST
 
-# Prints "crates milliseconds".
+# Prints "crates seconds processor-seconds".
 build() {
-    local began ended
+    local TIMEFORMAT='%R %U %S' log=$place/$1/log
     rm -rf "$place/$1/target"
-    began=$(date +%s%3N)
-    cargo build --offline $profile --manifest-path "$place/$1/Cargo.toml" 2>"$place/$1/log" || { cat "$place/$1/log" >&2; exit 1; }
-    ended=$(date +%s%3N)
-    echo "$(grep -c '^ *Compiling' "$place/$1/log") $((ended - began))"
+    { time cargo build --offline $profile --manifest-path "$place/$1/Cargo.toml" >"$log" 2>&1; } 2>"$place/time" ||
+        { cat "$log" >&2; exit 1; }
+    awk -v crates="$(grep -c '^ *Compiling' "$log")" '{ print crates, $1, $2 + $3 }' "$place/time"
+}
+
+# $1: program; $2: column
+median() {
+    sort -n -k"$2,$2" "$place/$1.figures" |
+        awk -v column="$2" '{ values[NR] = $column } END { print (values[int((NR + 1) / 2)] + values[int((NR + 2) / 2)]) / 2 }'
 }
 
 for _ in $(seq "$runs"); do
@@ -71,12 +77,7 @@ for _ in $(seq "$runs"); do
         build "$program" >>"$place/$program.figures"
     done
 done
-echo "program   crates   seconds (median of $runs)"
+printf '%-9s %8s %9s %11s   (medians of %d)\n' program crates seconds processor "$runs"
 for program in plain ours; do
-    sort -n -k2 "$place/$program.figures" | awk -v name="$program" '
-        { crates = $1; times[NR] = $2 }
-        END {
-            median = (times[int((NR + 1) / 2)] + times[int((NR + 2) / 2)]) / 2
-            printf "%-9s %6d %9.1f\n", name, crates, median / 1000
-        }'
+    printf '%-9s %8d %9.1f %11.1f\n' "$program" "$(median "$program" 1)" "$(median "$program" 2)" "$(median "$program" 3)"
 done

@@ -96,7 +96,9 @@ async fn main() -> anyhow::Result<ExitCode> {
     let program = example()?;
     let modes = if args.mode.is_empty() { Ask::value_variants() } else { &args.mode };
     let mut lost = 0;
-    println!("mode              restarts    answered    lost   reconnects per restart: told  untold   may be sent again");
+    println!(
+        "mode              restarts    answered    lost   reconnects per restart: told  untold   may be sent again"
+    );
     for &mode in modes {
         // No probation: it delays each restart by half a second, and the successor serves in it as it does after it.
         let mut fleet = Fleet::start(&program, &["--probation", "0"]).await?;

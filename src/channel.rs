@@ -220,3 +220,167 @@ enum Read {
 fn broken(error: io::Error) -> Error {
     Error::io(ErrorKind::Protocol, "wait for the other generation", error)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, os::fd::BorrowedFd, time::Duration};
+
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::{
+        name::Name,
+        wire::{Origin, Socket, SocketKind},
+    };
+
+    /// A channel, and the raw other end of it.
+    fn channel() -> (Channel, OwnedFd) {
+        let (ours, theirs) = sys::socket_pair().unwrap();
+        (Channel::new(ours).unwrap(), theirs)
+    }
+
+    fn channels() -> (Channel, Channel) {
+        let (ours, theirs) = channel();
+        (ours, Channel::new(theirs).unwrap())
+    }
+
+    fn send(to: &OwnedFd, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) {
+        assert_eq!(sys::send(to.as_fd(), bytes, descriptors).unwrap(), bytes.len());
+    }
+
+    async fn hear(channel: &mut Channel) -> Result<Option<Received>, Error> {
+        timeout(Duration::from_secs(10), channel.next()).await.expect("something is there")
+    }
+
+    /// As large as a frame gets, with a descriptor for each socket.
+    fn many(count: usize) -> (Message, Vec<Arc<OwnedFd>>) {
+        let socket = |number| Socket {
+            name: Name::new(&format!("{number:0>250}")).unwrap(),
+            kind: SocketKind::TcpListener,
+            origin: Origin::Bound,
+            requested: "x".repeat(300).into(),
+            actual: "y".repeat(300).into(),
+            path: (0, 0),
+        };
+        let file = Arc::new(OwnedFd::from(tempfile::tempfile().unwrap()));
+        (Message::Sockets((0..count).map(socket).collect()), vec![file; count])
+    }
+
+    #[tokio::test]
+    async fn frames_that_fill_the_socket_arrive_whole_with_their_descriptors() {
+        let (mut ours, mut theirs) = channels();
+        let (message, descriptors) = many(sys::MAX_DESCRIPTORS);
+        for _ in 0..8 {
+            ours.say(&message, descriptors.clone());
+        }
+        ours.say(&Message::Commit, Vec::new());
+        let flush = async {
+            ours.flush().await;
+            drop(ours);
+        };
+        let read = async {
+            for _ in 0..8 {
+                let (heard, files) = hear(&mut theirs).await.unwrap().unwrap();
+                assert_eq!((heard == message, files.len()), (true, sys::MAX_DESCRIPTORS));
+            }
+            assert_eq!(hear(&mut theirs).await.unwrap().unwrap().0, Message::Commit);
+            assert!(hear(&mut theirs).await.unwrap().is_none());
+        };
+        tokio::join!(flush, read);
+    }
+
+    #[tokio::test]
+    async fn what_a_peer_said_before_it_died_with_our_words_unread_is_heard() {
+        let (mut ours, theirs) = channel();
+        ours.say(&Message::Commit, Vec::new());
+        send(&theirs, &Message::Stopping { why: "x".into() }.encode(), &[]);
+        drop(theirs);
+        // The send fails first, and decides nothing.
+        ours.say(&Message::LetGo, Vec::new());
+        assert_eq!(hear(&mut ours).await.unwrap().unwrap().0, Message::Stopping { why: "x".into() });
+        assert!(hear(&mut ours).await.unwrap().is_none());
+        assert!(hear(&mut ours).await.unwrap().is_none(), "the end stays the end");
+    }
+
+    #[tokio::test]
+    async fn what_lies_in_the_kernel_is_found_though_the_reactor_has_not_told_of_it() {
+        let (mut ours, theirs) = channel();
+        assert!(ours.next_now().is_none());
+        send(&theirs, &Message::Commit.encode(), &[]);
+        // No await in between: the reactor had no turn.
+        assert_eq!(ours.next_now().unwrap().unwrap().unwrap().0, Message::Commit);
+        assert!(ours.next_now().is_none());
+        drop(theirs);
+        assert!(ours.next_now().unwrap().unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_message_that_ends_in_its_middle_is_torn() {
+        let (mut ours, theirs) = channel();
+        send(&theirs, &Message::Commit.encode()[..7], &[]);
+        drop(theirs);
+        assert_eq!(hear(&mut ours).await.unwrap_err().kind(), ErrorKind::Torn);
+    }
+
+    #[tokio::test]
+    async fn descriptors_that_nobody_asked_for_are_closed() {
+        let (mut ours, theirs) = channel();
+        let (read, write) = sys::pipe().unwrap();
+        // A frame of an unknown optional kind with a descriptor, and a known one with one too many.
+        let mut unknown = Message::LetGo.encode();
+        unknown[0..2].copy_from_slice(&999_u16.to_le_bytes());
+        unknown[8] = 1;
+        send(&theirs, &unknown, &[write.as_fd()]);
+        let mut surplus = Message::Commit.encode();
+        surplus[8] = 1;
+        send(&theirs, &surplus, &[write.as_fd()]);
+        drop(write);
+        let (message, descriptors) = hear(&mut ours).await.unwrap().unwrap();
+        assert_eq!((message, descriptors.len()), (Message::Commit, 0));
+        let mut end = File::from(read);
+        assert_eq!(io::Read::read(&mut end, &mut [0]).unwrap(), 0, "no copy of the other end is left");
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_descriptors_is_an_error_and_no_hoard() {
+        let (mut ours, theirs) = channel();
+        let file = tempfile::tempfile().unwrap();
+        // A frame that is never finished, and descriptors with each of its bytes.
+        let mut frame = Message::Stopping { why: "x".repeat(1000) }.encode();
+        frame.truncate(200);
+        for byte in &frame {
+            send(&theirs, &[*byte], &[file.as_fd(), file.as_fd(), file.as_fd()]);
+        }
+        assert_eq!(hear(&mut ours).await.unwrap_err().kind(), ErrorKind::Protocol);
+    }
+
+    #[tokio::test]
+    async fn a_message_without_its_descriptor_is_an_error() {
+        let (mut ours, theirs) = channel();
+        send(&theirs, &many(1).0.encode(), &[]);
+        assert_eq!(hear(&mut ours).await.unwrap_err().kind(), ErrorKind::Protocol);
+    }
+
+    #[tokio::test]
+    async fn dropping_the_wait_loses_nothing() {
+        let (mut ours, theirs) = channel();
+        let frame = Message::Extend { milliseconds: 5 }.encode();
+        for byte in &frame {
+            let waited = timeout(Duration::ZERO, ours.next()).await;
+            assert!(waited.is_err(), "{waited:?}");
+            send(&theirs, &[*byte], &[]);
+        }
+        assert_eq!(hear(&mut ours).await.unwrap().unwrap().0, Message::Extend { milliseconds: 5 });
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_does_not_read_stops_nobody() {
+        let (mut ours, _theirs) = channel();
+        let (message, descriptors) = many(100);
+        for _ in 0..20 {
+            ours.say(&message, descriptors.clone());
+        }
+        assert!(!ours.outbox.is_empty());
+        assert!(timeout(Duration::from_millis(1), ours.next()).await.is_err());
+    }
+}

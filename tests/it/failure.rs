@@ -183,6 +183,17 @@ fn a_successor_that_closes_its_channel_in_probation_is_killed() {
 }
 
 #[test]
+fn a_helper_that_holds_the_channel_open_does_not_hide_a_death_in_probation() {
+    let mut trial = Trial::of(Setup::new().with("PROBATION_MS", NEVER));
+    let steps = "take ACCEPTED READY hear:COMMIT exit:5";
+    trial.fleet.release.script(&format!("sleep 600 & echo helper pid=$!; {}", fake::becomes(steps)));
+    let message = trial.fails("Probation");
+    assert!(message.contains("exit status: 5"), "{message}");
+    let helper = trial.fleet.until("helper").pid();
+    trial.fleet.signal(helper, Signal::SIGKILL);
+}
+
+#[test]
 fn nonsense_in_probation_is_undone() {
     let mut trial = Trial::of(Setup::new().with("PROBATION_MS", NEVER));
     fake::release(&trial.fleet.release, "take ACCEPTED READY hear:COMMIT say:HTTP/1.1_400_Bad_Request linger");

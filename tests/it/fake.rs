@@ -17,10 +17,14 @@ use crate::support::{
 /// - `tell:line`: on stdout, to the test; `write:line`: on stderr.
 /// - `exit:9`, `kill` (itself, with SIGKILL), `linger` (for ever).
 pub fn release(release: &Release, steps: &str) {
-    release.script(&format!(
-        "HR_FAKE='{steps}' exec '{}' fake::successor --exact --ignored --nocapture --test-threads=1 --quiet",
-        this().display()
-    ));
+    release.script(&becomes(steps));
+}
+
+/// The line of shell that becomes this successor.
+pub fn becomes(steps: &str) -> String {
+    let this = this();
+    let arguments = "fake::successor --exact --ignored --nocapture --test-threads=1 --quiet";
+    format!("HR_FAKE='{steps}' exec '{}' {arguments}", this.display())
 }
 
 /// Not a test: what [`release`] starts.

@@ -14,6 +14,10 @@ fn server() -> Setup {
     Setup::new().with("GRACE_MS", "60000")
 }
 
+fn on_one_thread() -> Setup {
+    server().with("THREADS", "1")
+}
+
 /// Restarts again and again under these loads. Each generation answers each load and ends, and nobody loses anything.
 #[track_caller]
 fn survive(setup: Setup, loads: impl FnOnce(&Fleet) -> Vec<Load>) -> Vec<Tally> {
@@ -43,8 +47,8 @@ fn ended_well(fleet: &mut Fleet, generation: u64) {
 
 /// The same with clients that keep their connections: each is told of each one's end.
 #[track_caller]
-fn survive_told(setup: Setup, load: impl FnOnce(&Fleet) -> Load, clients: u32) {
-    let [tally] = survive(setup, |fleet| vec![load(fleet).clients(clients)]).try_into().unwrap();
+fn survive_told(setup: Setup, clients: u32, mode: Mode) {
+    let [tally] = survive(setup, |fleet| vec![Load::new(fleet.http, mode).clients(clients)]).try_into().unwrap();
     assert_eq!((tally.untold(), tally.told()), (0, RESTARTS * u64::from(clients)), "{tally}");
 }
 
@@ -58,44 +62,44 @@ fn slow() -> Exchange {
 
 #[test]
 fn kept_alive_connections_are_told_and_lose_nothing() {
-    survive_told(server(), |fleet| Load::new(fleet.http, Mode::KeepAlive(Exchange::get())), 8);
+    survive_told(server(), 8, Mode::KeepAlive(Exchange::get()));
 }
 
 #[test]
 fn kept_alive_connections_lose_nothing_on_a_current_thread_runtime() {
-    survive_told(server().with("THREADS", "1"), |fleet| Load::new(fleet.http, Mode::KeepAlive(Exchange::get())), 8);
+    survive_told(on_one_thread(), 8, Mode::KeepAlive(Exchange::get()));
 }
 
 #[test]
 fn small_uploads_come_back_whole() {
-    survive_told(server(), |fleet| Load::new(fleet.http, Mode::KeepAlive(Exchange::post(3_000))), 8);
+    survive_told(server(), 8, Mode::KeepAlive(Exchange::post(3_000)));
 }
 
 #[test]
 fn middling_uploads_come_back_whole() {
-    survive_told(server(), |fleet| Load::new(fleet.http, Mode::KeepAlive(Exchange::post(200_000))), 8);
+    survive_told(server(), 8, Mode::KeepAlive(Exchange::post(200_000)));
 }
 
 #[test]
 fn uploads_of_several_megabytes_come_back_whole() {
-    survive_told(server(), |fleet| Load::new(fleet.http, Mode::KeepAlive(Exchange::post(4_000_000))), 2);
+    survive_told(server(), 2, Mode::KeepAlive(Exchange::post(4_000_000)));
 }
 
 #[test]
 fn downloads_of_several_megabytes_are_whole() {
     let size = 6_000_000;
     let exchange = Exchange::get_at(format!("/large/{size}"), large(size));
-    survive_told(server(), |fleet| Load::new(fleet.http, Mode::KeepAlive(exchange)), 2);
+    survive_told(server(), 2, Mode::KeepAlive(exchange));
 }
 
 #[test]
 fn slow_requests_are_waited_for() {
-    survive_told(server(), |fleet| Load::new(fleet.http, Mode::KeepAlive(slow())), 16);
+    survive_told(server(), 16, Mode::KeepAlive(slow()));
 }
 
 #[test]
 fn streams_are_waited_for() {
-    survive_told(server(), |fleet| Load::new(fleet.http, Mode::KeepAlive(stream())), 16);
+    survive_told(server(), 16, Mode::KeepAlive(stream()));
 }
 
 #[test]
@@ -105,59 +109,55 @@ fn fresh_connections_are_all_answered() {
 
 #[test]
 fn fresh_connections_are_all_answered_on_a_current_thread_runtime() {
-    let setup = server().with("THREADS", "1");
-    survive(setup, |fleet| vec![Load::new(fleet.http, Mode::Fresh(Exchange::get())).clients(8)]);
+    survive(on_one_thread(), |fleet| vec![Load::new(fleet.http, Mode::Fresh(Exchange::get())).clients(8)]);
 }
 
 #[test]
 fn pipelines_lose_nothing() {
-    survive_told(server(), |fleet| Load::new(fleet.http, Mode::Pipelined { exchange: Exchange::get(), depth: 8 }), 8);
+    survive_told(server(), 8, Mode::Pipelined { exchange: Exchange::get(), depth: 8 });
 }
 
 /// The client still reads, or still sends, when the server ends the connection: an end in one step would reset it.
 #[test]
 fn pipelines_of_large_answers_lose_nothing() {
-    survive_told(server(), |fleet| Load::new(fleet.http, Mode::Pipelined { exchange: Exchange::post(200_000), depth: 8 }), 4);
+    survive_told(server(), 4, Mode::Pipelined { exchange: Exchange::post(200_000), depth: 8 });
 }
 
 #[test]
 fn pipelines_of_large_answers_lose_nothing_on_a_current_thread_runtime() {
     let mode = Mode::Pipelined { exchange: Exchange::post(200_000), depth: 8 };
-    survive_told(server().with("THREADS", "1"), 4, mode);
+    survive_told(on_one_thread(), 4, mode);
 }
 
 #[cfg(feature = "http2")]
 #[test]
 fn streams_of_http2_lose_nothing() {
-    survive_told(server(), |fleet| Load::new(fleet.http, Mode::Http2 { exchange: Exchange::get(), streams: 8 }), 4);
+    survive_told(server(), 4, Mode::Http2 { exchange: Exchange::get(), streams: 8 });
 }
 
 #[cfg(feature = "http2")]
 #[test]
 fn streams_of_http2_lose_nothing_on_a_current_thread_runtime() {
-    survive_told(server().with("THREADS", "1"), |fleet| Load::new(fleet.http, Mode::Http2 { exchange: Exchange::get(), streams: 8 }), 4);
+    survive_told(on_one_thread(), 4, Mode::Http2 { exchange: Exchange::get(), streams: 8 });
 }
 
 #[cfg(feature = "http2")]
 #[test]
 fn uploads_over_http2_come_back_whole() {
-    survive_told(server(), |fleet| Load::new(fleet.http, Mode::Http2 { exchange: Exchange::post(50_000), streams: 4 }), 4);
+    survive_told(server(), 4, Mode::Http2 { exchange: Exchange::post(50_000), streams: 4 });
 }
 
 /// Closed by the application, which sees the drain: a message that crosses the close frame is sent again.
 #[test]
 fn websockets_are_closed_in_order() {
-    survive_told(server(), |fleet| Load::new(fleet.http, Mode::WebSocket(Exchange::messages(1_000))), 8);
+    survive_told(server(), 8, Mode::WebSocket(Exchange::messages(1_000)));
 }
 
 /// They are between two requests nearly always, so that most restarts find them idle.
 #[test]
 fn thinking_clients_are_told_with_their_next_answer() {
-    let load = |fleet: &Fleet| {
-        let load = Load::new(fleet.http, Mode::KeepAlive(Exchange::get()));
-        vec![load.clients(64).think(Duration::from_millis(50))]
-    };
-    let [tally] = survive(server(), load).try_into().unwrap();
+    let load = |fleet: &Fleet| Load::new(fleet.http, Mode::KeepAlive(Exchange::get())).clients(64);
+    let [tally] = survive(server(), |fleet| vec![load(fleet).think(Duration::from_millis(50))]).try_into().unwrap();
     assert_eq!((tally.untold(), tally.told()), (0, RESTARTS * 64), "{tally}");
 }
 
@@ -165,13 +165,10 @@ fn thinking_clients_are_told_with_their_next_answer() {
 fn a_unix_socket_loses_nothing() {
     let setup = server();
     let path = setup.place().join("socket");
-    let target = path.clone();
-    let loads = move |_: &Fleet| {
-        let load = |mode| Load::new(target.clone(), mode).clients(4);
-        vec![load(Mode::KeepAlive(Exchange::get())), load(Mode::Fresh(Exchange::get()))]
-    };
-    let [kept, _fresh] = survive(setup.with("UNIX", &path), loads).try_into().unwrap();
-    assert_eq!(kept.untold(), 0, "{kept}");
+    let load = |mode| Load::new(path.clone(), mode).clients(4);
+    let loads = vec![load(Mode::KeepAlive(Exchange::get())), load(Mode::Fresh(Exchange::get()))];
+    let [kept, fresh] = survive(setup.with("UNIX", &path), |_| loads).try_into().unwrap();
+    assert_eq!((kept.untold(), kept.told(), fresh.reconnects()), (0, RESTARTS * 4, 0), "{kept}\n{fresh}");
 }
 
 /// Every way of asking, over both kinds of sockets.
@@ -194,8 +191,7 @@ fn everything(fleet: &Fleet, unix: PathBuf) -> Vec<Load> {
     .map(|mode| load(&tcp, mode))
     .into();
     let unix = Target::from(unix);
-    loads.push(load(&unix, Mode::KeepAlive(Exchange::get())));
-    loads.push(load(&unix, Mode::Fresh(Exchange::get())));
+    loads.extend([Mode::KeepAlive(Exchange::get()), Mode::Fresh(Exchange::get())].map(|mode| load(&unix, mode)));
     loads
 }
 
@@ -215,7 +211,7 @@ fn everything_at_once_loses_nothing() {
 
 #[test]
 fn everything_at_once_loses_nothing_on_a_current_thread_runtime() {
-    survive_everything(server().with("THREADS", "1"));
+    survive_everything(on_one_thread());
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod support;
 
 mod asking;
 mod death;
+mod drain;
 mod failure;
 mod fake;
 mod generations;

@@ -187,6 +187,7 @@ fn the_environment_is_passed_on_less_what_was_for_one_process_only() {
         .with("ODD", &odd)
         .tune(|command| {
             command.env("LISTEN_FDS", "1").env("LISTEN_PID", "1").env("LISTEN_FDNAMES", "http");
+            command.env("LISTEN_ADDR", "127.0.0.1:8080");
             command.env("WATCHDOG_PID", "1").env("WATCHDOG_USEC", "30000000").env("PLAIN", "kept");
         })
         .start();
@@ -199,7 +200,7 @@ fn the_environment_is_passed_on_less_what_was_for_one_process_only() {
 fn assert_environment(pid: i32) {
     let environment: Vec<_> = environment(pid).into_iter().map(OsString::into_vec).collect();
     let count = |start: &[u8]| environment.iter().filter(|pair| pair.starts_with(start)).count();
-    assert_eq!(count(b"LISTEN_"), 0);
+    assert_eq!((count(b"LISTEN_"), count(b"LISTEN_ADDR=")), (1, 1), "the application's own");
     assert_eq!(count(b"WATCHDOG_PID="), 0);
     assert_eq!(count(b"PLAIN=kept"), 1);
     assert_eq!(count(b"HR_ODD=\xff\xfe"), 1);

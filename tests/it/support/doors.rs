@@ -7,6 +7,7 @@ use axum::{
     extract::ConnectInfo,
     routing::get,
 };
+use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_hotrestart::Graceful;
 use tokio_rustls::{
@@ -17,11 +18,33 @@ use tokio_rustls::{
     },
 };
 
-use super::server::{app, say};
+use super::{
+    Fleet,
+    server::{app, say},
+};
 
-/// Where a test puts the certificate and its key, and where every generation finds them.
-pub const CERTIFICATE: &str = "certificate";
-pub const KEY: &str = "key";
+const CERTIFICATE: &str = "certificate";
+const KEY: &str = "key";
+
+/// A directory with a certificate for `localhost` and its key (`HR_TLS`): the same for all generations.
+pub fn certificate() -> TempDir {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("signed");
+    let write = |name, bytes: &[u8]| std::fs::write(place.path().join(name), bytes).expect("written");
+    write(CERTIFICATE, own.cert.der());
+    write(KEY, &own.signing_key.serialize_der());
+    place
+}
+
+/// The certificate in there, for a client to trust.
+pub fn trusted(place: &Path) -> CertificateDer<'static> {
+    std::fs::read(place.join(CERTIFICATE)).expect("it is there").into()
+}
+
+/// Where generation 0 has said that this door is.
+pub fn address(fleet: &mut Fleet, name: &str) -> SocketAddr {
+    fleet.until(&format!("door name={name} generation=0 "))["address"].parse().expect("an address")
+}
 
 /// `HR_DOORS=<name> …`: which there are. Each says where it is: `door name=… generation=… address=…`. All answer what
 /// the server's main door answers, and `GET /peer`, the client's address.
@@ -68,9 +91,9 @@ async fn accept(graceful: Graceful, mut listener: TcpListener, app: Router) {
 
 fn acceptor() -> TlsAcceptor {
     let place = env::var_os("HR_TLS").expect("where certificate and key are");
-    let read = |name| std::fs::read(Path::new(&place).join(name)).expect("the test has put it there");
-    let key = PrivateKeyDer::try_from(read(KEY)).expect("a key");
-    let certificates = vec![CertificateDer::from(read(CERTIFICATE))];
-    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(certificates, key);
+    let place = Path::new(&place);
+    let key = std::fs::read(place.join(KEY)).expect("it is there");
+    let key = PrivateKeyDer::try_from(key).expect("a key");
+    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![trusted(place)], key);
     TlsAcceptor::from(Arc::new(config.expect("they fit")))
 }

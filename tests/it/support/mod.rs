@@ -1,10 +1,14 @@
 //! The server under test, and the hands that start it, watch it and end it.
 
 pub mod doors;
+pub mod drain;
 pub mod echo;
 mod fifo;
 mod fleet;
 pub mod frames;
+pub mod http;
+#[cfg(feature = "http2")]
+pub mod http2;
 pub mod process;
 mod program;
 pub mod server;

@@ -1,0 +1,74 @@
+//! A generation's end, seen by clients that are there when it begins.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use super::{Fleet, Setup, process};
+
+/// How a generation ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    Stop,
+    Restart,
+}
+
+/// Of both ways.
+pub const GRACE: Duration = Duration::from_millis(300);
+pub const DEADLINE: Duration = Duration::from_millis(1_200);
+
+/// What a machine under load may take on top: a drain without a deadline would take for ever, or five minutes.
+const SLACK: Duration = Duration::from_secs(15);
+
+impl Way {
+    const BOTH: [Self; 2] = [Self::Stop, Self::Restart];
+
+    /// Begins the drain of generation 0, and waits until it has begun.
+    pub fn begin(self, fleet: &mut Fleet) {
+        match self {
+            Self::Stop => {
+                fleet.signal(fleet.first(), Signal::SIGTERM);
+                fleet.until("ending generation=0 ");
+            }
+            Self::Restart => drop(fleet.restart(0, fleet.first())),
+        }
+    }
+}
+
+/// A server with these times for both ways.
+pub fn server() -> Setup {
+    let milliseconds = |time: Duration| time.as_millis().to_string();
+    let setup = Setup::new().with("GRACE_MS", milliseconds(GRACE));
+    setup.with("STOP_DEADLINE_MS", milliseconds(DEADLINE)).with("RESTART_DEADLINE_MS", milliseconds(DEADLINE))
+}
+
+/// Makes connections and waits until generation 0 has accepted all of them: at a restart the rest would be the
+/// successor's.
+pub fn accepted<C>(fleet: &Fleet, connections: usize, make: impl FnOnce(&Fleet) -> C) -> C {
+    let held = || process::descriptors(fleet.first()).len();
+    let before = held();
+    let made = make(fleet);
+    process::until(|| held() == before + connections);
+    made
+}
+
+/// For each way of a server to end: a client connects and does something, the drain begins, and it does something more,
+/// holding its connection as long as it likes. The process ends by its deadline, in order, and tells how the connection
+/// ended, by its kind: `http1:finished/told/raced/cut`.
+#[track_caller]
+pub fn drained<C>(setup: impl Fn() -> Setup, before: impl Fn(&mut Fleet) -> C, after: impl Fn(C), ended: &str) {
+    for way in Way::BOTH {
+        let mut fleet = setup().start();
+        let held = process::descriptors(fleet.first()).len();
+        let client = before(&mut fleet);
+        process::until(|| process::descriptors(fleet.first()).len() == held + 1);
+        let began = Instant::now();
+        way.begin(&mut fleet);
+        after(client);
+        let done = fleet.until("done generation=0");
+        let took = began.elapsed();
+        assert_eq!((&done["kinds"], done.number("code")), (ended, 0), "at a {way:?}:\n{}", fleet.log());
+        assert!(took < DEADLINE + SLACK, "a {way:?} took {took:?}");
+        assert!(fleet.first_exit().success());
+    }
+}

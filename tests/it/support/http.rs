@@ -1,0 +1,133 @@
+//! A client that speaks HTTP/1.1 by hand: what it sends, and when, is the test's affair.
+
+use std::{
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
+
+/// A bound for a broken run, and never part of what is tested.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[derive(Debug)]
+pub struct Client {
+    pub stream: TcpStream,
+    unread: Vec<u8>,
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// The server said that it ends the connection after it.
+    pub close: bool,
+    pub generation: u64,
+    pub body: Vec<u8>,
+}
+
+impl Client {
+    /// Connected, and perhaps accepted by nobody yet.
+    #[track_caller]
+    pub fn connect(to: SocketAddr) -> Self {
+        let stream = TcpStream::connect(to).expect("somebody listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("set");
+        stream.set_write_timeout(Some(PATIENCE)).expect("set");
+        stream.set_nodelay(true).expect("set");
+        Self { stream, unread: Vec::new() }
+    }
+
+    /// Connected and served once: a kept-alive connection that idles.
+    #[track_caller]
+    pub fn served(to: SocketAddr) -> Self {
+        let mut client = Self::connect(to);
+        assert!(!client.get("/").close);
+        client
+    }
+
+    #[track_caller]
+    pub fn say(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).expect("the server reads");
+    }
+
+    /// Sends a request.
+    #[track_caller]
+    pub fn ask(&mut self, path: &str) {
+        self.say(format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n"));
+    }
+
+    /// Sends the head of an upload.
+    #[track_caller]
+    pub fn announce(&mut self, length: usize) {
+        self.say(format!("POST / HTTP/1.1\r\nhost: test\r\ncontent-length: {length}\r\n\r\n"));
+    }
+
+    #[track_caller]
+    pub fn get(&mut self, path: &str) -> Answer {
+        self.ask(path);
+        self.answer().expect("a whole answer")
+    }
+
+    /// The next answer. An end before it is `UnexpectedEof`.
+    pub fn answer(&mut self) -> io::Result<Answer> {
+        let head = self.head()?;
+        let field = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        let close = field("connection:") == Some("close");
+        let generation = field("x-generation:").expect("one of ours").parse().expect("a number");
+        let body = match field("content-length:") {
+            Some(length) => self.take(length.parse().expect("a number"))?,
+            None => self.chunks()?,
+        };
+        Ok(Answer { close, generation, body })
+    }
+
+    /// The lines of a head, which is all that has been read then.
+    pub fn head(&mut self) -> io::Result<String> {
+        let head = self.until(b"\r\n\r\n")?;
+        Ok(String::from_utf8(head).expect("ASCII").to_ascii_lowercase())
+    }
+
+    fn chunks(&mut self) -> io::Result<Vec<u8>> {
+        let mut body = Vec::new();
+        loop {
+            let line = String::from_utf8(self.until(b"\r\n")?).expect("a size");
+            match usize::from_str_radix(line.trim(), 16).expect("a size") {
+                0 => return self.until(b"\r\n").map(|_| body),
+                size => body.extend(&self.take(size + 2)?[..size]),
+            }
+        }
+    }
+
+    fn until(&mut self, end: &[u8]) -> io::Result<Vec<u8>> {
+        loop {
+            if let Some(at) = self.unread.windows(end.len()).position(|window| window == end) {
+                return self.take(at + end.len());
+            }
+            self.fill()?;
+        }
+    }
+
+    /// So many bytes.
+    pub fn take(&mut self, length: usize) -> io::Result<Vec<u8>> {
+        while self.unread.len() < length {
+            self.fill()?;
+        }
+        let rest = self.unread.split_off(length);
+        Ok(std::mem::replace(&mut self.unread, rest))
+    }
+
+    fn fill(&mut self) -> io::Result<()> {
+        let mut bytes = [0; 16 * 1024];
+        match self.stream.read(&mut bytes)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            read => {
+                self.unread.extend(&bytes[..read]);
+                Ok(())
+            }
+        }
+    }
+
+    /// Everything until the server's end, which is an error where it is a reset.
+    pub fn rest(mut self) -> io::Result<Vec<u8>> {
+        self.stream.read_to_end(&mut self.unread)?;
+        Ok(self.unread)
+    }
+}
