@@ -123,3 +123,10 @@ pub(crate) async fn accept_from<L: Listener>(
         }
     }
 }
+
+#[cfg(test)]
+impl<L: Listener> Acceptor<L> {
+    pub(super) fn is_parked(&self) -> bool {
+        matches!(self.place, Place::Parked(_))
+    }
+}

@@ -197,8 +197,9 @@ async fn a_task_spawned_after_the_deadline_is_aborted_too() {
     drain.begin(stopped(), &times(0, 0));
     let running = tokio::spawn(drain.run());
     drain.watch().reached(Level::Over).await;
-    let late = drain.tracker().spawn(std::future::pending::<()>());
+    let (late, began) = (drain.tracker().spawn(std::future::pending::<()>()), Instant::now());
     assert!(late.await.unwrap_err().is_cancelled());
+    assert_eq!(began.elapsed(), Duration::ZERO);
     drop(guard);
     running.await.unwrap();
 }

@@ -385,3 +385,10 @@ pub(super) fn failed(operation: &str, error: &dyn std::error::Error) -> Error {
     let why = error.source().map(|source| format!(": {source}")).unwrap_or_default();
     Error::new(ErrorKind::Connection, format!("{operation} a connection: {error}{why}"))
 }
+
+#[cfg(test)]
+impl<T: Io, S: Handler> Connection<T, S> {
+    pub(super) fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+}

@@ -46,7 +46,7 @@ impl Ending {
                 Self::NotYet => {
                     let closed = ready!(Pin::new(&mut *io).poll_shutdown(cx));
                     link.set_ending();
-                    if closed.is_err() || link.is_at_end() {
+                    if closed.is_err() {
                         *self = Self::Done;
                         return Poll::Ready(closed);
                     }

@@ -15,6 +15,7 @@ use pin_project_lite::pin_project;
 use super::{
     Handler, Io,
     clock::{Wait, Waiting},
+    counted::Counted,
     herald::Herald,
     link::Link,
     settings::Settings,
@@ -24,7 +25,7 @@ use crate::drain::Outcome;
 
 /// hyper's part of an HTTP/2 connection.
 pub(super) struct Http2<T: Io, S: Handler> {
-    connection: Connection<TokioIo<Transport<T>>, Herald<S>, Executor>,
+    connection: Connection<TokioIo<Transport<T>>, Counted<Herald<S>>, Executor>,
     streams: Arc<Streams>,
     is_told: bool,
 }
@@ -36,7 +37,8 @@ impl<T: Io, S: Handler> Http2<T, S> {
         // Before the user's own settings: some of them panic without one.
         builder.timer(TokioTimer::new());
         settings.http2.iter().for_each(|set| set(&mut builder));
-        Self { connection: builder.serve_connection(TokioIo::new(transport), herald), streams, is_told: false }
+        let service = Counted::new(herald, streams.clone());
+        Self { connection: builder.serve_connection(TokioIo::new(transport), service), streams, is_told: false }
     }
 
     /// `is_timed`: the task is also to be woken when the last stream has ended.
@@ -76,7 +78,8 @@ impl<T: Io, S: Handler> Http2<T, S> {
 #[derive(Clone, Debug)]
 pub struct Executor(Arc<Streams>);
 
-struct Streams {
+/// The streams that run: those with a task, and those with data that has not been sent.
+pub(super) struct Streams {
     live: AtomicUsize,
     /// The connection's task, where it wants to know when the last stream has ended.
     waker: Mutex<Option<Waker>>,
@@ -125,11 +128,11 @@ impl<F: Future> Future for Stream<F> {
     }
 }
 
-/// One stream, until it is dropped.
-struct Live(Arc<Streams>);
+/// A stream runs until this is dropped.
+pub(super) struct Live(Arc<Streams>);
 
 impl Live {
-    fn new(streams: Arc<Streams>) -> Self {
+    pub(super) fn new(streams: Arc<Streams>) -> Self {
         streams.live.fetch_add(1, Ordering::Relaxed);
         Self(streams)
     }

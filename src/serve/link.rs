@@ -35,8 +35,6 @@ pub(super) struct Link {
     turn: AtomicU32,
     /// hyper has written what it has not flushed.
     unflushed: AtomicBool,
-    /// The client will send no more.
-    at_end: AtomicBool,
     is_ending: AtomicBool,
     is_upgraded: AtomicBool,
     /// Ended by us when it was idle, without a word.
@@ -73,7 +71,6 @@ impl Link {
             // The first head is number 0.
             turn: AtomicU32::new(u32::MAX),
             unflushed: AtomicBool::new(false),
-            at_end: AtomicBool::new(false),
             is_ending: AtomicBool::new(false),
             is_upgraded: AtomicBool::new(false),
             is_let_go: AtomicBool::new(false),
@@ -120,14 +117,6 @@ impl Link {
 
     pub(super) fn has_read(&self) {
         self.head_begun.store(true, Relaxed);
-    }
-
-    pub(super) fn has_read_the_end(&self) {
-        self.at_end.store(true, Relaxed);
-    }
-
-    pub(super) fn is_at_end(&self) -> bool {
-        self.at_end.load(Relaxed)
     }
 
     pub(super) fn set_unflushed(&self, unflushed: bool) {

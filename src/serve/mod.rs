@@ -19,6 +19,8 @@
 mod accepting;
 mod clock;
 mod connection;
+#[cfg(feature = "http2")]
+mod counted;
 mod ending;
 mod farewell;
 mod handshake;
@@ -53,3 +55,5 @@ pub use service::{ByHyper, ByTower, Handler, IntoService, hyper, tower};
 /// What a service, a body or a make-service may fail with: anything that can be printed.
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
+#[cfg(test)]
+mod tests;

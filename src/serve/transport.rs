@@ -70,12 +70,10 @@ impl<T: Io> AsyncRead for Transport<T> {
             let (io, cut, link) = this.cut();
             return cut.poll_read(cx, link.guard(), |cx| io.poll_read(cx, buf));
         }
-        let (before, room) = (buf.filled().len(), buf.remaining());
+        let before = buf.filled().len();
         ready!(this.io().poll_read(cx, buf))?;
         if buf.filled().len() > before {
             this.link.has_read();
-        } else if room > 0 {
-            this.link.has_read_the_end();
         }
         Poll::Ready(Ok(()))
     }

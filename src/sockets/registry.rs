@@ -32,6 +32,10 @@ use crate::{
 pub(crate) struct Registry {
     leftovers: Vec<Leftover>,
     entries: Vec<Entry>,
+    /// What was an entry when accepting ended. The application's own listeners outlive our duplicates, and one of them that
+    /// is asked for its name only then must still be known: as a stranger it would be emptied, and its clients taken from
+    /// the generation that holds the same socket.
+    ended: Vec<(Identity, Name)>,
     /// Accepting has ended: what is bound now would be passed to nobody and closed by nobody.
     closed: bool,
 }
@@ -149,7 +153,9 @@ impl Registry {
     /// The name of a listener that a user holds: the open file is the same, so two sockets on one address are told apart.
     pub(crate) fn name_of(&self, socket: BorrowedFd<'_>) -> Option<Name> {
         let identity = sys::identity(socket).ok()?;
-        self.entries.iter().find(|entry| entry.identity == identity).map(|entry| entry.socket.name.clone())
+        let entries = self.entries.iter().map(|entry| (&entry.identity, &entry.socket.name));
+        let ended = self.ended.iter().map(|(identity, name)| (identity, name));
+        entries.chain(ended).find(|(it, _)| **it == identity).map(|(_, name)| name.clone())
     }
 
     /// Everything to pass on, and nothing that an earlier generation passed and nobody claimed.
@@ -179,6 +185,7 @@ impl Registry {
             if !claimed.contains(&entry.socket.name) && (owns || entry.place.is_none()) {
                 remove_own_path(&entry.socket);
             }
+            self.ended.push((entry.identity, entry.socket.name));
         }
     }
 
@@ -247,5 +254,23 @@ fn kind_name(kind: SocketKind) -> &'static str {
         SocketKind::TcpListener => TcpListener::KIND.name,
         SocketKind::UnixListener => UnixListener::KIND.name,
         SocketKind::Other(_) => "of a kind that this version does not know",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::SocketAddr, os::fd::AsFd};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_listener_is_known_by_its_name_also_after_accepting_has_ended() {
+        let name = Name::new("http").unwrap();
+        let mut registry = Registry::default();
+        let anywhere = [Bound::Inet(([127, 0, 0, 1], 0).into())];
+        let listener = registry.listen::<TcpListener, SocketAddr>(&name, &anywhere, &mut Options::default()).unwrap();
+        assert_eq!(registry.name_of(listener.as_fd()), Some(name.clone()));
+        registry.close(&[], true);
+        assert_eq!(registry.name_of(listener.as_fd()), Some(name));
     }
 }

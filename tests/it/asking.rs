@@ -44,9 +44,11 @@ fn all_who_ask_while_a_successor_starts_get_one_answer() {
     let answer = trial.fleet.answer(0);
     assert!(answer.starts_with("Exited") && answer.contains("exit status: 3"), "{answer}");
     assert_eq!(over_http.map(|asked| asked.join().unwrap()), [answer.clone(), answer]);
-    assert_eq!(trial.fleet.log().matches("the restart failed").count(), 1);
     trial.succeeds();
-    assert_eq!(trial.fleet.log().matches("action=Spawn").count(), 2, "one for all four, and the good one");
+    trial.fleet.until_logged("drained generation=0", 1);
+    let log = trial.fleet.log();
+    assert_eq!(log.matches("the restart failed").count(), 1, "{log}");
+    assert_eq!(log.matches("action=Spawn").count(), 2, "one for all four, and the good one: {log}");
 }
 
 #[test]

@@ -1,10 +1,8 @@
 //! Clients that are in the way when a generation ends. Whatever they do or don't, it ends, and says how they ended.
 
-use std::{net::Shutdown, time::Instant};
-
 use crate::support::{
-    Fleet, Setup,
-    drain::{DEADLINE, Way, accepted, drained, server},
+    Fleet,
+    drain::{DEADLINE, Way, accepted, drained, pass, server},
     doors,
     http::Client,
 };
@@ -72,11 +70,8 @@ fn a_client_that_reads_no_answer_is_cut_at_the_deadline() {
         client
     };
     let wait = |mut client: Client| {
-        let began = Instant::now();
-        // It is not read before the deadline has passed: to read makes room for more of it.
-        while began.elapsed() < DEADLINE {
-            std::thread::park_timeout(DEADLINE.saturating_sub(began.elapsed()));
-        }
+        // Not before the deadline: to read makes room for more of it.
+        pass(DEADLINE);
         assert!(client.take(50_000_000).is_err(), "it was cut");
     };
     drained(server, download, wait, "http1:0/0/0/1");
@@ -91,18 +86,13 @@ fn an_idle_connection_sees_a_clean_end() {
 /// Its end is waited for, by the deadline, and is no fault of the server's.
 #[test]
 fn a_client_that_never_closes_holds_nobody_up() {
-    let hold = |mut client: Client| {
-        assert!(client.take(1).is_err(), "the server's end");
-        client.stream
-    };
-    drained(server, |fleet| Client::served(fleet.http), |client| drop(hold(client)), "http1:1/0/0/0");
-    for way in [Way::Stop, Way::Restart] {
+    for way in Way::BOTH {
         let mut fleet = server().start();
-        let client = accepted(&fleet, 1, |fleet| Client::served(fleet.http));
+        let mut client = accepted(&fleet, 1, |fleet| Client::served(fleet.http));
         way.begin(&mut fleet);
-        let stream = hold(client);
+        assert!(client.take(1).is_err(), "the server's end");
         assert_eq!(&fleet.until("done generation=0")["kinds"], "http1:1/0/0/0");
-        drop(stream);
+        drop(client);
     }
 }
 
@@ -127,19 +117,6 @@ fn a_request_under_way_is_answered_and_told() {
         assert_eq!((answer.close, answer.generation, &*answer.body), (true, 0, &b"slept 700 ms"[..]));
         assert_eq!(client.rest().expect("no reset"), b"");
     };
-    drained(server, ask, read, "http1:1/1/0/0");
-}
-
-/// A client that has closed its sending side still wants its answer.
-#[test]
-fn a_client_that_sends_no_more_gets_its_answer() {
-    let ask = |fleet: &mut Fleet| {
-        let mut client = Client::connect(fleet.http);
-        client.ask("/slow/400");
-        client.stream.shutdown(Shutdown::Write).unwrap();
-        client
-    };
-    let read = |mut client: Client| assert_eq!(client.answer().expect("an answer").body, b"slept 400 ms");
     drained(server, ask, read, "http1:1/1/0/0");
 }
 
@@ -194,9 +171,8 @@ fn half_a_handshake_is_cut() {
 
 #[test]
 fn all_kinds_are_told_apart() {
-    let setup = || -> Setup { server() };
-    for way in [Way::Stop, Way::Restart] {
-        let mut fleet = setup().start();
+    for way in Way::BOTH {
+        let mut fleet = server().start();
         let clients = accepted(&fleet, 9, |fleet| {
             let idle = [Client::served(fleet.http), Client::served(fleet.http)];
             let mut halves = ["", "GET / HTTP/1.1\r\n", "PRI"].map(|words| connected_and_said(fleet, words));

@@ -69,7 +69,7 @@ fn take(channel: &Wire) {
     loop {
         let (kind, payload) = channel.next().expect("a predecessor passes its sockets");
         if kind == frames::kind("SOCKETS") {
-            channel.say(&frames::frame(frames::kind("TAKEN"), frames::MUST_UNDERSTAND, &payload[..4], 0));
+            channel.say(&frames::frame(frames::kind("ARRIVED"), frames::MUST_UNDERSTAND, &payload[..4], 0));
         }
         if kind == frames::kind("END") {
             return;

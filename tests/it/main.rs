@@ -7,12 +7,16 @@
 mod support;
 
 mod asking;
+mod bodies;
 mod death;
 mod drain;
 mod failure;
 mod fake;
 mod generations;
+#[cfg(feature = "http2")]
+mod http2;
 mod hygiene;
+mod idle;
 mod last_words;
 mod load;
 mod moment;

@@ -196,7 +196,7 @@ fn dies_after_hello() {
 fn dies_before_end() {
     let it = Predecessor::new();
     it.say_hello().pass_socket();
-    it.wire().until("TAKEN");
+    it.wire().until("ARRIVED");
     it.dies_and_is_not_survived(NOT_STARTED, "the predecessor ended before it had passed its sockets");
 }
 
@@ -204,7 +204,7 @@ fn dies_before_end() {
 fn dies_after_end_with_the_answer_unread() {
     let it = Predecessor::of(Setup::new().with("START_DELAY_MS", "200"));
     it.say_hello().pass_socket().say_end();
-    it.wire().until("TAKEN");
+    it.wire().until("ARRIVED");
     it.dies_and_is_survived();
 }
 
@@ -242,6 +242,15 @@ fn dies_after_it_has_let_go() {
 // --------------------------------------------------------------------------------------------------------------- aborts
 
 #[test]
+fn aborts_in_place_of_hello() {
+    let it = Predecessor::new();
+    let why = frames::text("the predecessor was stopped");
+    it.wire().say(&frames::frame(frames::kind("ABORT"), frames::MUST_UNDERSTAND, &why, 0));
+    is_over(it.heir, NOT_STARTED, "the channel in the environment does not begin with HELLO");
+    it.queue.is_untouched();
+}
+
+#[test]
 fn aborts_after_hello() {
     let it = Predecessor::new();
     it.say_hello();
@@ -252,7 +261,7 @@ fn aborts_after_hello() {
 fn aborts_before_end() {
     let it = Predecessor::new();
     it.say_hello().pass_socket();
-    it.wire().until("TAKEN");
+    it.wire().until("ARRIVED");
     it.aborts(NOT_STARTED);
 }
 
@@ -292,6 +301,13 @@ fn speaks_another_version() {
     it.wire().say(&frames::hello(it.heir.first() as u32, 7, (2, 3)));
     let why = it.is_refused(1);
     assert!(why.ends_with("this one 1 to 1, the predecessor 2 to 3"), "{why}");
+}
+
+#[test]
+fn speaks_garbage_in_place_of_hello() {
+    let it = Predecessor::new();
+    it.wire().say(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+    is_over(it.heir, NOT_STARTED, "the channel in the environment does not begin with HELLO");
 }
 
 #[test]

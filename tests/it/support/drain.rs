@@ -21,7 +21,7 @@ pub const DEADLINE: Duration = Duration::from_millis(1_200);
 const SLACK: Duration = Duration::from_secs(15);
 
 impl Way {
-    const BOTH: [Self; 2] = [Self::Stop, Self::Restart];
+    pub const BOTH: [Self; 2] = [Self::Stop, Self::Restart];
 
     /// Begins the drain of generation 0, and waits until it has begun.
     pub fn begin(self, fleet: &mut Fleet) {
@@ -70,5 +70,13 @@ pub fn drained<C>(setup: impl Fn() -> Setup, before: impl Fn(&mut Fleet) -> C, a
         assert_eq!((&done["kinds"], done.number("code")), (ended, 0), "at a {way:?}:\n{}", fleet.log());
         assert!(took < DEADLINE + SLACK, "a {way:?} took {took:?}");
         assert!(fleet.first_exit().success());
+    }
+}
+
+/// Lets time pass in which the server may do what it must not.
+pub fn pass(time: Duration) {
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        std::thread::park_timeout(end.saturating_duration_since(Instant::now()));
     }
 }

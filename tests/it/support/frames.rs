@@ -21,7 +21,7 @@ const KINDS: [(&str, u16); 13] = [
     ("LET-GO", 6),
     ("ACCEPTED", 32),
     ("REFUSED", 33),
-    ("TAKEN", 34),
+    ("ARRIVED", 34),
     ("EXTEND", 35),
     ("READY", 36),
     ("REPLACED", 37),
@@ -68,8 +68,8 @@ pub fn hello(successor: u32, generation: u64, (oldest, newest): (u16, u16)) -> V
 
 /// One TCP listener.
 pub fn socket(name: &str, requested: &str, actual: &str) -> Vec<u8> {
-    let mut payload = 1_u32.to_le_bytes().to_vec();
-    payload.extend([text(name), vec![1, 1], text(requested), text(actual), vec![0; 16]].concat());
+    let socket = [text(name), vec![1, 1], text(requested), text(actual), vec![0; 16]].concat();
+    let payload = [&1_u32.to_le_bytes()[..], &(socket.len() as u16).to_le_bytes(), &socket].concat();
     frame(kind("SOCKETS"), MUST_UNDERSTAND, &payload, 1)
 }
 

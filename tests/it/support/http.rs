@@ -85,6 +85,13 @@ impl Client {
         Ok(String::from_utf8(head).expect("ASCII").to_ascii_lowercase())
     }
 
+    /// The same, and it is still there to be read.
+    pub fn peek(&mut self) -> io::Result<String> {
+        let head = self.head()?;
+        self.unread.splice(..0, head.bytes());
+        Ok(head)
+    }
+
     fn chunks(&mut self) -> io::Result<Vec<u8>> {
         let mut body = Vec::new();
         loop {

@@ -1,13 +1,17 @@
 //! A client that speaks HTTP/2 by hand, frame by frame.
 
-use std::{io, net::SocketAddr};
+use std::{collections::VecDeque, io, net::SocketAddr};
 
 use super::http::Client as Connection;
 
 pub const PREFACE: &str = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 #[derive(Debug)]
-pub struct Client(Connection);
+pub struct Client {
+    connection: Connection,
+    /// What came in the midst of an answer, and is about the connection.
+    aside: VecDeque<Frame>,
+}
 
 /// What a server says. What does not matter here is left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +29,7 @@ const HEADERS: u8 = 1;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GO_AWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 const ACK: u8 = 1;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
@@ -35,7 +40,7 @@ impl Client {
     pub fn greeted(to: SocketAddr) -> Self {
         let mut connection = Connection::connect(to);
         connection.say(PREFACE);
-        Self(connection)
+        Self { connection, aside: VecDeque::new() }
     }
 
     /// Connected, served once, and idle.
@@ -52,7 +57,7 @@ impl Client {
     fn say(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
         let length = u32::try_from(payload.len()).expect("short").to_be_bytes();
         let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
-        self.0.say([&head, payload].concat());
+        self.connection.say([&head, payload].concat());
     }
 
     /// Opens a stream with a request.
@@ -70,6 +75,14 @@ impl Client {
         self.say(PING, ACK, 0, &payload);
     }
 
+    /// Makes room for so much more on this stream, and on the connection.
+    #[track_caller]
+    pub fn open_window(&mut self, stream: u32, by: u32) {
+        for of in [0, stream] {
+            self.say(WINDOW_UPDATE, 0, of, &by.to_be_bytes());
+        }
+    }
+
     /// The body of this stream's answer.
     #[track_caller]
     pub fn answer(&mut self, of: u32) -> Vec<u8> {
@@ -85,7 +98,7 @@ impl Client {
                     }
                 }
                 Frame::Other => {}
-                frame => panic!("{frame:?} in the middle of an answer"),
+                frame => self.aside.push_back(frame),
             }
         }
     }
@@ -93,17 +106,20 @@ impl Client {
     /// The next frame that matters. The server's end is `UnexpectedEof`.
     pub fn next(&mut self) -> io::Result<Frame> {
         loop {
+            if let Some(frame) = self.aside.pop_front() {
+                return Ok(frame);
+            }
             match self.frame()? {
                 Frame::Other => {}
-                frame => return Ok(frame),
+                frame => self.aside.push_back(frame),
             }
         }
     }
 
     fn frame(&mut self) -> io::Result<Frame> {
-        let head: [u8; 9] = self.0.take(9)?.try_into().expect("nine");
+        let head: [u8; 9] = self.connection.take(9)?.try_into().expect("nine");
         let number = |bytes: &[u8]| bytes.iter().fold(0, |sum: u32, byte| sum << 8 | u32::from(*byte)) & 0x7fff_ffff;
-        let payload = self.0.take(number(&head[..3]) as usize)?;
+        let payload = self.connection.take(number(&head[..3]) as usize)?;
         let (kind, flags, stream) = (head[3], head[4], number(&head[5..]));
         Ok(match kind {
             // The static table's `:status 200` is the first field, or the table's size is set anew before it.

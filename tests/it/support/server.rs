@@ -86,14 +86,16 @@ async fn serve() -> i32 {
 }
 
 async fn live(graceful: &Graceful, generation: u64) -> Result<i32, tokio_hotrestart::Error> {
-    let http = graceful.listen("http", text("HR_LISTEN").unwrap_or_else(|| "127.0.0.1:0".into())).await?;
+    let backlog = number("HR_BACKLOG").unwrap_or(4096);
+    let http = graceful.listen("http", text("HR_LISTEN").unwrap_or_else(|| "127.0.0.1:0".into()));
+    let http = http.backlog(backlog).await?;
     let http_address = http.local_addr().expect("bound");
     let echo = graceful.listen("echo", text("HR_ECHO").unwrap_or_else(|| "127.0.0.1:0".into())).await?;
     let echo_address = echo.local_addr().expect("bound");
     #[cfg(feature = "serve")]
     tokio::spawn(graceful.serve(http, app(graceful.clone(), generation)));
     if let Some(path) = text("HR_UNIX") {
-        let unix = graceful.listen_unix("unix", path).backlog(number("HR_BACKLOG").unwrap_or(4096)).await?;
+        let unix = graceful.listen_unix("unix", path).backlog(backlog).await?;
         #[cfg(feature = "serve")]
         tokio::spawn(graceful.serve(unix, app(graceful.clone(), generation)));
     }

@@ -41,11 +41,6 @@ impl Traffic {
         }
     }
 
-    /// Runs in the traffic's runtime, beside it.
-    pub fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
-        self.runtime.block_on(work)
-    }
-
     /// Off, after the running requests: what each load counted.
     pub fn off(self) -> Vec<Tally> {
         let Self { loads, runtime } = self;

@@ -1,0 +1,270 @@
+use tokio::time::{Instant, sleep};
+
+use super::*;
+
+/// An HTTP/2 client that does what the test says and no more: it answers no SETTINGS and no PING by itself.
+struct Frames(Client<DuplexStream>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Frame {
+    kind: u8,
+    flags: u8,
+    stream: u32,
+    payload: Vec<u8>,
+}
+
+const DATA: u8 = 0;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+const ACK: u8 = 1;
+const END_STREAM: u8 = 1;
+
+impl Frames {
+    async fn greet(mut client: Client<DuplexStream>) -> Self {
+        client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
+        let mut frames = Self(client);
+        frames.send(SETTINGS, 0, 0, b"").await;
+        frames
+    }
+
+    async fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+        let len = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        let mut frame = vec![len[1], len[2], len[3], kind, flags];
+        frame.extend(stream.to_be_bytes());
+        frame.extend(payload);
+        self.0.io.write_all(&frame).await.unwrap();
+    }
+
+    /// GET /, by HPACK's static table.
+    async fn get(&mut self, stream: u32) {
+        self.send(1, 0x4 | END_STREAM, stream, b"\x82\x86\x84\x41\x04test").await;
+    }
+
+    async fn frame(&mut self) -> Option<Frame> {
+        let mut head = [0; 9];
+        if self.0.io.read(&mut head[..1]).await.unwrap() == 0 {
+            return None;
+        }
+        self.0.io.read_exact(&mut head[1..]).await.unwrap();
+        let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+        self.0.io.read_exact(&mut payload).await.unwrap();
+        let stream = u32::from_be_bytes(head[5..].try_into().unwrap());
+        Some(Frame { kind: head[3], flags: head[4], stream, payload })
+    }
+
+    async fn next(&mut self, kind: u8) -> Frame {
+        loop {
+            let frame = self.frame().await.expect("the connection ended");
+            if frame.kind == kind {
+                return frame;
+            }
+        }
+    }
+
+    /// The body of this stream's answer.
+    async fn body(&mut self, stream: u32) -> String {
+        let mut body = Vec::new();
+        loop {
+            let frame = self.next(DATA).await;
+            assert_eq!(frame.stream, stream);
+            body.extend(frame.payload);
+            if frame.flags & END_STREAM != 0 {
+                return String::from_utf8(body).unwrap();
+            }
+        }
+    }
+
+    /// The last stream that will be answered.
+    async fn goaway(&mut self) -> u32 {
+        u32::from_be_bytes(self.next(GOAWAY).await.payload[..4].try_into().unwrap())
+    }
+
+    async fn pong(&mut self) {
+        let ping = self.next(PING).await;
+        self.send(PING, ACK, 0, &ping.payload).await;
+    }
+
+    async fn end(&mut self) {
+        while self.frame().await.is_some() {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_says_goaway_twice_and_a_stream_opened_in_between_is_answered() {
+    let roof = Roof::new();
+    let (client, served) = roof.spawn(service_fn(hello));
+    let mut client = Frames::greet(client).await;
+    client.get(1).await;
+    assert_eq!(client.body(1).await, "hello");
+    sleep(SECOND).await;
+    let report = roof.begin();
+    assert_eq!(client.goaway().await, (1 << 31) - 1);
+    client.get(3).await;
+    assert_eq!(client.body(3).await, "hello");
+    // A PING of hyper's own is due after the GOAWAY; it was read with the answer's frames if it came before them.
+    client.send(PING, ACK, 0, b"\x0b\x7b\xa2\xf0\x8b\x9b\xfe\x54").await;
+    assert_eq!(client.goaway().await, 3);
+    client.end().await;
+    drop(client);
+    served.await.unwrap().unwrap();
+    let report = report.await.unwrap();
+    assert_eq!((report.of(Kind::Http2).told, report.took(), report.is_clean()), (1, Duration::ZERO, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn running_streams_finish() {
+    let roof = Roof::new();
+    let (mut calls, handler) = on_command();
+    let (client, _) = roof.spawn(service_fn(handler));
+    let mut client = Frames::greet(client).await;
+    client.get(1).await;
+    let call = calls.recv().await.unwrap();
+    let report = roof.drain(1, 60);
+    client.pong().await;
+    assert_eq!(client.goaway().await, 1);
+    sleep(SECOND * 30).await;
+    call.answer.send("late".into()).unwrap();
+    assert_eq!(client.body(1).await, "late");
+    client.end().await;
+    drop(client);
+    let report = report.await.unwrap();
+    assert_eq!((report.took(), report.of(Kind::Http2).told), (SECOND * 30, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_never_answers_ping_is_ended_at_the_grace() {
+    let roof = Roof::new();
+    let (client, _) = roof.spawn(service_fn(hello));
+    let mut client = Frames::greet(client).await;
+    client.get(1).await;
+    assert_eq!(client.body(1).await, "hello");
+    let (began, report) = (Instant::now(), roof.begin());
+    client.end().await;
+    assert_eq!(began.elapsed(), SECOND * 5);
+    drop(client);
+    let report = report.await.unwrap();
+    assert_eq!((report.of(Kind::Http2).told, report.is_clean()), (1, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_says_nothing_after_its_preface_is_ended_at_the_grace() {
+    let roof = Roof::new();
+    let (mut client, _) = roof.spawn(service_fn(hello));
+    client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
+    sleep(SECOND).await;
+    let (began, report) = (Instant::now(), roof.begin());
+    Frames(client).end().await;
+    assert_eq!(began.elapsed(), SECOND * 5);
+    assert_eq!(report.await.unwrap().finished(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_never_answers_ping_has_its_streams_waited_for() {
+    let roof = Roof::new();
+    let (mut calls, handler) = on_command();
+    let (client, _) = roof.spawn(service_fn(handler));
+    let mut client = Frames::greet(client).await;
+    client.get(1).await;
+    let call = calls.recv().await.unwrap();
+    let report = roof.drain(2, 60);
+    sleep(SECOND * 10).await;
+    call.answer.send("late".into()).unwrap();
+    let began = Instant::now();
+    assert_eq!(client.body(1).await, "late");
+    client.end().await;
+    assert_eq!(began.elapsed(), SECOND * 2);
+    drop(client);
+    assert_eq!(report.await.unwrap().told(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_the_client_gives_up_after_the_grace_is_not_waited_for() {
+    let roof = Roof::new();
+    let (mut calls, handler) = on_command();
+    let (client, _) = roof.spawn(service_fn(handler));
+    let mut client = Frames::greet(client).await;
+    client.get(1).await;
+    let call = calls.recv().await.unwrap();
+    let report = roof.drain(2, 60);
+    sleep(SECOND * 10).await;
+    client.send(RST_STREAM, 0, 1, &8u32.to_be_bytes()).await;
+    let began = Instant::now();
+    client.end().await;
+    assert_eq!(began.elapsed(), SECOND * 2);
+    assert!(call.answer.is_closed());
+    drop(client);
+    assert_eq!(report.await.unwrap().took(), SECOND * 12);
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_deadline_streams_are_cut_and_their_handlers_dropped() {
+    let roof = Roof::new();
+    let (mut calls, handler) = on_command();
+    let (client, served) = roof.spawn(service_fn(handler));
+    let mut client = Frames::greet(client).await;
+    client.get(1).await;
+    let call = calls.recv().await.unwrap();
+    let report = roof.begin().await.unwrap();
+    assert_eq!((report.of(Kind::Http2).cut, report.took()), (1, SECOND * 20));
+    assert!(call.answer.is_closed());
+    served.await.unwrap().unwrap_err();
+    client.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_is_told_to_go_at_the_idle_deadline() {
+    for answers in [true, false] {
+        let roof = Roof::new();
+        let (client, server) = duplex(64 * 1024);
+        let served = tokio::spawn(roof.connection(server, service_fn(hello)).idle_deadline(SECOND * 75));
+        let mut client = Frames::greet(Client::new(client)).await;
+        sleep(SECOND * 70).await;
+        client.get(1).await;
+        assert_eq!(client.body(1).await, "hello");
+        let began = Instant::now();
+        assert_eq!(client.goaway().await, (1 << 31) - 1);
+        assert_eq!(began.elapsed(), SECOND * 75);
+        if answers {
+            client.pong().await;
+        }
+        client.end().await;
+        assert_eq!(began.elapsed(), SECOND * if answers { 75 } else { 80 });
+        drop(client);
+        served.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_without_an_idle_deadline_idles() {
+    let (client, served) = Roof::new().spawn(service_fn(hello));
+    let mut client = Frames::greet(client).await;
+    client.get(1).await;
+    assert_eq!(client.body(1).await, "hello");
+    sleep(SECOND * 3600).await;
+    client.get(3).await;
+    assert_eq!(client.body(3).await, "hello");
+    drop(client);
+    served.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn hypers_own_settings_reach_each_connection() {
+    let roof = Roof::new();
+    let (client, server) = duplex(1024);
+    let connection = roof.connection(server, service_fn(hello)).http2(|http2| {
+        // Panics without a timer.
+        http2.max_concurrent_streams(7).keep_alive_interval(SECOND);
+    });
+    let _served = tokio::spawn(connection);
+    let mut client = Frames::greet(Client::new(client)).await;
+    let settings = client.next(SETTINGS).await.payload;
+    assert!(settings.chunks(6).any(|setting| setting == [0, 3, 0, 0, 0, 7]), "{settings:?}");
+}
+
+#[tokio::test]
+async fn http1_is_served_beside_it() {
+    let (mut client, _) = Roof::new().spawn(service_fn(hello));
+    assert_eq!(client.get().await, kept("hello"));
+}
