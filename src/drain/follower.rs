@@ -28,6 +28,7 @@ impl Follower {
     }
 
     /// The level now. The task is woken when it rises.
+    #[inline]
     pub(crate) fn poll_level(&mut self, cx: &mut Context<'_>) -> Level {
         if self.watch.level() != self.seen {
             self.renew();
@@ -42,6 +43,7 @@ impl Follower {
     }
 
     /// Whether the level's next rise wakes this very task already.
+    #[inline]
     pub(crate) fn has_waker_of(&self, cx: &Context<'_>) -> bool {
         self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
     }

@@ -45,11 +45,13 @@ impl Clock {
         Self { waiting: Waiting { wait: Wait::Head, turn: 0 }, since: Some(Instant::now()), alarm: None }
     }
 
+    #[inline]
     pub(super) fn waiting(&self) -> Waiting {
         self.waiting
     }
 
     /// Notes what is waited for after a poll. `timed`: somebody may want to know later since when.
+    #[inline]
     pub(super) fn note(&mut self, waiting: Waiting, timed: bool) {
         if waiting != self.waiting {
             self.waiting = waiting;
@@ -59,6 +61,7 @@ impl Clock {
 
     /// Whether the wait has reached its limit; if not, the task is woken when it does. `is_new_task`: the alarm wakes
     /// another one.
+    #[inline]
     pub(super) fn poll_over(&mut self, cx: &mut Context<'_>, is_new_task: bool, limit: Option<Duration>) -> bool {
         let Some(limit) = limit else {
             // One that has rung and is not needed is memory, in each of 10,000 idle connections.

@@ -174,6 +174,7 @@ impl<T: Io, S: Handler> Future for Connection<T, S> {
         let this = self.get_mut();
         let is_new_task = !this.follower.has_waker_of(cx);
         this.level = this.follower.poll_level(cx);
+        this.link.set_dry(false);
         if this.level == Level::Over {
             return Poll::Ready(this.cut());
         }

@@ -15,6 +15,9 @@ use super::link::Link;
 /// response are both complete and drained), and drops it when it has parsed one. Nothing else tells: a body may be
 /// dropped in another thread before hyper has noticed, and then hyper is still in mid-body.
 ///
+/// That a head was parsed we hear from `Herald`: hyper calls the service in the same poll. (A sleep that told by being
+/// dropped would have to know its connection, and cost an allocation for each request.)
+///
 /// The sleep never fires. hyper's own timeout runs on an idle connection just as on half a head, and would close it
 /// after 30 s with a bare FIN; our deadlines are in `Clock`, told apart.
 pub(super) struct HeadTimer {
@@ -36,7 +39,7 @@ impl Timer for HeadTimer {
 
     fn sleep_until(&self, _: Instant) -> Pin<Box<dyn Sleep>> {
         self.link.awaits_head();
-        Box::pin(AwaitsHead(self.link.clone()))
+        Box::pin(Never)
     }
 
     fn now(&self) -> Instant {
@@ -50,21 +53,15 @@ impl Timer for HeadTimer {
     }
 }
 
-/// One pointer, because hyper boxes one per request.
-struct AwaitsHead(Arc<Link>);
+/// Of no size, so that the box which hyper wants for each request is no allocation.
+struct Never;
 
-impl Sleep for AwaitsHead {}
+impl Sleep for Never {}
 
-impl Future for AwaitsHead {
+impl Future for Never {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
         Poll::Pending
-    }
-}
-
-impl Drop for AwaitsHead {
-    fn drop(&mut self) {
-        self.0.has_head();
     }
 }

@@ -33,6 +33,7 @@ impl<S: Handler> Service<Request<Incoming>> for Herald<S> {
     type Future = Heralded<S::Future>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.link.has_head();
         let asked = match (request.version(), request.method()) {
             (Version::HTTP_2, _) => Asked::Stream,
             (_, &Method::CONNECT) => Asked::Tunnel,

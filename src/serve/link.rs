@@ -33,6 +33,8 @@ pub(super) struct Link {
     head_begun: AtomicBool,
     /// The number of that head.
     turn: AtomicU32,
+    /// The socket has said in this very poll that there is nothing to read, and wakes the task when there is.
+    dry: AtomicBool,
     /// hyper has written what it has not flushed.
     unflushed: AtomicBool,
     is_ending: AtomicBool,
@@ -70,6 +72,7 @@ impl Link {
             head_begun: AtomicBool::new(false),
             // The first head is number 0.
             turn: AtomicU32::new(u32::MAX),
+            dry: AtomicBool::new(false),
             unflushed: AtomicBool::new(false),
             is_ending: AtomicBool::new(false),
             is_upgraded: AtomicBool::new(false),
@@ -78,6 +81,7 @@ impl Link {
         }
     }
 
+    #[inline]
     pub(super) fn guard(&self) -> &Guard {
         &self.ticket.guard
     }
@@ -88,12 +92,14 @@ impl Link {
 
     // ---- hyper waits for a head, or not: HTTP/1's one sign of being between two requests
 
+    #[inline]
     pub(super) fn awaits_head(&self) {
         self.head_begun.store(false, Relaxed);
         self.turn.store(self.turn.load(Relaxed).wrapping_add(1), Relaxed);
         self.awaits_head.store(true, Relaxed);
     }
 
+    #[inline]
     pub(super) fn has_head(&self) {
         self.awaits_head.store(false, Relaxed);
     }
@@ -102,6 +108,7 @@ impl Link {
     ///
     /// Half a head that came in the same read as the request before it counts as idle, for only hyper knows of it. It
     /// gains nothing by it: a client that wants to hold a connection may as well idle.
+    #[inline]
     pub(super) fn waiting(&self) -> Waiting {
         let wait = if !self.awaits_head.load(Relaxed) || self.is_unflushed() {
             Wait::Busy
@@ -115,14 +122,28 @@ impl Link {
 
     // ---- what the transport has seen
 
+    #[inline]
     pub(super) fn has_read(&self) {
         self.head_begun.store(true, Relaxed);
     }
 
+    #[inline]
+    pub(super) fn set_dry(&self, dry: bool) {
+        self.dry.store(dry, Relaxed);
+    }
+
+    /// hyper looks for the next request up to three times in a poll; the kernel is asked once.
+    #[inline]
+    pub(super) fn is_dry(&self) -> bool {
+        self.dry.load(Relaxed)
+    }
+
+    #[inline]
     pub(super) fn set_unflushed(&self, unflushed: bool) {
         self.unflushed.store(unflushed, Relaxed);
     }
 
+    #[inline]
     pub(super) fn is_unflushed(&self) -> bool {
         self.unflushed.load(Relaxed)
     }
@@ -134,6 +155,7 @@ impl Link {
     }
 
     /// Everything has been said; at most the client has not closed yet.
+    #[inline]
     pub(super) fn is_ending(&self) -> bool {
         self.is_ending.load(Relaxed)
     }
@@ -154,6 +176,7 @@ impl Link {
         self.is_upgraded.store(true, Relaxed);
     }
 
+    #[inline]
     pub(super) fn is_upgraded(&self) -> bool {
         self.is_upgraded.load(Relaxed)
     }

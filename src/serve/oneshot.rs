@@ -1,6 +1,6 @@
 use std::{
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use http::Request;
@@ -20,14 +20,20 @@ pin_project! {
 pin_project! {
     #[project = Projected]
     enum State<S: Service<Request<Incoming>>> {
-        Asked { service: S, request: Option<Request<Incoming>> },
+        Asked { asked: Option<Box<(S, Request<Incoming>)>> },
         Called { #[pin] future: S::Future },
     }
 }
 
 impl<S: Service<Request<Incoming>>> Oneshot<S> {
-    pub(super) fn new(service: S, request: Request<Incoming>) -> Self {
-        Self { state: State::Asked { service, request: Some(request) } }
+    pub(super) fn new(mut service: S, request: Request<Incoming>) -> Self {
+        // Asked at once, for nearly every service is always ready. One that is not is asked again in its own task, and boxed:
+        // hyper moves this future about.
+        let state = match service.poll_ready(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(())) => State::Called { future: service.call(request) },
+            _ => State::Asked { asked: Some(Box::new((service, request))) },
+        };
+        Self { state }
     }
 }
 
@@ -39,9 +45,11 @@ impl<S: Service<Request<Incoming>>> Future for Oneshot<S> {
         loop {
             let future = match state.as_mut().project() {
                 Projected::Called { future } => return future.poll(cx),
-                Projected::Asked { service, request } => {
+                Projected::Asked { asked } => {
+                    let (service, _) = &mut **asked.as_mut().expect("the state changes with the call");
                     ready!(service.poll_ready(cx))?;
-                    service.call(request.take().expect("the state changes with the call"))
+                    let (mut service, request) = *asked.take().expect("the state changes with the call");
+                    service.call(request)
                 }
             };
             state.set(State::Called { future });

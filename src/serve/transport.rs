@@ -70,8 +70,17 @@ impl<T: Io> AsyncRead for Transport<T> {
             let (io, cut, link) = this.cut();
             return cut.poll_read(cx, link.guard(), |cx| io.poll_read(cx, buf));
         }
+        if this.link.is_dry() {
+            return Poll::Pending;
+        }
         let before = buf.filled().len();
-        ready!(this.io().poll_read(cx, buf))?;
+        match this.io().poll_read(cx, buf) {
+            Poll::Ready(read) => read?,
+            Poll::Pending => {
+                this.link.set_dry(true);
+                return Poll::Pending;
+            }
+        }
         if buf.filled().len() > before {
             this.link.has_read();
         }

@@ -2,7 +2,7 @@
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Fifo, Setup, echo::echo, process};
+use crate::support::{Fifo, Fleet, Setup, echo::echo, process};
 
 const STDERR: i32 = 2;
 
@@ -25,9 +25,15 @@ fn the_successor_has_the_real_standard_error_from_its_confirmation_on() {
     assert_ne!(process::target(second, STDERR), real, "a pipe to the predecessor");
     fleet.signal(second, Signal::SIGCONT);
     fleet.until("ready generation=1");
-    assert_eq!(process::target(second, STDERR), real);
+    // A thread puts it back when the loop has said so.
+    process::until(|| process::target(second, STDERR) == real);
     let third = fleet.restart(1, second);
-    assert_eq!(process::target(third, STDERR), real);
+    process::until(|| process::target(third, STDERR) == real);
+}
+
+/// Counted, and not sought as a line: while both generations pass on what is left, lines may be torn.
+fn until_heard(fleet: &Fleet, letter: char, times: usize) {
+    process::until(|| fleet.log().matches(letter).count() >= times);
 }
 
 #[test]
@@ -35,8 +41,7 @@ fn a_flood_before_ready_holds_nobody_up_and_loses_nothing() {
     let mut fleet = Setup::new().with("CHATTER", "1000000").start();
     let first = fleet.first();
     fleet.restart(0, first);
-    fleet.until_logged(", said generation 1", 1);
-    assert!(fleet.log().matches('x').count() >= 2_000_000);
+    until_heard(&fleet, 'x', 2_000_000);
 }
 
 #[test]
@@ -48,7 +53,7 @@ fn the_last_four_kibibytes_are_in_the_error_and_all_of_it_in_its_place() {
     assert!(answer.starts_with("Exited: ") && answer.ends_with("last words"), "{answer}");
     let kept = answer.matches('y').count();
     assert!((4000..=4096).contains(&kept), "{kept}");
-    process::until(|| fleet.log().matches('y').count() >= 100_000 + kept);
+    until_heard(&fleet, 'y', 100_000 + kept);
 }
 
 /// `eprintln!` panics over a broken pipe. What is written goes to its place also when nobody has read the pipe for a
@@ -61,7 +66,8 @@ fn the_standard_error_never_breaks_when_the_predecessor_dies_while_the_successor
         fleet.signal(fleet.first(), Signal::SIGUSR2);
         let second = fleet.until("ready generation=1").pid();
         assert!(!fleet.first_exit().success(), "killed");
-        fleet.until_logged(", said generation 1", 1);
+        // All but what the predecessor had in its hands when it died.
+        until_heard(&fleet, 'x', 600_000 - 4096);
         echo(fleet.echo).unwrap();
         fleet.signal(second, Signal::SIGTERM);
         fleet.until("done generation=1");

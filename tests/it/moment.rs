@@ -252,16 +252,18 @@ fn a_stop_after_the_predecessor_has_let_go_leaves_the_successor_serving() {
 
 #[test]
 fn a_successor_that_is_stopped_in_its_start_leaves_the_predecessor_serving() {
-    let (fifo, setup) = waiting("");
+    let (fifo, setup) = waiting("1:StopAsked:hold");
     let mut fleet = started(&fifo, setup);
     let first = fleet.first();
     let load = Load::on(fleet.echo);
     fleet.ask(first);
     let second = fleet.until("waiting generation=1").pid();
     fleet.signal(second, Signal::SIGTERM);
+    fleet.until_held("StopAsked");
+    go_on(&fleet, second);
+    fifo.release();
     let answer = fleet.answer(0);
     assert!(answer.contains("confirmed for good: stopped by signal 15"), "{answer}");
-    fifo.release();
     process::until(|| process::children(first).is_empty());
     load.until_served(10);
     restart_well(&mut fleet, &fifo);
@@ -269,9 +271,23 @@ fn a_successor_that_is_stopped_in_its_start_leaves_the_predecessor_serving() {
     assert_eq!((tally.refused, tally.cut), (0, 0));
 }
 
+#[test]
+fn a_successor_that_is_stopped_in_its_start_and_lives_on_is_killed() {
+    let (fifo, setup) = waiting("");
+    let mut fleet = started(&fifo, setup);
+    let first = fleet.first();
+    fleet.ask(first);
+    let second = fleet.until("waiting generation=1").pid();
+    fleet.signal(second, Signal::SIGTERM);
+    let answer = fleet.answer(0);
+    assert!(answer.contains("confirmed for good: stopped by signal 15"), "{answer}");
+    assert!(!Fleet::lives(second));
+    restart_well(&mut fleet, &fifo);
+}
+
 fn restart_well(fleet: &mut Fleet, fifo: &Fifo) {
     fleet.signal(fleet.first(), Signal::SIGUSR2);
-    fleet.until("started generation=1");
+    fleet.until("waiting generation=1");
     fifo.release();
     fleet.until("ready generation=1");
     fleet.until("done generation=0");

@@ -2,11 +2,7 @@
 
 use std::{env, net::SocketAddr, path::Path, sync::Arc};
 
-use axum::{
-    Extension, Router,
-    extract::ConnectInfo,
-    routing::get,
-};
+use axum::{Extension, Router, extract::ConnectInfo};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_hotrestart::Graceful;
@@ -46,11 +42,11 @@ pub fn address(fleet: &mut Fleet, name: &str) -> SocketAddr {
     fleet.until(&format!("door name={name} generation=0 "))["address"].parse().expect("an address")
 }
 
-/// `HR_DOORS=<name> …`: which there are. Each says where it is: `door name=… generation=… address=…`. All answer what
-/// the server's main door answers, and `GET /peer`, the client's address.
+/// `HR_DOORS=<name> …`: which there are. Each says where it is: `door name=… generation=… address=…`. They answer what
+/// the server's main door answers, and also know their clients' addresses.
 pub async fn open(graceful: &Graceful, generation: u64) -> Result<(), tokio_hotrestart::Error> {
     let doors = env::var("HR_DOORS").unwrap_or_default();
-    let app = app(graceful.clone(), generation).route("/peer", get(peer));
+    let app = app(graceful.clone(), generation);
     for name in doors.split_whitespace() {
         let listener = graceful.listen(name, "127.0.0.1:0").await?;
         let address = listener.local_addr().expect("bound");
@@ -75,10 +71,6 @@ pub async fn open(graceful: &Graceful, generation: u64) -> Result<(), tokio_hotr
         say(format_args!("door name={name} generation={generation} address={address}"));
     }
     Ok(())
-}
-
-async fn peer(ConnectInfo(peer): ConnectInfo<SocketAddr>) -> String {
-    peer.to_string()
 }
 
 /// An accept loop of the application's own.

@@ -15,9 +15,11 @@ pub mod server;
 mod step;
 mod traffic;
 mod trial;
+mod tunnel;
 
 pub use fifo::Fifo;
 pub use fleet::{Fleet, Line, Setup};
 pub use program::{Release, again, this, write_program};
 pub use traffic::Traffic;
 pub use trial::{Footprint, Trial};
+pub use tunnel::Tunnel;

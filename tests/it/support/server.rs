@@ -6,6 +6,7 @@ use std::{
     ffi::OsStr,
     fmt,
     io::Write,
+    net::SocketAddr,
     os::unix::ffi::OsStrExt,
     path::PathBuf,
     pin::pin,
@@ -16,7 +17,7 @@ use axum::{
     Router,
     body::Bytes,
     extract::{
-        DefaultBodyLimit, Path,
+        ConnectInfo, DefaultBodyLimit, Path,
         ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code, rejection::WebSocketUpgradeRejection},
     },
     http::HeaderValue,
@@ -231,7 +232,7 @@ fn number<T: std::str::FromStr<Err: fmt::Debug>>(name: &str) -> Option<T> {
 
 /// As `examples/axum.rs` and the `load` crate have it: `GET /`, `POST /` (echo), `GET /slow/{ms}`, `GET /stream/{ms}`,
 /// `GET /ws` (echo, closed at a drain). Besides: `GET /ws/stay` (not closed), `GET /large/{bytes}`, and `GET /restart`
-/// (asks for one and answers with its outcome).
+/// (asks for one and answers with its outcome). And where a door knows it, `GET /peer`, the client's address.
 pub fn app(graceful: Graceful, generation: u64) -> Router {
     let number = HeaderValue::from(generation);
     let watch = graceful.watch();
@@ -252,6 +253,7 @@ pub fn app(graceful: Graceful, generation: u64) -> Router {
         .route("/ws", any(move |upgrade| websocket(upgrade, watch.clone())))
         .route("/ws/stay", any(|upgrade| websocket(upgrade, Watch::never())))
         .route("/restart", get(restart))
+        .route("/peer", get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.to_string() }))
         .layer(DefaultBodyLimit::disable())
         .layer(axum::middleware::map_response(move |mut response: Response| {
             response.headers_mut().insert("x-generation", number.clone());

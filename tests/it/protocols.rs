@@ -1,0 +1,68 @@
+//! Every way that HTTP can be served, through restarts.
+
+use std::time::Duration;
+
+use ::load::{Exchange, Load, Mode};
+
+use crate::{
+    load::{server, survive, told},
+    support::{Tunnel, doors, http::Client},
+};
+
+/// On kept-alive and on fresh connections.
+fn loads(to: std::net::SocketAddr) -> Vec<Load> {
+    let load = |mode| Load::new(to, mode).clients(4).think(Duration::from_millis(2));
+    vec![
+        load(Mode::KeepAlive(Exchange::get())),
+        load(Mode::KeepAlive(Exchange::post(100_000))),
+        load(Mode::Fresh(Exchange::get())),
+        #[cfg(feature = "http2")]
+        load(Mode::Http2 { exchange: Exchange::get(), streams: 4 }),
+    ]
+}
+
+#[test]
+fn tls_loses_nothing() {
+    let place = doors::certificate();
+    let mut tunnel = None;
+    told(survive(server().with("DOORS", "tls").with("TLS", place.path()), |fleet| {
+        loads(tunnel.insert(Tunnel::to(doors::address(fleet, "tls"), place.path())).address)
+    }));
+}
+
+#[test]
+fn a_service_made_by_a_closure_loses_nothing() {
+    told(survive(server().with("DOORS", "closure"), |fleet| loads(doors::address(fleet, "closure"))));
+}
+
+#[test]
+fn a_make_service_loses_nothing() {
+    told(survive(server().with("DOORS", "make"), |fleet| loads(doors::address(fleet, "make"))));
+}
+
+#[test]
+fn an_accept_loop_of_ones_own_loses_nothing() {
+    told(survive(server().with("DOORS", "loop"), |fleet| loads(doors::address(fleet, "loop"))));
+}
+
+#[test]
+fn the_clients_address_is_known_behind_every_door_in_each_generation() {
+    let place = doors::certificate();
+    let mut fleet = server().with("DOORS", "make closure loop tls").with("TLS", place.path()).start();
+    let doors = ["make", "closure", "loop"].map(|door| doors::address(&mut fleet, door));
+    let tunnel = Tunnel::to(doors::address(&mut fleet, "tls"), place.path());
+    let mut pid = fleet.first();
+    for generation in 0..3 {
+        for door in doors {
+            let mut client = Client::connect(door);
+            let local = client.stream.local_addr().unwrap();
+            let answer = client.get("/peer");
+            let seen = String::from_utf8(answer.body).unwrap();
+            assert_eq!((answer.generation, seen), (generation, local.to_string()));
+        }
+        let answer = Client::connect(tunnel.address).get("/peer");
+        assert_eq!(answer.generation, generation);
+        assert!(answer.body.starts_with(b"127.0.0.1:"), "{answer:?}");
+        pid = fleet.restart(generation, pid);
+    }
+}
