@@ -88,7 +88,7 @@ impl Args {
     fn instructions(&self, kind: Kind, connections: usize, rounds: usize) -> anyhow::Result<Instructions> {
         let place = tempfile::tempdir()?;
         let name = format!("{kind}-{connections}-{}", connections * rounds);
-        let file = self.keep.as_deref().unwrap_or(place.path()).join(name);
+        let file = self.keep.as_deref().unwrap_or_else(|| place.path()).join(name);
         let subject = Subject::start_by(under_callgrind(&file)?, kind)?;
         ask(subject.address, connections, rounds)?;
         let said = subject.stop()?;

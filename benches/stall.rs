@@ -23,6 +23,7 @@ use std::{
 
 use clap::Parser;
 use nix::{
+    libc,
     sys::wait::waitpid,
     unistd::{ForkResult, fork},
 };
@@ -87,7 +88,7 @@ fn plain_fork() -> anyhow::Result<()> {
     // SAFETY: The child does nothing but end, by a function that is async-signal-safe.
     match unsafe { fork() }? {
         // SAFETY: As above; nothing of this process runs in the child.
-        ForkResult::Child => unsafe { nix::libc::_exit(0) },
+        ForkResult::Child => unsafe { libc::_exit(0) },
         ForkResult::Parent { child } => waitpid(child, None).map(drop)?,
     }
     Ok(())

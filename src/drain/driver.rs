@@ -94,7 +94,7 @@ impl Drain {
         async move {
             loop {
                 match drain.step() {
-                    Step::Ended(report) => return report,
+                    Step::Ended(report) => return *report,
                     Step::Wait { until: None } => drain.tracker.emptied().await,
                     Step::Wait { until: Some(until) } => tokio::select! {
                         () = drain.tracker.emptied() => {}
@@ -115,7 +115,7 @@ impl Drain {
             self.tracker.abort_tasks();
         }
         if self.tracker.is_empty() || now >= schedule.end {
-            return Step::Ended(self.report(now - schedule.began));
+            return Step::Ended(Box::new(self.report(now - schedule.began)));
         }
         Step::Wait { until: Some(until) }
     }
@@ -139,7 +139,7 @@ impl Drain {
 
 enum Step {
     Wait { until: Option<Instant> },
-    Ended(Report),
+    Ended(Box<Report>),
 }
 
 impl Schedule {

@@ -1,7 +1,7 @@
 //! The end of a generation: everybody is told, everything that was begun is waited for, and what outlives its
 //! deadline is cut.
 //!
-//! One [`Drain`] belongs to the handle. It broadcasts a [`Level`], from *serving* by four steps to *over*; a
+//! One `Drain` belongs to the handle. It broadcasts a level, from *serving* by four steps to *over*; a
 //! [`Watch`] sees the level, a [`Tracker`] counts what must end first, and a [`Report`] says how it went. There is
 //! no timer per connection: a level is one atomic number and one wake-up of everybody who cares.
 

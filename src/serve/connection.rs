@@ -84,6 +84,7 @@ pub struct Connection<T: Io, S: Handler> {
     link: Arc<Link>,
 }
 
+#[allow(clippy::large_enum_variant)] // HTTP/1 is the largest, and what nearly all of them are
 enum Phase<T: Io, S: Handler> {
     Sniffing(Sniffer<T>, S),
     Http1(Http1<T, S>),
@@ -268,7 +269,7 @@ impl<T: Io, S: Handler> Connection<T, S> {
             Wait::Busy => None,
             Wait::Head if self.level >= Level::HalfOpenOver => Some(head_deadline.min(drain.half_open())),
             Wait::Head => Some(head_deadline),
-            Wait::Idle if self.level >= Level::GraceOver => Some(idle_deadline.map_or(drain.grace(), |idle| idle.min(drain.grace()))),
+            Wait::Idle if self.level >= Level::GraceOver => Some(idle_deadline.unwrap_or(Duration::MAX).min(drain.grace())),
             #[cfg(feature = "http2")]
             Wait::Idle if self.level == Level::Serving && self.is_told() => Some(TIME_TO_GO),
             Wait::Idle => idle_deadline,

@@ -46,6 +46,7 @@ pub(super) struct Link {
 
 /// What a connection holds as long as its socket is open, upgraded or not.
 #[derive(Debug)]
+#[allow(dead_code)] // slot and family are held, and never read
 pub(super) struct Ticket {
     pub(super) guard: Guard,
     /// Its place among `max_connections`.

@@ -1,8 +1,6 @@
-use std::{
-    fmt,
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+#[cfg(not(feature = "http2"))]
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::{fmt, time::Duration};
 
 use hyper::server::conn::http1;
 
@@ -14,6 +12,7 @@ pub(super) struct Settings {
     pub(super) http2: Vec<Box<SetHttp2>>,
     pub(super) head_deadline: Duration,
     pub(super) idle_deadline: Option<Duration>,
+    #[cfg(not(feature = "http2"))]
     has_said_that_http2_is_off: AtomicBool,
 }
 
@@ -30,11 +29,13 @@ impl Settings {
             http2: Vec::new(),
             head_deadline: HEAD_DEADLINE,
             idle_deadline: None,
+            #[cfg(not(feature = "http2"))]
             has_said_that_http2_is_off: AtomicBool::new(false),
         }
     }
 
     /// Said once: a client that wants HTTP/2 comes back.
+    #[cfg(not(feature = "http2"))]
     pub(super) fn say_that_http2_is_off(&self) {
         if !self.has_said_that_http2_is_off.swap(true, Ordering::Relaxed) {
             tracing::warn!(

@@ -121,11 +121,11 @@ impl<'a> Reader<'a> {
 
     pub(super) fn items<T>(
         &mut self,
-        mut each: impl FnMut(&mut Reader<'a>) -> Result<T, Malformed>,
+        mut each: impl FnMut(&mut Self) -> Result<T, Malformed>,
     ) -> Result<Vec<T>, Malformed> {
         self.list(|from| {
             let length = from.u16()?;
-            each(&mut Reader(from.take(length.into())?))
+            each(&mut Self(from.take(length.into())?))
         })
     }
 

@@ -1,9 +1,8 @@
 //! Clients that are in the way when a generation ends. Whatever they do or don't, it ends, and says how they ended.
 
 use crate::support::{
-    Fleet,
+    Fleet, doors,
     drain::{DEADLINE, Way, accepted, drained, pass, server},
-    doors,
     http::Client,
 };
 
@@ -125,7 +124,9 @@ fn a_request_under_way_is_answered_and_told() {
 fn websocket(fleet: &Fleet, path: &str) -> Client {
     let mut client = Client::connect(fleet.http);
     let key = "sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==";
-    client.say(format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: upgrade\r\nupgrade: websocket\r\n{key}\r\n\r\n"));
+    client.say(format!(
+        "GET {path} HTTP/1.1\r\nhost: test\r\nconnection: upgrade\r\nupgrade: websocket\r\n{key}\r\n\r\n"
+    ));
     assert!(client.head().expect("an answer").starts_with("http/1.1 101 "));
     client
 }

@@ -34,6 +34,8 @@ fn successor() {
     let channel = std::env::var("TOKIO_HOTRESTART_CHANNEL").expect("started by a predecessor");
     let number = channel.split(':').next().and_then(|number| number.parse().ok()).expect("a descriptor");
     let channel = Wire(number);
+    // The fleet ends every process that it has heard of, also one that lingers because a test has failed.
+    println!("fake pid={}", std::process::id());
     for step in std::env::var("HR_FAKE").expect("the steps").split(' ') {
         play(step, &channel);
     }

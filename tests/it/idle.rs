@@ -2,7 +2,18 @@
 
 use std::io::ErrorKind;
 
-use crate::support::{Setup, drain::Way, http::Client};
+use nix::sys::signal::Signal;
+
+use crate::support::{
+    Setup,
+    drain::{GRACE, Way, pass},
+    http::Client,
+};
+
+/// A deadline that is not reached here.
+fn server() -> Setup {
+    Setup::new().with("GRACE_MS", GRACE.as_millis().to_string()).with("STOP_DEADLINE_MS", "60000")
+}
 
 /// Nobody is told, for nobody asks. All idle connections are let go at one moment; the first client that sees its end
 /// calls the others, and they ask while the server is at it. Each is answered, or sees a clean end with nothing
@@ -11,7 +22,7 @@ use crate::support::{Setup, drain::Way, http::Client};
 fn a_request_that_meets_the_end_of_its_connection_is_answered_or_counted_and_never_reset() {
     for way in Way::BOTH {
         // One thread, so that it takes its time.
-        let mut fleet = Setup::new().with("THREADS", "1").start();
+        let mut fleet = server().with("THREADS", "1").start();
         let mut clients: Vec<_> = (0..400).map(|_| Client::served(fleet.http)).collect();
         way.begin(&mut fleet);
         let mut first = clients.remove(0);
@@ -23,7 +34,9 @@ fn a_request_that_meets_the_end_of_its_connection_is_answered_or_counted_and_nev
             let read = client.rest().expect("no reset");
             match String::from_utf8_lossy(&read).to_ascii_lowercase() {
                 nothing if nothing.is_empty() => raced += 1,
-                answer if answer.contains("\r\nconnection: close\r\n") && answer.ends_with("hello world") => answered += 1,
+                answer if answer.contains("\r\nconnection: close\r\n") && answer.ends_with("hello world") => {
+                    answered += 1
+                }
                 odd => panic!("{odd}"),
             }
         }
@@ -31,7 +44,26 @@ fn a_request_that_meets_the_end_of_its_connection_is_answered_or_counted_and_nev
         let done = fleet.until("done generation=0");
         let counts = ["finished", "told", "raced", "cut"].map(|count| done.number(count));
         assert_eq!(counts, [answered + 1, answered, raced, 0], "at a {way:?}");
-        eprintln!("{way:?}: {answered} answered, {raced} raced");
+        println!("at a {way:?} {answered} were answered, {raced} raced");
+    }
+}
+
+/// The server stands still while the grace passes, and meanwhile requests arrive: it looks before it lets go.
+#[test]
+fn a_request_that_has_arrived_before_the_end_of_its_connection_is_answered() {
+    for way in Way::BOTH {
+        let mut fleet = server().start();
+        let mut clients: Vec<_> = (0..100).map(|_| Client::served(fleet.http)).collect();
+        way.begin(&mut fleet);
+        fleet.freeze_first();
+        pass(2 * GRACE);
+        clients.iter_mut().for_each(|client| client.ask("/"));
+        fleet.signal(fleet.first(), Signal::SIGCONT);
+        for mut client in clients {
+            assert!(client.answer().expect("an answer").close);
+            assert_eq!(client.rest().expect("no reset"), b"");
+        }
+        assert_eq!(&fleet.until("done generation=0")["kinds"], "http1:100/100/0/0", "at a {way:?}");
     }
 }
 
@@ -39,7 +71,7 @@ fn a_request_that_meets_the_end_of_its_connection_is_answered_or_counted_and_nev
 #[test]
 fn a_request_behind_the_last_answer_sees_a_clean_end() {
     for way in Way::BOTH {
-        let mut fleet = Setup::new().start();
+        let mut fleet = server().start();
         let mut client = Client::served(fleet.http);
         way.begin(&mut fleet);
         client.ask("/");

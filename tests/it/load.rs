@@ -50,14 +50,21 @@ fn ended_well(fleet: &mut Fleet, generation: u64) -> Line {
 /// The same with clients that keep their connections. Each is told of its connection's end before it comes.
 #[track_caller]
 fn survive_told(setup: Setup, clients: u32, mode: Mode) {
-    told(survive(setup, |fleet| vec![Load::new(fleet.http, mode).clients(clients)]));
+    all_told(survive(setup, |fleet| vec![Load::new(fleet.http, mode).clients(clients)]));
 }
 
+/// Both sides say so. (Not where clients come on fresh connections: they end them themselves, told or not.)
 #[track_caller]
-pub fn told((tallies, ends): (Vec<Tally>, Vec<Line>)) {
-    let tally: Tally = tallies.into_iter().sum();
-    assert!(tally.untold() == 0 && tally.told() >= RESTARTS, "{tally}");
+fn all_told((tallies, ends): (Vec<Tally>, Vec<Line>)) {
+    told(&tallies);
     ends.iter().for_each(|done| assert_eq!(done.number("told"), done.number("finished"), "{done:?}"));
+}
+
+/// No client of these saw its connection end without a word.
+#[track_caller]
+pub fn told(tallies: &[Tally]) {
+    let tally: Tally = tallies.iter().cloned().sum();
+    assert!(tally.untold() == 0 && tally.told() >= RESTARTS, "{tally}");
 }
 
 fn stream() -> Exchange {
@@ -159,15 +166,14 @@ fn uploads_over_http2_come_back_whole() {
 #[test]
 fn websockets_are_closed_in_order() {
     let mode = Mode::WebSocket(Exchange::messages(1_000));
-    let (tallies, _) = survive(server(), |fleet| vec![Load::new(fleet.http, mode).clients(8)]);
-    assert!(tallies[0].untold() == 0 && tallies[0].told() >= RESTARTS, "{}", tallies[0]);
+    told(&survive(server(), |fleet| vec![Load::new(fleet.http, mode).clients(8)]).0);
 }
 
 /// They are between two requests nearly always, so that most restarts find them idle.
 #[test]
 fn thinking_clients_are_told_with_their_next_answer() {
     let load = |fleet: &Fleet| Load::new(fleet.http, Mode::KeepAlive(Exchange::get())).clients(64);
-    told(survive(server(), |fleet| vec![load(fleet).think(Duration::from_millis(50))]));
+    all_told(survive(server(), |fleet| vec![load(fleet).think(Duration::from_millis(50))]));
 }
 
 /// Two loads, one on kept-alive connections and one on fresh ones.
@@ -176,7 +182,7 @@ fn survive_over_unix(setup: Setup, clients: u32) {
     let path = setup.place().join("socket");
     let load = |mode| Load::new(path.clone(), mode).clients(clients);
     let loads = vec![load(Mode::KeepAlive(Exchange::get())), load(Mode::Fresh(Exchange::get()))];
-    told(survive(setup.with("UNIX", &path), |_| loads));
+    told(&survive(setup.with("UNIX", &path), |_| loads).0);
 }
 
 #[test]
@@ -218,8 +224,7 @@ fn everything(fleet: &Fleet, unix: PathBuf) -> Vec<Load> {
 fn survive_everything(setup: Setup) {
     let path = setup.place().join("socket");
     let setup = setup.with("UNIX", &path);
-    let (tallies, _) = survive(setup, |fleet| everything(fleet, path));
-    tallies.iter().for_each(|tally| assert_eq!(tally.untold(), 0, "{tally}"));
+    told(&survive(setup, |fleet| everything(fleet, path)).0);
 }
 
 #[test]

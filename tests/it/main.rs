@@ -4,6 +4,15 @@
 //! environment what to be (`support/server.rs`). All its generations write to one pipe, and the test waits for what they
 //! say there: a line is a barrier, and no test sleeps to wait for something.
 
+#![allow(
+    clippy::exit,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "a test has no users: it fails by a panic, and its server speaks on stdout"
+)]
+
 mod support;
 
 mod asking;
@@ -31,6 +40,7 @@ mod readme;
 mod restart;
 mod shortage;
 mod stranger;
+mod tidy;
 
 /// Not a test: the server that the tests start.
 #[test]

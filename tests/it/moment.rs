@@ -7,7 +7,8 @@ use std::{
 };
 
 use nix::{
-    sys::signal::{Signal, killpg},
+    errno::Errno,
+    sys::signal::{Signal, kill, killpg},
     unistd::Pid,
 };
 
@@ -20,8 +21,10 @@ use crate::support::{
 /// A probation that ends when the test lets it, and never by a slow machine.
 const ENDLESS: &str = "60000";
 
-fn go_on(fleet: &Fleet, pid: i32) {
-    fleet.signal(pid, Signal::SIGCONT);
+fn go_on(pid: i32) {
+    if let Err(error) = kill(Pid::from_raw(pid), Signal::SIGCONT) {
+        assert_eq!(error, Errno::ESRCH, "a successor may have been killed meanwhile");
+    }
 }
 
 fn stop(fleet: &mut Fleet, pid: i32, generation: u64) {
@@ -62,11 +65,11 @@ fn a_ready_that_came_in_time_counts_although_it_is_read_after_the_deadline() {
     assert_eq!(fleet.until_held("Accepted"), first);
     // What comes after "say READY" is heard only when that is said.
     fleet.signal(second, Signal::SIGUSR2);
-    go_on(&fleet, second);
+    go_on(second);
     assert_eq!(fleet.until_held("RestartSignalled"), second);
     process::until(|| began.elapsed() > deadline + Duration::from_millis(100));
-    go_on(&fleet, first);
-    go_on(&fleet, second);
+    go_on(first);
+    go_on(second);
     assert_eq!(fleet.answer(0), format!("replaced by {second}"));
     let third = fleet.until("ready generation=2").pid();
     fleet.until("done generation=1");
@@ -83,7 +86,7 @@ fn a_restart_signal_during_start_up_is_kept_until_it_can_be_followed() {
     let first = fleet.until("started generation=0").pid();
     fleet.signal(first, Signal::SIGUSR2);
     fleet.until_held("RestartSignalled");
-    go_on(&fleet, first);
+    go_on(first);
     fifo.release();
     fleet.until("ready generation=0");
     fleet.until("started generation=1");
@@ -117,8 +120,8 @@ fn a_restart_that_is_asked_for_during_one_joins_it() {
     fleet.ask(first);
     fleet.until_held("RestartAsked");
     fleet.signal(first, Signal::SIGUSR2);
-    go_on(&fleet, first);
-    go_on(&fleet, second);
+    go_on(first);
+    go_on(second);
     fleet.until("ready generation=1");
     assert_eq!(fleet.answer(0), format!("replaced by {second}"));
     fleet.until("done generation=0");
@@ -154,9 +157,9 @@ fn a_restart_signal_to_a_successor_on_probation_is_kept_until_the_predecessor_ha
     let second = fleet.until("ready generation=1").pid();
     fleet.signal(second, Signal::SIGUSR2);
     fleet.until_held("RestartSignalled");
-    go_on(&fleet, second);
+    go_on(second);
     echo(fleet.echo).expect("it serves meanwhile");
-    go_on(&fleet, first);
+    go_on(first);
     let third = fleet.until("ready generation=2").pid();
     fleet.until("done generation=0");
     fleet.until("done generation=1");
@@ -173,7 +176,7 @@ fn both_end_when_stopped_at(step: &str) {
     fleet.signal(first, Signal::SIGUSR2);
     let held = fleet.until_held(step.split_once(':').expect("generation:step").1);
     fleet.signal(first, Signal::SIGTERM);
-    go_on(&fleet, held);
+    go_on(held);
     let done = fleet.until("done generation=0");
     assert_eq!((&done["lost"], done.number("code")), ("false", 0));
     fleet.until_all_have_ended();
@@ -239,7 +242,7 @@ fn a_stop_after_the_predecessor_has_let_go_leaves_the_successor_serving() {
     fleet.signal(first, Signal::SIGUSR2);
     fleet.until_held("LetGo");
     fleet.signal(first, Signal::SIGTERM);
-    go_on(&fleet, first);
+    go_on(first);
     let done = fleet.until("done generation=0");
     assert_eq!((&done["lost"], done.number("code"), done.number("cut")), ("false", 0, 1), "by the stop's deadline");
     let second = fleet.until("ready generation=1").pid();
@@ -260,7 +263,7 @@ fn a_successor_that_is_stopped_in_its_start_leaves_the_predecessor_serving() {
     let second = fleet.until("waiting generation=1").pid();
     fleet.signal(second, Signal::SIGTERM);
     fleet.until_held("StopAsked");
-    go_on(&fleet, second);
+    go_on(second);
     fifo.release();
     let answer = fleet.answer(0);
     assert!(answer.contains("confirmed for good: stopped by signal 15"), "{answer}");
@@ -269,6 +272,24 @@ fn a_successor_that_is_stopped_in_its_start_leaves_the_predecessor_serving() {
     restart_well(&mut fleet, &fifo);
     let tally = load.off();
     assert_eq!((tally.refused, tally.cut), (0, 0));
+}
+
+/// Its predecessor stands still, and clients wait in the queue that both hold.
+#[test]
+fn a_successor_that_is_stopped_before_it_is_confirmed_takes_nobody_out_of_the_queue() {
+    let mut fleet = Setup::new().with("AT", "0:Accepted:hold,1:SayReady:hold").start();
+    let first = fleet.first();
+    fleet.signal(first, Signal::SIGUSR2);
+    assert_eq!(fleet.until_held("Accepted"), first);
+    let second = fleet.until_held("SayReady");
+    let mut waiting: Vec<_> = (0..20).map(|_| Client::connect(fleet.echo).expect("queued")).collect();
+    waiting.iter_mut().for_each(|client| client.ask().expect("sent"));
+    fleet.signal(second, Signal::SIGTERM);
+    go_on(second);
+    process::until(|| !Fleet::lives(second));
+    assert!(waiting.iter().all(Client::waits));
+    go_on(first);
+    waiting.iter_mut().for_each(|client| client.answered().expect("by the predecessor"));
 }
 
 #[test]
@@ -301,7 +322,7 @@ fn a_successor_that_is_stopped_with_ready_on_its_way_leaves_the_predecessor_serv
     fleet.ask(first);
     let second = fleet.until_held("SayReady");
     fleet.signal(second, Signal::SIGTERM);
-    go_on(&fleet, second);
+    go_on(second);
     let answer = fleet.answer(0);
     assert!(answer.contains("confirmed for good: stopped by signal 15"), "{answer}");
     process::until(|| process::children(first).is_empty());
@@ -356,7 +377,7 @@ fn the_first_stop_signal_shortens_a_restarts_drain_and_the_second_ends_it() {
     let second = fleet.restart(0, first);
     fleet.signal(first, Signal::SIGTERM);
     fleet.until_held("ShortenDrain");
-    go_on(&fleet, first);
+    go_on(first);
     client.line().expect("the stop's deadline has not come");
     fleet.signal(first, Signal::SIGTERM);
     let done = fleet.until("done generation=0");

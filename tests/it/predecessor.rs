@@ -134,7 +134,7 @@ impl Predecessor {
 
     /// Why the server refuses what it was given; and it ends.
     #[track_caller]
-    fn is_refused(self, code: u8) -> String {
+    fn hears_refused(self, code: u8) -> String {
         let payload = self.wire().until("REFUSED");
         assert_eq!(payload[..5], [code, 1, 0, 1, 0], "the kind of refusal, and the versions that it speaks");
         let why = String::from_utf8(payload[7..].to_vec()).unwrap();
@@ -299,7 +299,7 @@ fn aborts_in_its_successors_probation() {
 fn speaks_another_version() {
     let it = Predecessor::new();
     it.wire().say(&frames::hello(it.heir.first() as u32, 7, (2, 3)));
-    let why = it.is_refused(1);
+    let why = it.hears_refused(1);
     assert!(why.ends_with("this one 1 to 1, the predecessor 2 to 3"), "{why}");
 }
 
@@ -314,7 +314,7 @@ fn speaks_garbage_in_place_of_hello() {
 fn speaks_garbage_after_hello() {
     let it = Predecessor::new();
     it.say_hello().wire().say(b"HTTP/1.1 400 Bad Request\r\n\r\n");
-    let why = it.is_refused(0);
+    let why = it.hears_refused(0);
     assert!(why.contains("what is no message"), "{why}");
 }
 
@@ -323,7 +323,7 @@ fn promises_more_sockets_than_it_passes() {
     let it = Predecessor::new();
     it.say_hello().pass_socket();
     it.wire().say(&frames::end(2));
-    let why = it.is_refused(0);
+    let why = it.hears_refused(0);
     assert_eq!(why, "the predecessor promised 2 sockets and passed 1");
 }
 
@@ -331,7 +331,7 @@ fn promises_more_sockets_than_it_passes() {
 fn passes_a_message_without_its_descriptor() {
     let it = Predecessor::new();
     it.say_hello().wire().say(&frames::socket("echo", "127.0.0.1:0", "127.0.0.1:1"));
-    let why = it.is_refused(0);
+    let why = it.hears_refused(0);
     assert_eq!(why, "0 of 1 descriptors came with a message");
 }
 
@@ -339,7 +339,7 @@ fn passes_a_message_without_its_descriptor() {
 fn says_something_else_than_its_sockets() {
     let it = Predecessor::new();
     it.say_hello().wire().say(&frames::recorded("COMMIT"));
-    let why = it.is_refused(0);
+    let why = it.hears_refused(0);
     assert_eq!(why, "the predecessor said what it must not say now: COMMIT");
 }
 
@@ -350,7 +350,7 @@ fn passes_a_udp_socket_as_a_tcp_listener() {
     let actual = socket.local_addr().unwrap().to_string();
     it.say_hello().wire().pass(&frames::socket("echo", "127.0.0.1:0", &actual), &[socket.as_raw_fd()]);
     it.say_end();
-    let why = it.is_refused(0);
+    let why = it.hears_refused(0);
     assert!(why.starts_with("the socket passed as \"echo\": it is a socket of another type"), "{why}");
 }
 
@@ -361,7 +361,7 @@ fn passes_a_listener_of_another_address() {
     it.wire().pass(&frames::socket("echo", "127.0.0.1:0", "127.0.0.1:1"), &[it.queue.listener.as_raw_fd()]);
     it.say_end();
     let actual = it.queue.address();
-    let why = it.is_refused(0);
+    let why = it.hears_refused(0);
     assert_eq!(why, format!("the socket passed as \"echo\": it is bound to {actual}, not to 127.0.0.1:1"));
 }
 
@@ -394,6 +394,6 @@ fn says_what_a_later_version_says_and_the_successor_skips_it_and_closes_what_cam
 fn says_what_a_later_version_says_and_it_must_be_understood() {
     let it = Predecessor::new();
     it.say_hello().wire().say(&frames::frame(999, frames::MUST_UNDERSTAND, b"later", 0));
-    let why = it.is_refused(0);
+    let why = it.hears_refused(0);
     assert!(why.ends_with("frame kind 999 is unknown and must be understood"), "{why}");
 }

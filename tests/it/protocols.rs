@@ -1,16 +1,16 @@
 //! Every way that HTTP can be served, through restarts.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use ::load::{Exchange, Load, Mode};
 
 use crate::{
     load::{server, survive, told},
-    support::{Tunnel, doors, http::Client},
+    support::{Fleet, Tunnel, doors, http::Client},
 };
 
 /// On kept-alive and on fresh connections.
-fn loads(to: std::net::SocketAddr) -> Vec<Load> {
+fn loads(to: SocketAddr) -> Vec<Load> {
     let load = |mode| Load::new(to, mode).clients(4).think(Duration::from_millis(2));
     vec![
         load(Mode::KeepAlive(Exchange::get())),
@@ -25,24 +25,26 @@ fn loads(to: std::net::SocketAddr) -> Vec<Load> {
 fn tls_loses_nothing() {
     let place = doors::certificate();
     let mut tunnel = None;
-    told(survive(server().with("DOORS", "tls").with("TLS", place.path()), |fleet| {
-        loads(tunnel.insert(Tunnel::to(doors::address(fleet, "tls"), place.path())).address)
-    }));
+    let loads = |fleet: &mut Fleet| {
+        let tunnel = tunnel.insert(Tunnel::to(doors::address(fleet, "tls"), place.path()));
+        loads(tunnel.address)
+    };
+    told(&survive(server().with("DOORS", "tls").with("TLS", place.path()), loads).0);
 }
 
 #[test]
 fn a_service_made_by_a_closure_loses_nothing() {
-    told(survive(server().with("DOORS", "closure"), |fleet| loads(doors::address(fleet, "closure"))));
+    told(&survive(server().with("DOORS", "closure"), |fleet| loads(doors::address(fleet, "closure"))).0);
 }
 
 #[test]
 fn a_make_service_loses_nothing() {
-    told(survive(server().with("DOORS", "make"), |fleet| loads(doors::address(fleet, "make"))));
+    told(&survive(server().with("DOORS", "make"), |fleet| loads(doors::address(fleet, "make"))).0);
 }
 
 #[test]
 fn an_accept_loop_of_ones_own_loses_nothing() {
-    told(survive(server().with("DOORS", "loop"), |fleet| loads(doors::address(fleet, "loop"))));
+    told(&survive(server().with("DOORS", "loop"), |fleet| loads(doors::address(fleet, "loop"))).0);
 }
 
 #[test]

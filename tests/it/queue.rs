@@ -29,13 +29,6 @@ fn answered(clients: Vec<Client>) -> BTreeMap<u64, usize> {
     answered
 }
 
-fn stand_still(fleet: &Fleet) -> i32 {
-    let pid = fleet.first();
-    fleet.signal(pid, Signal::SIGSTOP);
-    process::until(|| process::state(pid) == 'T');
-    pid
-}
-
 #[test]
 fn whoever_comes_while_nobody_accepts_is_answered_by_the_successor() {
     let mut fleet = Setup::new().with("AT", "1:OpenGate:hold").start();
@@ -50,7 +43,7 @@ fn whoever_comes_while_nobody_accepts_is_answered_by_the_successor() {
 #[test]
 fn whoever_comes_while_the_predecessor_stands_still_is_answered_by_either() {
     let mut fleet = Setup::new().start();
-    let first = stand_still(&fleet);
+    let first = fleet.freeze_first();
     let clients = waiting(&fleet, 300);
     fleet.signal(first, Signal::SIGUSR2);
     fleet.signal(first, Signal::SIGCONT);
@@ -95,7 +88,7 @@ fn in_state(port: u16, state: &str) -> usize {
 #[test]
 fn a_stop_empties_the_queue() {
     let mut fleet = Setup::new().start();
-    let first = stand_still(&fleet);
+    let first = fleet.freeze_first();
     let clients = waiting(&fleet, 300);
     fleet.signal(first, Signal::SIGTERM);
     fleet.signal(first, Signal::SIGCONT);

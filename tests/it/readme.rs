@@ -7,11 +7,12 @@ use std::{
     env,
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
+    os::unix::process::CommandExt,
     process::{Command, Stdio},
 };
 
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::signal::{Signal, kill, killpg},
     unistd::Pid,
 };
 
@@ -69,17 +70,28 @@ fn signal(pid: i32, signal: Signal) {
     kill(Pid::from_raw(pid), signal).expect("it lives");
 }
 
+/// All generations. However the test ends, none of them outlives it.
+struct Group(i32);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // An error means that they have ended.
+        let _ = killpg(Pid::from_raw(self.0), Signal::SIGKILL);
+    }
+}
+
 /// Not a test by itself: what is done in the namespace.
 #[test]
 #[ignore = "needs port 8080: run in a network namespace by `the_first_program_restarts_and_stops`"]
 fn inside() {
     let mut program = Command::new(this());
     program.args(["readme::server", "--exact", "--ignored", "--nocapture", "--quiet"]);
-    let mut first = program.stdout(Stdio::piped()).spawn().expect("started");
+    let mut first = program.process_group(0).stdout(Stdio::piped()).spawn().expect("started");
+    let pid = i32::try_from(first.id()).expect("a pid");
+    let _group = Group(pid);
     let said = BufReader::new(first.stdout.take().expect("piped")).lines().map(|line| line.expect("UTF-8"));
     // The rest is libtest's.
     let mut reports = said.filter(|line| line.contains(": drained in "));
-    let pid = i32::try_from(first.id()).expect("a pid");
 
     process::until(|| hello().is_some());
     greets();
@@ -87,7 +99,7 @@ fn inside() {
     process::until(|| !process::children(pid).is_empty());
     let [successor] = process::children(pid).try_into().expect("one successor");
     let report = reports.next().expect("a report");
-    assert!(report.contains(&format!("replaced by {successor}")), "{report}");
+    assert!(report.contains(&format!("replaced by generation 1 (pid {successor}): ")), "{report}");
     assert!(first.wait().expect("our child").success());
     greets();
     signal(successor, Signal::SIGTERM);

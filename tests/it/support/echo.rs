@@ -33,12 +33,30 @@ impl Client {
         client
     }
 
-    /// One line there and back.
-    pub fn line(&mut self) -> io::Result<()> {
-        self.0.write_all(b"line\n")?;
+    /// Sends a line, for somebody to answer later.
+    pub fn ask(&mut self) -> io::Result<()> {
+        self.0.write_all(b"line\n")
+    }
+
+    /// Whether nobody has answered yet, nor ended the connection.
+    pub fn waits(&self) -> bool {
+        self.0.set_nonblocking(true).expect("a socket");
+        let waits = self.0.peek(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+        self.0.set_nonblocking(false).expect("a socket");
+        waits
+    }
+
+    /// The line comes back.
+    pub fn answered(&mut self) -> io::Result<()> {
         let mut back = [0; 5];
         self.0.read_exact(&mut back)?;
         if &back == b"line\n" { Ok(()) } else { Err(io::Error::other(format!("another line came back: {back:?}"))) }
+    }
+
+    /// One line there and back.
+    pub fn line(&mut self) -> io::Result<()> {
+        self.ask()?;
+        self.answered()
     }
 }
 

@@ -247,6 +247,14 @@ impl Fleet {
         pid
     }
 
+    /// Generation 0 stands still, until SIGCONT. Its pid.
+    pub fn freeze_first(&self) -> i32 {
+        let pid = self.first();
+        self.signal(pid, Signal::SIGSTOP);
+        process::until(|| process::state(pid) == 'T');
+        pid
+    }
+
     /// Asks a process for a restart by the method: its answer is a line, `answer generation=… …`.
     pub fn ask(&self, pid: i32) {
         self.signal(pid, Signal::SIGHUP);

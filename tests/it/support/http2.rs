@@ -17,10 +17,19 @@ pub struct Client {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame {
     /// The status is 200, if this says so.
-    Headers { stream: u32, is_ok: bool },
-    Data { stream: u32, bytes: Vec<u8>, is_last: bool },
+    Headers {
+        stream: u32,
+        is_ok: bool,
+    },
+    Data {
+        stream: u32,
+        bytes: Vec<u8>,
+        is_last: bool,
+    },
     Ping([u8; 8]),
-    GoAway { last: u32 },
+    GoAway {
+        last: u32,
+    },
     Other,
 }
 

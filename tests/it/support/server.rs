@@ -81,6 +81,8 @@ async fn serve() -> i32 {
         Ok(code) => code,
         Err(error) => {
             eprintln!("generation {generation} failed: {error}");
+            // As a careful application does: what it must not accept now, it accepts nowhere.
+            graceful.drain().await;
             21
         }
     }
