@@ -121,19 +121,20 @@ fn confirming(restart: bool, event: Event) -> Next {
 }
 
 /// What ends a generation that is not ready: then `ready()` is an error, so that `?` ends the process, and the
-/// predecessor is not let go.
+/// predecessor is not let go. Unless that one has given up, it reads this generation's standard error to the end: given
+/// back, the last words would go past it, and nobody would learn why the restart failed.
 fn before_it_served(stay: Phase, restart: bool, event: Event) -> Next {
-    let (error, cause) = match event {
-        Event::StopAsked(by) => (ending(), Cause::Stopped { by }),
-        Event::ServeFailed(why) => (why.clone(), Cause::Failed { why }),
+    let (before, error, cause) = match event {
+        Event::StopAsked(by) => (vec![], ending(), Cause::Stopped { by }),
+        Event::ServeFailed(why) => (vec![], why.clone(), Cause::Failed { why }),
         Event::TakenBack(why) => {
-            (Error::new(ErrorKind::Aborted, format!("the predecessor took the restart back: {why}")), STOPPED)
+            let error = Error::new(ErrorKind::Aborted, format!("the predecessor took the restart back: {why}"));
+            (vec![Action::GiveStderrBack], error, STOPPED)
         }
         _ => return (stay, vec![]),
     };
-    let (phase, mut actions) = stop(restart, cause);
-    actions.splice(0..0, [Action::GiveStderrBack, Action::AnswerReady(Err(error))]);
-    (phase, actions)
+    let (phase, actions) = stop(restart, cause);
+    (phase, [before, vec![Action::AnswerReady(Err(error))], actions].concat())
 }
 
 fn on_probation(restart: bool, event: Event) -> Next {

@@ -181,7 +181,9 @@ fn the_predecessors_death_confirms_whoever_is_or_will_be_ready() {
 #[test]
 fn a_stop_before_ready_does_not_let_the_predecessor_go() {
     let (_, told) = play(Phase::first(true), vec![Event::StopAsked(None), Event::ReadyAsked]);
-    assert_eq!(told, ["GiveStderrBack", "AnswerReady", "SayStopping", "BeginDrain", "AnswerReady"]);
+    assert_eq!(told, ["AnswerReady", "SayStopping", "BeginDrain", "AnswerReady"], "its last words are still read");
+    let (_, told) = play(Phase::first(true), vec![Event::TakenBack("deadline".into())]);
+    assert_eq!(told, ["GiveStderrBack", "AnswerReady", "SayStopping", "BeginDrain"]);
 }
 
 #[test]

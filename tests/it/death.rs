@@ -74,8 +74,7 @@ fn expect_lost(fleet: &mut Fleet) {
 }
 
 fn stop(fleet: &mut Fleet, pid: i32, generation: u64) {
-    fleet.signal(pid, Signal::SIGTERM);
-    assert_eq!(fleet.until(&format!("done generation={generation}")).number("code"), 0);
+    fleet.stop(pid, generation);
     fleet.until_all_have_ended();
 }
 
@@ -154,17 +153,12 @@ fn a_successor_that_was_told_to_stop_is_not_lost() {
     let mut fleet = Setup::new().with("STOP_DEADLINE_MS", "200").start();
     let oldest = Client::served(fleet.echo);
     let second = fleet.restart(0, fleet.first());
-    stop_one(&mut fleet, second);
+    fleet.stop(second, 1);
+    process::until(|| !Fleet::lives(second));
     drop(oldest);
     let done = fleet.until("done generation=0");
     assert_eq!((&done["lost"], done.number("code")), ("false", 0));
     fleet.until_all_have_ended();
-}
-
-fn stop_one(fleet: &mut Fleet, pid: i32) {
-    fleet.signal(pid, Signal::SIGTERM);
-    assert_eq!(fleet.until("done generation=1").number("code"), 0);
-    process::until(|| !Fleet::lives(pid));
 }
 
 #[test]

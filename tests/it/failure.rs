@@ -100,6 +100,20 @@ fn a_successor_that_ends_with_the_sockets_in_its_hands_leaves_them_to_the_predec
 }
 
 #[test]
+fn a_successor_that_stops_itself_before_it_is_ready_is_heard_to_its_last_word() {
+    let mut trial = Trial::new();
+    // No address, so the server says so, drains, and ends.
+    trial.fleet.release.after("export HR_ECHO=nowhere");
+    // Several times, because the words come in pieces, and any of them could be lost.
+    for _ in 0..5 {
+        let message = trial.fails("Exited");
+        assert!(message.contains("generation 1 failed: resolve the address of \"echo\""), "{message}");
+        assert!(message.contains("invalid socket address"), "{message}");
+    }
+    trial.succeeds();
+}
+
+#[test]
 fn a_successor_killed_by_a_signal() {
     let (message, _) = script("kill -KILL $$", "Killed");
     assert!(message.contains("signal: 9 (SIGKILL)"), "{message}");

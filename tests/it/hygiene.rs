@@ -71,7 +71,7 @@ fn a_child_of_the_successor_holds_none_of_our_descriptors() {
 fn the_successors_program_is_given_the_channel_and_nothing_else() {
     let mut fleet = Setup::new().start();
     let list = fleet.path("list");
-    let tell = format!("for link in /proc/$$/fd/*; do echo \"${{link##*/}} $(readlink \"$link\")\"; done");
+    let tell = "for link in /proc/$$/fd/*; do echo \"${link##*/} $(readlink \"$link\")\"; done";
     fleet.release.script(&format!("{tell} > '{}'; exit 3", list.display()));
     fleet.ask(fleet.first());
     assert!(fleet.answer(0).starts_with("Exited: "));

@@ -39,6 +39,7 @@ mod queue;
 mod readme;
 mod restart;
 mod shortage;
+mod stop;
 mod stranger;
 mod tidy;
 

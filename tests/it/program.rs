@@ -128,9 +128,11 @@ fn a_program_that_was_deleted_before_it_looked_is_sought_where_it_was() {
 
 #[test]
 fn a_first_argument_that_leads_nowhere_gives_way_to_the_image() {
-    let mut fleet = unaided().tune(|command| {
-        command.arg0("a nice name");
-    }).start();
+    let mut fleet = unaided()
+        .tune(|command| {
+            command.arg0("a nice name");
+        })
+        .start();
     let second = restart(&mut fleet);
     assert_eq!(fs::read_link(format!("/proc/{second}/exe")).unwrap(), this());
     let arguments = fs::read(format!("/proc/{second}/cmdline")).unwrap();

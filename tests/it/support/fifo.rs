@@ -8,12 +8,20 @@ use std::{
 
 use nix::{fcntl::OFlag, sys::stat::Mode, unistd::mkfifo};
 
-use super::process;
+use super::{Setup, process};
 
 #[derive(Debug)]
 pub struct Fifo(PathBuf);
 
 impl Fifo {
+    /// A server whose generations wait before they are ready, each until it is released.
+    pub fn before_ready() -> (Self, Setup) {
+        let setup = Setup::new();
+        let fifo = Self::new(setup.place().join("fifo"));
+        let setup = setup.with("FIFO", fifo.path());
+        (fifo, setup)
+    }
+
     pub fn new(path: PathBuf) -> Self {
         mkfifo(&path, Mode::S_IRWXU).expect("made");
         Self(path)

@@ -266,6 +266,14 @@ impl Fleet {
         line.text.split_once(" said=").expect("said").1.to_owned()
     }
 
+    /// Stops a generation, and waits for its report.
+    pub fn stop(&mut self, pid: i32, generation: u64) -> Line {
+        self.signal(pid, Signal::SIGTERM);
+        let done = self.until(&format!("done generation={generation}"));
+        assert_eq!(done.number("code"), 0);
+        done
+    }
+
     pub fn signal(&self, pid: i32, signal: Signal) {
         kill(Pid::from_raw(pid), signal).unwrap_or_else(|error| panic!("{signal} to {pid}: {error}"));
     }
@@ -273,13 +281,6 @@ impl Fleet {
     /// Whether a process lives (a zombie does not).
     pub fn lives(pid: i32) -> bool {
         !matches!(process::state(pid), 'Z' | 'X')
-    }
-
-    /// What a process's descriptors lead to.
-    pub fn descriptors(pid: i32) -> Vec<PathBuf> {
-        let place = PathBuf::from(format!("/proc/{pid}/fd"));
-        let entries = std::fs::read_dir(&place).expect("it lives");
-        entries.filter_map(|entry| std::fs::read_link(entry.expect("an entry").path()).ok()).collect()
     }
 
     /// A file beside the server's program.

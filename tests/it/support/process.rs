@@ -7,6 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::{
+    errno::Errno,
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
 /// A bound for a broken run, and never part of what is tested.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -25,9 +31,11 @@ pub fn state(pid: i32) -> char {
     stat(pid).map_or('X', |stat| stat[0].chars().next().expect("a state"))
 }
 
-/// Who started it, or adopted it.
-pub fn parent(pid: i32) -> i32 {
-    stat(pid).expect("it lives")[1].parse().expect("a pid")
+/// Continues what stands still. It may have been killed meanwhile.
+pub fn go_on(pid: i32) {
+    if let Err(error) = kill(Pid::from_raw(pid), Signal::SIGCONT) {
+        assert_eq!(error, Errno::ESRCH);
+    }
 }
 
 /// The fields after the name, which may contain anything.
