@@ -70,11 +70,7 @@ impl Turns {
     /// Does as it was ordered; `None` if the gate moved first.
     ///
     /// Cancel safe: a connection is taken in the very poll that returns it.
-    pub(super) async fn take<L: Listener>(
-        &mut self,
-        order: Order,
-        listener: &mut L,
-    ) -> Option<Turn<(L::Io, L::Addr)>> {
+    pub(super) async fn take<L: Listener>(&mut self, order: Order, listener: &mut L) -> Option<Turn<(L::Io, L::Addr)>> {
         match order {
             Order::Wait => {
                 self.changed().await;

@@ -1,4 +1,5 @@
 use std::{
+    ops::ControlFlow,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -94,9 +95,9 @@ impl Drain {
         async move {
             loop {
                 match drain.step() {
-                    Step::Ended(report) => return *report,
-                    Step::Wait { until: None } => drain.tracker.emptied().await,
-                    Step::Wait { until: Some(until) } => tokio::select! {
+                    ControlFlow::Break(report) => return report,
+                    ControlFlow::Continue(None) => drain.tracker.emptied().await,
+                    ControlFlow::Continue(Some(until)) => tokio::select! {
                         () = drain.tracker.emptied() => {}
                         () = sleep_until(until) => {}
                     },
@@ -105,9 +106,10 @@ impl Drain {
         }
     }
 
-    fn step(&self) -> Step {
+    /// Does what is due. Ends with the report, or goes on at that time, or once it has begun.
+    fn step(&self) -> ControlFlow<Report, Option<Instant>> {
         // Copied, not held: what is woken and aborted below may run code that asks for this very lock.
-        let Some(schedule) = self.plan().schedule else { return Step::Wait { until: None } };
+        let Some(schedule) = self.plan().schedule else { return ControlFlow::Continue(None) };
         let now = Instant::now();
         let (level, until) = schedule.at(now);
         self.watch.raise(level);
@@ -115,9 +117,9 @@ impl Drain {
             self.tracker.abort_tasks();
         }
         if self.tracker.is_empty() || now >= schedule.end {
-            return Step::Ended(Box::new(self.report(now - schedule.began)));
+            return ControlFlow::Break(self.report(now - schedule.began));
         }
-        Step::Wait { until: Some(until) }
+        ControlFlow::Continue(Some(until))
     }
 
     fn report(&self, took: Duration) -> Report {
@@ -135,11 +137,6 @@ impl Drain {
         // Each change is one assignment, so a panic leaves nothing half done.
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-enum Step {
-    Wait { until: Option<Instant> },
-    Ended(Box<Report>),
 }
 
 impl Schedule {

@@ -52,16 +52,8 @@ pub(crate) enum Outcome {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 8] = [
-        Self::Serve,
-        Self::Handshake,
-        Self::Fresh,
-        Self::Http1,
-        Self::Http2,
-        Self::Upgraded,
-        Self::Other,
-        Self::Task,
-    ];
+    pub(super) const ALL: [Self; 8] =
+        [Self::Serve, Self::Handshake, Self::Fresh, Self::Http1, Self::Http2, Self::Upgraded, Self::Other, Self::Task];
     pub(super) const COUNT: usize = Self::ALL.len();
 }
 

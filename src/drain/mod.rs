@@ -18,13 +18,13 @@ mod watch;
 
 pub(crate) use driver::Drain;
 pub(crate) use follower::Follower;
-pub use guard::{Guard, Kind};
 pub(crate) use guard::Outcome;
+pub use guard::{Guard, Kind};
 pub(crate) use level::Level;
 pub use report::{Report, Tally};
 pub use times::Times;
-pub use tracked::Tracked;
 pub(crate) use tracked::Cut;
+pub use tracked::Tracked;
 pub use tracker::Tracker;
 pub use watch::Watch;
 

@@ -41,9 +41,7 @@ async fn levels_rise_at_their_times() {
     assert_eq!(drain.watch().level(), Level::Serving);
     drain.begin(stopped(), &times(8, 20));
     let began = Instant::now();
-    for (level, at) in
-        [(Level::Draining, 0), (Level::HalfOpenOver, 5), (Level::GraceOver, 8), (Level::Over, 20)]
-    {
+    for (level, at) in [(Level::Draining, 0), (Level::HalfOpenOver, 5), (Level::GraceOver, 8), (Level::Over, 20)] {
         drain.watch().reached(level).await;
         assert_eq!((drain.watch().level(), began.elapsed()), (level, SECOND * at));
     }

@@ -209,7 +209,11 @@ impl Life {
     fn confirm(&mut self) {
         self.tell_successor(&Message::Commit);
         let elapsed = self.restart_began.elapsed();
-        tracing::info!(generation = self.shared.generation, ?elapsed, "the successor is ready and serves, on probation");
+        tracing::info!(
+            generation = self.shared.generation,
+            ?elapsed,
+            "the successor is ready and serves, on probation"
+        );
         self.set_deadline(self.settings.probation, Event::ProbationOver);
     }
 

@@ -1,10 +1,6 @@
 //! A handle that is detached from the process: everything but a restart.
 
-use std::{
-    io,
-    net::SocketAddr,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, time::Duration};
 
 use tokio::{
     net::{TcpListener, TcpStream, UnixListener},

@@ -12,19 +12,32 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) enum Phase {
     /// Before `ready()`. With a predecessor the gate is shut.
-    Starting { predecessor: bool, restart: bool },
+    Starting {
+        predecessor: bool,
+        restart: bool,
+    },
     /// READY is said, COMMIT awaited.
-    Confirming { restart: bool },
+    Confirming {
+        restart: bool,
+    },
     /// It serves, but the predecessor may still take it back: its own restart has to wait.
-    OnProbation { restart: bool },
+    OnProbation {
+        restart: bool,
+    },
     Serving,
     /// A successor is on its way.
     Restarting(Step),
     /// A failed successor is seen dead, and then its failure is told. Not killed: it has its time to end by itself, so
     /// that its own status and last words are seen.
-    Burying { error: Error, killed: bool },
+    Burying {
+        error: Error,
+        killed: bool,
+    },
     /// Accepted work is finished by a deadline.
-    Draining { heir: Heir, stops: u8 },
+    Draining {
+        heir: Heir,
+        stops: u8,
+    },
     Done,
 }
 

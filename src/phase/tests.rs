@@ -162,9 +162,15 @@ fn a_restart_that_goes_well() {
 #[test]
 fn a_successor_accepts_when_it_is_confirmed_and_owns_its_names_when_that_is_final() {
     let (phase, told) = play(Phase::first(true), vec![Event::ReadyAsked]);
-    assert_eq!((phase.state(), told.as_slice()), (State::Starting, ["CloseLeftovers", "SayReady"].map(String::from).as_slice()));
+    assert_eq!(
+        (phase.state(), told.as_slice()),
+        (State::Starting, ["CloseLeftovers", "SayReady"].map(String::from).as_slice())
+    );
     let (phase, told) = play(phase, vec![Event::Confirmed, Event::RestartSignalled]);
-    assert_eq!((phase.state(), told), (State::Ready, ["GiveStderrBack", "OpenGate", "AnswerReady"].map(String::from).to_vec()));
+    assert_eq!(
+        (phase.state(), told),
+        (State::Ready, ["GiveStderrBack", "OpenGate", "AnswerReady"].map(String::from).to_vec())
+    );
     let (_, told) = play(phase, vec![Event::PredecessorLetGo]);
     assert_eq!(told, ["OpenGate", "OwnNames", "AnswerReady", "Spawn"], "a restart that came too early comes now");
 }

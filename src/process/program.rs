@@ -48,8 +48,8 @@ impl Program {
     /// This process's own program, arguments and directory.
     pub(crate) fn of_this_process() -> Result<Self, Error> {
         let arguments: Vec<_> = env::args_os().collect();
-        let directory = working_directory()
-            .map_err(|error| Error::io(ErrorKind::Spawn, "find the working directory", error))?;
+        let directory =
+            working_directory().map_err(|error| Error::io(ErrorKind::Spawn, "find the working directory", error))?;
         let image = Stamp::of(Path::new("/proc/self/exe"));
         let path = arguments
             .first()
@@ -131,7 +131,9 @@ impl Program {
 /// systemd's sockets and watchdog were given to this pid, and the channel to this process. By name, and not all of
 /// `LISTEN_*`: an application's own `LISTEN_ADDR` has to reach the successor.
 fn is_for_this_process_only(name: &OsStr) -> bool {
-    ["LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID", VARIABLE].iter().any(|it| name == *it)
+    ["LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID", VARIABLE]
+        .iter()
+        .any(|it| name == *it)
 }
 
 /// The working directory, which `.` names only for who may search it.

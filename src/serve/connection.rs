@@ -9,10 +9,10 @@ use std::{
 use hyper::server::conn::http1;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-#[cfg(feature = "http2")]
-use super::http2::Http2;
 #[cfg(not(feature = "http2"))]
 use super::farewell::NO_HTTP2;
+#[cfg(feature = "http2")]
+use super::http2::Http2;
 use super::{
     Handler,
     clock::{Clock, Wait},
@@ -84,7 +84,7 @@ pub struct Connection<T: Io, S: Handler> {
     link: Arc<Link>,
 }
 
-#[allow(clippy::large_enum_variant)] // HTTP/1 is the largest, and what nearly all of them are
+#[allow(clippy::large_enum_variant, reason = "nearly every connection is HTTP/1, and would cost an allocation more")]
 enum Phase<T: Io, S: Handler> {
     Sniffing(Sniffer<T>, S),
     Http1(Http1<T, S>),
@@ -264,12 +264,12 @@ impl<T: Io, S: Handler> Connection<T, S> {
             Phase::Ending(_) | Phase::Ended => return None,
         };
         self.clock.note(waiting, waiting.wait == Wait::Head || self.is_timed());
-        let drain = &self.link.watch;
+        let (half_open, grace) = (self.link.watch.half_open(), self.link.watch.grace());
         match waiting.wait {
             Wait::Busy => None,
-            Wait::Head if self.level >= Level::HalfOpenOver => Some(head_deadline.min(drain.half_open())),
+            Wait::Head if self.level >= Level::HalfOpenOver => Some(head_deadline.min(half_open)),
             Wait::Head => Some(head_deadline),
-            Wait::Idle if self.level >= Level::GraceOver => Some(idle_deadline.unwrap_or(Duration::MAX).min(drain.grace())),
+            Wait::Idle if self.level >= Level::GraceOver => Some(idle_deadline.map_or(grace, |idle| idle.min(grace))),
             #[cfg(feature = "http2")]
             Wait::Idle if self.level == Level::Serving && self.is_told() => Some(TIME_TO_GO),
             Wait::Idle => idle_deadline,

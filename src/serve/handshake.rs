@@ -90,9 +90,9 @@ pub(super) async fn prepare<T, S>(
         };
         let io = match io {
             Start::Done(io) => io,
-            Start::Running(handshake) => handshake
-                .await
-                .map_err(|error| Error::new(ErrorKind::Connection, format!("shake hands: {error}")))?,
+            Start::Running(handshake) => {
+                handshake.await.map_err(|error| Error::new(ErrorKind::Connection, format!("shake hands: {error}")))?
+            }
         };
         Ok((io, service))
     };

@@ -11,14 +11,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 
-use super::{
-    Handler, Io,
-    head_timer::HeadTimer,
-    herald::Herald,
-    link::Link,
-    settings::Settings,
-    transport::Transport,
-};
+use super::{Handler, Io, head_timer::HeadTimer, herald::Herald, link::Link, settings::Settings, transport::Transport};
 
 /// hyper's part of an HTTP/1 connection.
 pub(super) struct Http1<T: Io, S: Handler>(UpgradeableConnection<TokioIo<Transport<T>>, Herald<S>>);

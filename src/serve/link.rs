@@ -15,8 +15,8 @@ use super::{
     clock::{Wait, Waiting},
 };
 use crate::{
-    drain::{Kind, Outcome, Watch},
     Guard,
+    drain::{Kind, Outcome, Watch},
 };
 
 /// What the parts of one connection know of each other: our future around hyper, the transport beneath it, the timer

@@ -1,6 +1,5 @@
 use std::{
-    fmt,
-    io,
+    fmt, io,
     panic::resume_unwind,
     pin::Pin,
     sync::Arc,

@@ -73,12 +73,8 @@ pub struct ByHyper<S>(S);
 /// ```
 pub fn tower<S, B>(service: S) -> ByTower<S>
 where
-    S: tower_service::Service<
-            Request<Incoming>,
-            Response = Response<B>,
-            Error: Into<BoxError>,
-            Future: Send + 'static,
-        > + Clone
+    S: tower_service::Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>, Future: Send + 'static>
+        + Clone
         + Send
         + 'static,
     B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
@@ -118,12 +114,8 @@ where
 
 impl<S, B> Handler for ByTower<S>
 where
-    S: tower_service::Service<
-            Request<Incoming>,
-            Response = Response<B>,
-            Error: Into<BoxError>,
-            Future: Send + 'static,
-        > + Clone
+    S: tower_service::Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>, Future: Send + 'static>
+        + Clone
         + Send
         + 'static,
     B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
@@ -184,12 +176,8 @@ where
 
 impl<S, B> IntoService<ByTower<()>> for S
 where
-    S: tower_service::Service<
-            Request<Incoming>,
-            Response = Response<B>,
-            Error: Into<BoxError>,
-            Future: Send + 'static,
-        > + Clone
+    S: tower_service::Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>, Future: Send + 'static>
+        + Clone
         + Send
         + 'static,
     B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,

@@ -104,7 +104,8 @@ impl Registry {
             return Ok(None);
         }
         if left.socket.kind != S::KIND.code {
-            let what = format!("the inherited socket {name:?} is {}, not {}", kind_name(left.socket.kind), S::KIND.name);
+            let what =
+                format!("the inherited socket {name:?} is {}, not {}", kind_name(left.socket.kind), S::KIND.name);
             return Err(Error::new(ErrorKind::Socket, what));
         }
         let failed = |error| failed("claim", name, error);
@@ -145,7 +146,10 @@ impl Registry {
             return Err(Error::new(ErrorKind::Ending, format!("bind {name:?}: this generation accepts no more")));
         }
         if self.entries.iter().any(|entry| entry.socket.name == *name) {
-            return Err(Error::new(ErrorKind::Name, format!("the socket name {name:?} is taken: each name is used once")));
+            return Err(Error::new(
+                ErrorKind::Name,
+                format!("the socket name {name:?} is taken: each name is used once"),
+            ));
         }
         Ok(())
     }

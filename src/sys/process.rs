@@ -34,9 +34,7 @@ impl Process {
     pub(super) fn of_child(pid: Pid) -> io::Result<Self> {
         match process_handle(pid.as_raw() as u32) {
             Ok(ended) => Ok(Self { pid, ended, pidfd: true }),
-            Err(error) if is_refused_here(&error) => {
-                Ok(Self { pid, ended: pipe_that_ends_with(pid)?, pidfd: false })
-            }
+            Err(error) if is_refused_here(&error) => Ok(Self { pid, ended: pipe_that_ends_with(pid)?, pidfd: false }),
             Err(error) => Err(error),
         }
     }

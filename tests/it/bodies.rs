@@ -1,18 +1,13 @@
 //! Requests that were begun before the drain: the generation that has accepted them finishes them, whole.
 
 use crate::support::{
-    Fleet, Setup,
-    drain::{GRACE, drained, pass},
+    Fleet,
+    drain::{GRACE, drained, pass, server},
     http::Client,
     server::large,
 };
 
 const SIZE: usize = 6_000_000;
-
-/// Deadlines that are not reached here, and a grace that is over long before the bodies are.
-fn server() -> Setup {
-    Setup::new().with("GRACE_MS", GRACE.as_millis().to_string()).with("STOP_DEADLINE_MS", "60000")
-}
 
 #[track_caller]
 fn clean(client: Client) {

@@ -2,7 +2,7 @@
 
 use crate::support::{
     Fleet, doors,
-    drain::{DEADLINE, Way, accepted, drained, pass, server},
+    drain::{DEADLINE, Way, accepted, cut, drained, hurried, pass, server},
     http::Client,
 };
 
@@ -57,7 +57,7 @@ fn half_a_body_is_cut_at_the_deadline() {
         client.say([b'x'; 500]);
         client
     };
-    drained(server, upload, wait_for_end, "http1:0/0/0/1");
+    cut(hurried, upload, wait_for_end, "http1");
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn a_client_that_reads_no_answer_is_cut_at_the_deadline() {
         pass(DEADLINE);
         assert!(client.take(50_000_000).is_err(), "it was cut");
     };
-    drained(server, download, wait, "http1:0/0/0/1");
+    cut(hurried, download, wait, "http1");
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn websocket(fleet: &Fleet, path: &str) -> Client {
 
 #[test]
 fn a_websocket_that_stays_is_cut_at_the_deadline() {
-    drained(server, |fleet| websocket(fleet, "/ws/stay"), wait_for_end, "upgraded:0/0/0/1");
+    cut(hurried, |fleet| websocket(fleet, "/ws/stay"), wait_for_end, "upgraded");
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn a_websocket_that_the_application_closes_finishes() {
 
 #[test]
 fn a_task_of_the_applications_is_cut_at_the_deadline() {
-    drained(server, |fleet| Client::connect(fleet.echo), wait_for_end, "task:0/0/0/1");
+    cut(hurried, |fleet| Client::connect(fleet.echo), wait_for_end, "task");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use crate::support::{
     Fleet,
-    drain::{GRACE, drained, pass, server},
+    drain::{GRACE, cut, drained, hurried, pass, server},
     http2::{Client, Frame},
     server::large,
 };
@@ -80,7 +80,6 @@ fn a_preface_without_settings_is_let_go_after_the_grace() {
 /// An answer in one piece, which the server has long forgotten when the client goes on to read it.
 #[test]
 fn a_stream_that_is_read_slowly_is_finished() {
-    let setup = || server().with("STOP_DEADLINE_MS", "60000").with("RESTART_DEADLINE_MS", "60000");
     let read = |mut client: Client| {
         pass(2 * GRACE);
         client.open_window(3, 1_000_000);
@@ -90,13 +89,13 @@ fn a_stream_that_is_read_slowly_is_finished() {
         assert_eq!(client.next().unwrap(), Frame::GoAway { last: 3 });
         ends(client);
     };
-    drained(setup, asked_for_much, read, "http2:1/1/0/0");
+    drained(server, asked_for_much, read, "http2:1/1/0/0");
 }
 
 #[test]
 fn a_stream_that_is_not_read_is_cut_at_the_deadline() {
     let wait = |mut client: Client| while client.next().is_ok() {};
-    drained(server, asked_for_much, wait, "http2:0/0/0/1");
+    cut(hurried, asked_for_much, wait, "http2");
 }
 
 /// More than fits the windows that a client begins with.

@@ -5,15 +5,9 @@ use std::io::ErrorKind;
 use nix::sys::signal::Signal;
 
 use crate::support::{
-    Setup,
-    drain::{GRACE, Way, pass},
+    drain::{GRACE, Way, pass, server},
     http::Client,
 };
-
-/// A deadline that is not reached here.
-fn server() -> Setup {
-    Setup::new().with("GRACE_MS", GRACE.as_millis().to_string()).with("STOP_DEADLINE_MS", "60000")
-}
 
 /// Nobody is told, for nobody asks. All idle connections are let go at one moment; the first client that sees its end
 /// calls the others, and they ask while the server is at it. Each is answered, or sees a clean end with nothing

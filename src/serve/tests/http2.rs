@@ -213,6 +213,29 @@ async fn at_the_deadline_streams_are_cut_and_their_handlers_dropped() {
     client.end().await;
 }
 
+/// A handler that does not even await keeps its task alive, but not the socket.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dropped_connection_is_closed_at_once_whatever_its_streams_do() {
+    let roof = Roof::new();
+    let (called, mut calls) = mpsc::unbounded_channel();
+    let (release, blocked) = std::sync::mpsc::channel::<()>();
+    let blocked = std::sync::Arc::new(std::sync::Mutex::new(blocked));
+    let (client, served) = roof.spawn(service_fn(move |_| {
+        let (called, blocked) = (called.clone(), blocked.clone());
+        async move {
+            called.send(()).unwrap();
+            blocked.lock().unwrap().recv().unwrap();
+            reply("late")
+        }
+    }));
+    let mut client = Frames::greet(client).await;
+    client.get(1).await;
+    calls.recv().await.unwrap();
+    served.abort();
+    client.end().await;
+    release.send(()).unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_idle_connection_is_told_to_go_at_the_idle_deadline() {
     for answers in [true, false] {

@@ -3,20 +3,20 @@
 mod deadlines;
 mod draining;
 mod ending;
-mod hyper_facts;
 #[cfg(feature = "http2")]
 mod http2;
-mod serving;
+mod hyper_facts;
 mod services;
+mod serving;
 mod sniffing;
 mod upgrades;
 
 use std::{convert::Infallible, io, time::Duration};
 
+use ::hyper::body::Bytes;
 use ::hyper::{body::Incoming, service::service_fn};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
-use ::hyper::body::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex},
     net::{TcpListener, TcpStream},
@@ -120,9 +120,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
             assert_ne!(self.io.read_buf(&mut self.read).await.unwrap(), 0, "ended before a head: {:?}", self.text());
         };
         let head = String::from_utf8(self.read.drain(..head_len).collect()).unwrap().to_lowercase();
-        let field = |name: &str| {
-            head.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned())
-        };
+        let field =
+            |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned());
         let body_len = field("content-length:").map_or(0, |len| len.parse().unwrap());
         while self.read.len() < body_len {
             assert_ne!(self.io.read_buf(&mut self.read).await.unwrap(), 0, "ended in a body");

@@ -12,7 +12,7 @@ use crate::serve::{self, With};
 async fn answer_of<S, M>(service: S) -> Answer
 where
     S: IntoMake<SocketAddr, M>,
-    S::Make: crate::serve::Make<TcpListener>,
+    S::Make: serve::Make<TcpListener>,
 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
@@ -45,10 +45,8 @@ impl ToStringOf for axum::extract::State<&'static str> {
 
 #[tokio::test]
 async fn axum_learns_the_peers_address() {
-    let app = Router::new().route(
-        "/",
-        routing::get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.ip().to_string() }),
-    );
+    let app = Router::new()
+        .route("/", routing::get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.ip().to_string() }));
     assert_eq!(answer_of(app.into_make_service_with_connect_info::<SocketAddr>()).await, kept("127.0.0.1"));
 }
 
@@ -56,7 +54,10 @@ async fn axum_learns_the_peers_address() {
 async fn hyper_and_tower_functions_are_served() {
     assert_eq!(answer_of(service_fn(hello)).await, kept("hello"));
     assert_eq!(answer_of(tower_fn(hello)).await, kept("hello"));
-    assert_eq!(answer_of(service_fn(|_| async { Ok::<_, Infallible>(Response::new("hello".to_owned())) })).await, kept("hello"));
+    assert_eq!(
+        answer_of(service_fn(|_| async { Ok::<_, Infallible>(Response::new("hello".to_owned())) })).await,
+        kept("hello")
+    );
     assert_eq!(answer_of(tower_fn(hello).map_err(|never| -> io::Error { match never {} })).await, kept("hello"));
     assert_eq!(answer_of(tower_fn(hello).boxed_clone()).await, kept("hello"));
     assert_eq!(answer_of(serve::tower(tower_fn(hello))).await, kept("hello"));
@@ -98,13 +99,17 @@ where
 }
 
 /// A user's own function, generic over the service.
-fn generic<S, B>(roof: &Roof, listener: TcpListener, service: S) -> impl Future<Output = io::Result<()>> + Send + Unpin + use<S, B>
+fn generic<S, B>(
+    roof: &Roof,
+    listener: TcpListener,
+    service: S,
+) -> impl Future<Output = io::Result<()>> + Send + Unpin + use<S, B>
 where
     S: tower_service::Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send + 'static>
         + Clone
         + Send
         + 'static,
-    B: http_body::Body<Data: Send, Error: Into<crate::serve::BoxError>> + Send + 'static,
+    B: http_body::Body<Data: Send, Error: Into<serve::BoxError>> + Send + 'static,
 {
     roof.serve(listener, service)
 }

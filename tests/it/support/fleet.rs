@@ -291,7 +291,8 @@ impl Fleet {
 
 /// `generation=1` must not find generation 10.
 fn is(text: &str, beginning: &str) -> bool {
-    text.strip_prefix(beginning).is_some_and(|rest| rest.is_empty() || rest.starts_with(' ') || beginning.ends_with(' '))
+    text.strip_prefix(beginning)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(' ') || beginning.ends_with(' '))
 }
 
 impl Drop for Fleet {

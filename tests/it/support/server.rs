@@ -2,15 +2,7 @@
 //! it says on stdout, a line each, and stdout is one pipe for all generations.
 
 use std::{
-    env,
-    ffi::OsStr,
-    fmt,
-    io::Write,
-    net::SocketAddr,
-    os::unix::ffi::OsStrExt,
-    path::PathBuf,
-    pin::pin,
-    time::Duration,
+    env, ffi::OsStr, fmt, io::Write, net::SocketAddr, os::unix::ffi::OsStrExt, path::PathBuf, pin::pin, time::Duration,
 };
 
 use axum::{
@@ -125,9 +117,16 @@ async fn live(graceful: &Graceful, generation: u64) -> Result<i32, tokio_hotrest
     }
     tokio::time::sleep(Duration::from_millis(number("HR_START_DELAY_MS").unwrap_or(0))).await;
     graceful.ready().await?;
-    say(format_args!("ready generation={generation} pid={} http={http_address} echo={echo_address}", std::process::id()));
+    say(format_args!(
+        "ready generation={generation} pid={} http={http_address} echo={echo_address}",
+        std::process::id()
+    ));
     let cause = graceful.restart_signal().await;
-    say(format_args!("ending generation={generation} pid={} cause={}", std::process::id(), cause.to_string().replace(' ', "_")));
+    say(format_args!(
+        "ending generation={generation} pid={} cause={}",
+        std::process::id(),
+        cause.to_string().replace(' ', "_")
+    ));
     let report = graceful.drain().await;
     say(format_args!(
         "done generation={generation} pid={} finished={} told={} raced={} cut={} code={} lost={} kinds={}",
