@@ -23,6 +23,7 @@ pub(super) struct Sniffer<T> {
 /// What a connection speaks, and what has been read of it.
 pub(super) enum Protocol {
     Http1(Bytes),
+    #[cfg_attr(not(feature = "http2"), allow(dead_code))] // then what was read is answered with 505, and not read on
     Http2(Bytes),
     /// The client has closed without a word.
     Nothing,

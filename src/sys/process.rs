@@ -133,9 +133,13 @@ fn pipe_that_ends_with(pid: Pid) -> io::Result<OwnedFd> {
 mod tests {
     use super::*;
 
-    fn ended(status: &str) -> Process {
-        let child = std::process::Command::new("/bin/sh").args(["-c", status]).spawn().unwrap();
-        Process::of_child(Pid::from_raw(child.id() as i32)).unwrap()
+    #[allow(clippy::zombie_processes, reason = "reaping it is what is tested")]
+    fn shell(script: &str) -> Pid {
+        Pid::from_raw(std::process::Command::new("/bin/sh").args(["-c", script]).spawn().unwrap().id() as i32)
+    }
+
+    fn ended(script: &str) -> Process {
+        Process::of_child(shell(script)).unwrap()
     }
 
     fn wait(process: &Process) {
@@ -162,8 +166,7 @@ mod tests {
 
     #[test]
     fn without_pidfds_a_pipe_tells_of_the_end_and_the_status_is_still_there() {
-        let child = std::process::Command::new("/bin/sh").args(["-c", "exit 4"]).spawn().unwrap();
-        let pid = Pid::from_raw(child.id() as i32);
+        let pid = shell("exit 4");
         let process = Process { pid, ended: pipe_that_ends_with(pid).unwrap(), pidfd: false };
         wait(&process);
         assert_eq!(process.reap().and_then(|status| status.code()), Some(4));

@@ -57,7 +57,7 @@ fn half_a_body_is_cut_at_the_deadline() {
         client.say([b'x'; 500]);
         client
     };
-    cut(hurried, upload, wait_for_end, "http1");
+    cut(upload, wait_for_end, "http1");
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn a_client_that_reads_no_answer_is_cut_at_the_deadline() {
         pass(DEADLINE);
         assert!(client.take(50_000_000).is_err(), "it was cut");
     };
-    cut(hurried, download, wait, "http1");
+    cut(download, wait, "http1");
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn an_idle_connection_sees_a_clean_end() {
 #[test]
 fn a_client_that_never_closes_holds_nobody_up() {
     for way in Way::BOTH {
-        let mut fleet = server().start();
+        let mut fleet = hurried().start();
         let mut client = accepted(&fleet, 1, |fleet| Client::served(fleet.http));
         way.begin(&mut fleet);
         assert!(client.take(1).is_err(), "the server's end");
@@ -133,7 +133,7 @@ fn websocket(fleet: &Fleet, path: &str) -> Client {
 
 #[test]
 fn a_websocket_that_stays_is_cut_at_the_deadline() {
-    cut(hurried, |fleet| websocket(fleet, "/ws/stay"), wait_for_end, "upgraded");
+    cut(|fleet| websocket(fleet, "/ws/stay"), wait_for_end, "upgraded");
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn a_websocket_that_the_application_closes_finishes() {
 
 #[test]
 fn a_task_of_the_applications_is_cut_at_the_deadline() {
-    cut(hurried, |fleet| Client::connect(fleet.echo), wait_for_end, "task");
+    cut(|fleet| Client::connect(fleet.echo), wait_for_end, "task");
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn half_a_handshake_is_cut() {
 #[test]
 fn all_kinds_are_told_apart() {
     for way in Way::BOTH {
-        let mut fleet = server().start();
+        let mut fleet = hurried().start();
         let clients = accepted(&fleet, 9, |fleet| {
             let idle = [Client::served(fleet.http), Client::served(fleet.http)];
             let mut halves = ["", "GET / HTTP/1.1\r\n", "PRI"].map(|words| connected_and_said(fleet, words));

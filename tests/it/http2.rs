@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use crate::support::{
     Fleet,
-    drain::{GRACE, cut, drained, hurried, pass, server},
+    drain::{GRACE, cut, drained, pass, server},
     http2::{Client, Frame},
     server::large,
 };
@@ -95,7 +95,7 @@ fn a_stream_that_is_read_slowly_is_finished() {
 #[test]
 fn a_stream_that_is_not_read_is_cut_at_the_deadline() {
     let wait = |mut client: Client| while client.next().is_ok() {};
-    cut(hurried, asked_for_much, wait, "http2");
+    cut(asked_for_much, wait, "http2");
 }
 
 /// More than fits the windows that a client begins with.

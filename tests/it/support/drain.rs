@@ -91,8 +91,8 @@ pub fn drained<C>(
 
 /// The same with a client that is in its midst when the deadline comes, and is cut no sooner.
 #[track_caller]
-pub fn cut<C>(setup: impl Fn() -> Setup, before: impl Fn(&mut Fleet) -> C, after: impl Fn(C), kind: &str) {
-    let took = drained(setup, before, after, &format!("{kind}:0/0/0/1"));
+pub fn cut<C>(before: impl Fn(&mut Fleet) -> C, after: impl Fn(C), kind: &str) {
+    let took = drained(hurried, before, after, &format!("{kind}:0/0/0/1"));
     assert!(took >= DEADLINE, "cut after {took:?}");
 }
 

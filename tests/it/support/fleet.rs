@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     ffi::OsStr,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -96,11 +96,12 @@ impl Setup {
         });
         let log = Arc::<Log>::default();
         let kept = Arc::clone(&log);
-        let stderr = first.stderr.take().expect("piped");
+        let mut stderr = first.stderr.take().expect("piped");
         std::thread::spawn(move || {
-            for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
-                let line = String::from_utf8_lossy(&line);
-                kept.text.lock().expect("no panic").extend([&line, "\n"]);
+            // Not by lines: the last one may have no end.
+            let mut bytes = [0; 65536];
+            while let Ok(count @ 1..) = stderr.read(&mut bytes) {
+                kept.bytes.lock().expect("no panic").extend(&bytes[..count]);
                 kept.more.notify_all();
             }
         });
@@ -120,7 +121,7 @@ impl Setup {
 /// What all generations wrote to stderr.
 #[derive(Debug, Default)]
 struct Log {
-    text: Mutex<String>,
+    bytes: Mutex<Vec<u8>>,
     more: Condvar,
 }
 
@@ -210,15 +211,15 @@ impl Fleet {
 
     /// What all generations wrote to stderr so far.
     pub fn log(&self) -> String {
-        self.log.text.lock().expect("no panic").clone()
+        String::from_utf8_lossy(&self.log.bytes.lock().expect("no panic")).into_owned()
     }
 
     /// Waits until this stands in the log so often.
     pub fn until_logged(&self, text: &str, times: usize) {
-        let log = self.log.text.lock().expect("no panic");
-        let few = |log: &mut String| log.matches(text).count() < times;
+        let log = self.log.bytes.lock().expect("no panic");
+        let few = |log: &mut Vec<u8>| String::from_utf8_lossy(log).matches(text).count() < times;
         let (log, waited) = self.log.more.wait_timeout_while(log, PATIENCE, few).expect("no panic");
-        assert!(!waited.timed_out(), "waited for {text:?} in the log:\n{log}");
+        assert!(!waited.timed_out(), "waited for {text:?} in the log:\n{}", String::from_utf8_lossy(&log));
     }
 
     /// The pid of generation 0.
