@@ -143,7 +143,13 @@ impl Channel {
                 _ => Vec::new(),
             };
             let unsent = &first.bytes[first.sent..];
-            let sent = self.stream.try_io(Interest::WRITABLE, || sys::send(self.stream.as_fd(), unsent, &descriptors));
+            let send = || sys::send(self.stream.as_fd(), unsent, &descriptors);
+            // Tried before the reactor has said anything: HELLO is to lie in the kernel when `say` returns, for this process
+            // may die next. Only where the kernel takes nothing is the reactor told to wait for it.
+            let sent = match send() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.stream.try_io(Interest::WRITABLE, send),
+                sent => sent,
+            };
             match sent {
                 Ok(count) if first.sent + count == first.bytes.len() => drop(self.outbox.pop_front()),
                 Ok(count) => first.sent += count,

@@ -26,6 +26,10 @@ impl PidFile {
         if self.names(pid) {
             return Ok(());
         }
+        // As root it would rename over a device just as well.
+        if fs::symlink_metadata(&self.path).is_ok_and(|it| !it.is_file() && !it.is_symlink()) {
+            return Err(failed("write", &self.path, io::Error::other("something lies there that is no file")));
+        }
         let mut beside = self.path.clone().into_os_string();
         beside.push(format!(".{}", process::id()));
         let written = write_anew(beside.as_ref(), pid).and_then(|()| fs::rename(&beside, &self.path));
@@ -46,8 +50,10 @@ impl PidFile {
         }
     }
 
+    /// A pipe in its place would never be read to its end.
     fn names(&self, pid: u32) -> bool {
-        fs::read_to_string(&self.path).is_ok_and(|text| text.trim().parse() == Ok(pid))
+        let is_file = fs::metadata(&self.path).is_ok_and(|it| it.is_file());
+        is_file && fs::read_to_string(&self.path).is_ok_and(|text| text.trim().parse() == Ok(pid))
     }
 }
 
@@ -79,6 +85,17 @@ mod tests {
         file.write(process::id()).unwrap();
         file.remove_if_ours();
         assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0, "nothing is left beside it either");
+    }
+
+    #[test]
+    fn what_is_no_file_is_neither_read_nor_replaced() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("server.pid");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let file = PidFile::new(&path).unwrap();
+        assert_eq!(file.write(1).unwrap_err().kind(), ErrorKind::PidFile);
+        file.remove_if_ours();
+        assert!(path.exists());
     }
 
     #[test]

@@ -44,7 +44,10 @@ pub(crate) fn spawn(command: &Command, channel: BorrowedFd<'_>, stderr: Option<B
     }
     // Mapped onto itself: clears close-on-exec in the child only (glibc from 2.29, musl from 1.1).
     actions.map(number(&channel.as_fd()), number(&channel.as_fd()))?;
-    let attributes = Attributes::with_default_sigpipe()?;
+    let mut attributes = Attributes::with_default_sigpipe()?;
+    if leads_a_terminal() {
+        attributes.in_a_group_of_its_own()?;
+    }
 
     let mut pid: libc::pid_t = 0;
     let arguments = null_ended(&arguments);
@@ -70,6 +73,13 @@ pub(crate) fn spawn(command: &Command, channel: BorrowedFd<'_>, stderr: Option<B
             end_unwatched(pid);
         }
     })
+}
+
+/// Whether this process is the leader of a terminal's session (`tmux new ./server`): at its end the kernel sends SIGHUP to
+/// the terminal's foreground group, and a successor in that group would die of a restart that went well. Everywhere else
+/// the group stays one, for those who signal all of it.
+fn leads_a_terminal() -> bool {
+    nix::unistd::getsid(None) == Ok(nix::unistd::getpid()) && std::fs::File::open("/dev/tty").is_ok()
 }
 
 /// A child that can't be watched (no descriptor left for its pidfd) must not live on unseen.
@@ -127,10 +137,19 @@ impl Attributes {
         unsafe { libc::sigaddset(&raw mut signals, libc::SIGPIPE) };
         // SAFETY: both are initialised.
         check(unsafe { libc::posix_spawnattr_setsigdefault(&raw mut attributes.0, &raw const signals) })?;
-        let flags = libc::POSIX_SPAWN_SETSIGDEF as libc::c_short;
-        // SAFETY: the attributes are initialised.
-        check(unsafe { libc::posix_spawnattr_setflags(&raw mut attributes.0, flags) })?;
+        attributes.set_flags(libc::POSIX_SPAWN_SETSIGDEF)?;
         Ok(attributes)
+    }
+
+    fn in_a_group_of_its_own(&mut self) -> io::Result<()> {
+        // SAFETY: `self.0` is initialised; 0 means the child's own pid.
+        check(unsafe { libc::posix_spawnattr_setpgroup(&raw mut self.0, 0) })?;
+        self.set_flags(libc::POSIX_SPAWN_SETSIGDEF | libc::POSIX_SPAWN_SETPGROUP)
+    }
+
+    fn set_flags(&mut self, flags: libc::c_int) -> io::Result<()> {
+        // SAFETY: `self.0` is initialised.
+        check(unsafe { libc::posix_spawnattr_setflags(&raw mut self.0, flags as libc::c_short) })
     }
 }
 

@@ -41,6 +41,7 @@ mod restart;
 mod shortage;
 mod stop;
 mod stranger;
+mod terminal;
 mod tidy;
 
 /// Not a test: the server that the tests start.
