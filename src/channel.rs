@@ -120,7 +120,7 @@ impl Channel {
     /// whose end a helper of its own holds open.
     pub(crate) fn shut_reading(&self) {
         if let Err(error) = socket2::SockRef::from(&self.stream).shutdown(std::net::Shutdown::Read) {
-            tracing::debug!(%error, "the channel has been closed already");
+            crate::log::debug!(%error, "the channel has been closed already");
         }
     }
 
@@ -156,7 +156,7 @@ impl Channel {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => {
-                    tracing::debug!(%error, "send to the other generation: it is gone, reading on");
+                    crate::log::debug!(%error, "send to the other generation: it is gone, reading on");
                     self.deaf = true;
                 }
                 // EMFILE, ETOOMANYREFS, ENOBUFS: the peer would wait for ever for what never comes.

@@ -8,6 +8,7 @@ pub mod drain;
 mod error;
 mod generation;
 mod graceful;
+mod log;
 mod name;
 mod phase;
 mod pidfile;

@@ -46,7 +46,7 @@ impl PidFile {
             return;
         }
         if let Err(error) = fs::remove_file(&self.path) {
-            tracing::warn!(path = %self.path.display(), %error, "remove the pid file");
+            crate::log::warn!(path = %self.path.display(), %error, "remove the pid file");
         }
     }
 

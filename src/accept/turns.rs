@@ -105,7 +105,7 @@ impl Turns {
                 Err(error) => error,
             };
             match Verdict::of(&error) {
-                Verdict::Next => tracing::debug!(%error, "a connection failed before it was accepted"),
+                Verdict::Next => crate::log::debug!(%error, "a connection failed before it was accepted"),
                 Verdict::Wait => self.episode.failed(&error, || describe(listener.socket(), self.name.as_ref())),
                 Verdict::Broken => return Some(Turn::Broken(error)),
             }
@@ -137,7 +137,7 @@ impl Turns {
                 Err(error) if Verdict::of(&error) == Verdict::Next => {}
                 Err(error) => {
                     let listener = self.describe(listener.socket());
-                    tracing::warn!(listener, %error, "cannot accept what is left in the queue");
+                    crate::log::warn!(listener, %error, "cannot accept what is left in the queue");
                     return Turn::Over;
                 }
             }
@@ -158,7 +158,7 @@ fn has_waiting(socket: BorrowedFd<'_>) -> bool {
     match poll(&mut sockets, PollTimeout::ZERO) {
         Ok(ready) => ready > 0,
         Err(error) => {
-            tracing::debug!(%error, "cannot look into a listener's queue");
+            crate::log::debug!(%error, "cannot look into a listener's queue");
             false
         }
     }

@@ -61,7 +61,7 @@ impl Life {
             Action::BeginDrain(cause) => self.begin_drain(cause),
             Action::NoteFailure(error) => self.shared.drain.failed(error),
             Action::SuccessorLost => {
-                tracing::error!("the successor died while this generation drains: nobody else serves");
+                crate::log::error!("the successor died while this generation drains: nobody else serves");
                 self.shared.drain.successor_lost();
                 self.shorten_drain();
             }
@@ -91,7 +91,7 @@ impl Life {
                 Some(successor) => successor.epitaph(error).await,
                 None => error,
             };
-            tracing::warn!(generation, %error, "the restart failed");
+            crate::log::warn!(generation, %error, "the restart failed");
             for asker in askers {
                 let _ = asker.send(Err(error.clone()));
             }
@@ -99,7 +99,7 @@ impl Life {
     }
 
     fn refuse(&mut self, error: &Error) {
-        tracing::info!(%error, "a restart was refused");
+        crate::log::info!(%error, "a restart was refused");
         for asker in self.restart_askers.drain(..) {
             let _ = asker.send(Err(error.clone()));
         }
@@ -116,7 +116,7 @@ impl Life {
 
     fn own_names(&mut self) {
         self.owns_names = true;
-        tracing::info!(generation = self.shared.generation, pid = std::process::id(), "ready");
+        crate::log::info!(generation = self.shared.generation, pid = std::process::id(), "ready");
         self.write_pid_file(std::process::id());
     }
 
@@ -126,7 +126,7 @@ impl Life {
             return;
         };
         if let Err(error) = file.write(pid) {
-            tracing::error!(%error, "the pid file");
+            crate::log::error!(%error, "the pid file");
             self.shared.drain.failed(error);
         }
     }
@@ -169,7 +169,7 @@ impl Life {
         }
         let unchanged = program.is_unchanged();
         let path = program.path().display();
-        tracing::info!(generation = self.shared.generation, program = %path, unchanged, "restarting");
+        crate::log::info!(generation = self.shared.generation, program = %path, unchanged, "restarting");
         let legacy = Legacy {
             generation: self.shared.generation + 1,
             sockets: self.shared.registry().to_pass(),
@@ -189,7 +189,7 @@ impl Life {
             Ok(handle) => lineage.push((this, Arc::new(handle))),
             // Without pidfds nobody counts the draining generations; everything else works.
             Err(error) if sys::is_refused_here(&error) => {
-                tracing::debug!(%error, "no pidfd here: draining generations are not counted");
+                crate::log::debug!(%error, "no pidfd here: draining generations are not counted");
             }
             Err(error) => return Err(Error::io(ErrorKind::Spawn, "open a handle of this process", error)),
         }
@@ -209,7 +209,7 @@ impl Life {
     fn confirm(&mut self) {
         self.tell_successor(&Message::Commit);
         let elapsed = self.restart_began.elapsed();
-        tracing::info!(
+        crate::log::info!(
             generation = self.shared.generation,
             ?elapsed,
             "the successor is ready and serves, on probation"
@@ -263,7 +263,7 @@ impl Life {
     }
 
     fn tell_that_accepting_has_ended(&self, cause: Cause) {
-        tracing::info!(generation = self.shared.generation, %cause, "draining");
+        crate::log::info!(generation = self.shared.generation, %cause, "draining");
         self.shared.token.cancel();
         self.shared.cause.send_replace(Some(cause));
     }
@@ -277,7 +277,7 @@ impl Life {
             file.remove_if_ours();
         }
         if let Some(report) = &self.report {
-            tracing::info!(generation = self.shared.generation, %report, "drained");
+            crate::log::info!(generation = self.shared.generation, %report, "drained");
         }
         self.shared.report.send_replace(self.report.take());
     }

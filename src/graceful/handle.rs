@@ -345,7 +345,7 @@ impl Graceful {
             Ok(connection) => return Some(connection),
             Err(error) => Error::io(ErrorKind::Socket, "accept: this listener can never accept again", error),
         };
-        tracing::error!(%error, "this generation stops");
+        crate::log::error!(%error, "this generation stops");
         // The loop ends only when accepting has ended, and then nobody needs to be told.
         let _ = self.shared.failed.send(error);
         None
@@ -359,7 +359,7 @@ impl Graceful {
 /// A loop that has ended answers nobody, and each asker takes that for the answer.
 fn ask(shared: &Shared, what: Ask) {
     if shared.asks.send(what).is_err() {
-        tracing::debug!("asked after this generation's end");
+        crate::log::debug!("asked after this generation's end");
     }
 }
 

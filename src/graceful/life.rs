@@ -70,7 +70,7 @@ pub(super) fn begin(settings: Settings, ground: Option<Ground>, inherited: Optio
     let mut registry = Registry::default();
     let mut generation = 0;
     if let Some(introduction) = inherited {
-        tracing::debug!(
+        crate::log::debug!(
             generation = introduction.generation,
             predecessor = introduction.predecessor_pid,
             sockets = introduction.sockets.len(),
@@ -135,7 +135,7 @@ impl Life {
     fn live(&mut self, event: Event) {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
-            tracing::debug!(?event, "event");
+            crate::log::debug!(?event, "event");
             let (phase, actions) = mem::replace(&mut self.phase, Phase::Done).on(event);
             self.phase = phase;
             // Before the actions: whoever is answered by one of them and looks sees the state that the answer means.
@@ -144,7 +144,7 @@ impl Life {
                 self.deadline = None;
             }
             for action in actions {
-                tracing::debug!(?action, "action");
+                crate::log::debug!(?action, "action");
                 events.extend(self.carry_out(action));
             }
         }

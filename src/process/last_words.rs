@@ -70,7 +70,7 @@ impl LastWords {
         let Self { tail, keep_on, done } = self;
         drop(keep_on);
         if tokio::time::timeout(PATIENCE, done).await.is_err() {
-            tracing::debug!("the standard error is stuck: the successor's last words may be incomplete");
+            crate::log::debug!("the standard error is stuck: the successor's last words may be incomplete");
         }
         let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
         String::from_utf8_lossy(tail.make_contiguous()).into_owned()
@@ -104,7 +104,7 @@ impl Borrowed {
             match sys::replace_stderr(real.as_fd()) {
                 // What is left in the pipe, also from a helper that still holds it; it ends with the last of them.
                 Ok(()) => pass_on(pipe, real, None, |_| ()),
-                Err(error) => tracing::warn!(%error, "put the standard error back"),
+                Err(error) => crate::log::warn!(%error, "put the standard error back"),
             }
         })?;
         Ok(Self { tell })
@@ -114,7 +114,7 @@ impl Borrowed {
     pub(crate) fn give_back(self) {
         if let Err(error) = File::from(self.tell).write_all(&[1]) {
             // It has heard of the predecessor's death before, and needs to be told nothing.
-            tracing::debug!(%error, "the standard error has been put back already");
+            crate::log::debug!(%error, "the standard error has been put back already");
         }
     }
 }
@@ -152,7 +152,7 @@ fn pass_on(from: OwnedFd, to: OwnedFd, stop: Option<OwnedFd>, mut seen: impl FnM
             Ok(0) => return,
             Ok(count) => {
                 seen(&buffer[..count]);
-                write_all(&mut to, &buffer[..count]);
+                write_all(&mut to, &buffer[..count], stop.as_ref());
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -168,19 +168,25 @@ fn pass_on(from: OwnedFd, to: OwnedFd, stop: Option<OwnedFd>, mut seen: impl FnM
     }
 }
 
-/// A terminal that somebody made non-blocking is waited for. A place that takes nothing more (a closed pipe) must not
-/// stop the successor from writing: what is lost there was lost without us too.
-fn write_all(to: &mut File, mut bytes: &[u8]) {
+/// Only what the place takes without waiting (4 KiB at a time never block where a pipe says that it is writable), so that a
+/// reader who has stopped does not hold this thread for ever: once `stop` is closed, what is left is given up. A place
+/// that takes nothing more (a closed pipe) must not stop the successor from writing: what is lost there was lost
+/// without us too.
+fn write_all(to: &mut File, mut bytes: &[u8], stop: Option<&OwnedFd>) {
     while !bytes.is_empty() {
+        let mut polled = vec![PollFd::new(to.as_fd(), PollFlags::POLLOUT)];
+        polled.extend(stop.map(|stop| PollFd::new(stop.as_fd(), PollFlags::POLLIN)));
+        match poll(&mut polled, PollTimeout::NONE) {
+            Ok(_) => {}
+            Err(Errno::EINTR) => continue,
+            Err(_) => return,
+        }
+        if !polled[0].any().unwrap_or(false) {
+            return;
+        }
         match to.write(bytes) {
             Ok(count) => bytes = &bytes[count..],
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let mut polled = [PollFd::new(to.as_fd(), PollFlags::POLLOUT)];
-                if poll(&mut polled, PollTimeout::NONE).is_err_and(|error| error != Errno::EINTR) {
-                    return;
-                }
-            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
             Err(_) => return,
         }
     }

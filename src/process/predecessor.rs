@@ -42,7 +42,9 @@ pub(crate) async fn meet() -> Result<Option<Introduction>, Error> {
         return Ok(None);
     };
     if !sys::take_once() {
-        tracing::warn!("what the predecessor passed was taken by an earlier handle: this one starts as generation 0");
+        crate::log::warn!(
+            "what the predecessor passed was taken by an earlier handle: this one starts as generation 0"
+        );
         return Ok(None);
     }
     if !patiently(addressed_to_us(named.as_fd())).await? {
@@ -65,7 +67,7 @@ fn named_in_environment() -> Option<sys::Named> {
     let variable = env::var(VARIABLE).ok()?;
     let named = sys::Named::find(&variable);
     if named.is_none() {
-        tracing::debug!(variable, "the channel in the environment is not ours: some ancestor's");
+        crate::log::debug!(variable, "the channel in the environment is not ours: some ancestor's");
     }
     named
 }
@@ -187,7 +189,7 @@ async fn refuse(channel: &mut Channel, why: &Error) {
     let (oldest, newest) = (wire::OLDEST_VERSION, wire::NEWEST_VERSION);
     channel.say(&Message::Refused { refusal, oldest, newest, why: why.message().to_owned() }, Vec::new());
     if timeout(FAREWELL, channel.flush()).await.is_err() {
-        tracing::debug!("the predecessor does not read why it was refused");
+        crate::log::debug!("the predecessor does not read why it was refused");
     }
 }
 
@@ -239,18 +241,21 @@ impl Predecessor {
         match received {
             Ok(Some((Message::Commit, _))) => Some(Event::Confirmed),
             Ok(Some((Message::Abort { why }, _))) => {
-                tracing::warn!(why, "the predecessor took the restart back: this generation ends");
+                crate::log::warn!(why, "the predecessor took the restart back: this generation ends");
                 Some(Event::TakenBack(why))
             }
             Ok(Some((Message::LetGo, _))) => Some(Event::PredecessorLetGo),
             Ok(Some((unexpected, _))) => {
-                tracing::warn!(message = unexpected.name(), "the predecessor said what it must not say now: ignored");
+                crate::log::warn!(
+                    message = unexpected.name(),
+                    "the predecessor said what it must not say now: ignored"
+                );
                 None
             }
             Ok(None) => self.gone(),
             // A predecessor that talks nonsense can't be relied on to decide, and must not be left in doubt.
             Err(error) => {
-                tracing::warn!(%error, "the predecessor");
+                crate::log::warn!(%error, "the predecessor");
                 self.gone()
             }
         }

@@ -377,7 +377,7 @@ impl Successor {
 fn end_aside(child: sys::Process) {
     child.kill();
     if let Err(error) = thread::Builder::new().name("hotrestart-end".into()).spawn(move || child.end()) {
-        tracing::warn!(%error, "start a thread to reap a successor");
+        crate::log::warn!(%error, "start a thread to reap a successor");
     }
 }
 

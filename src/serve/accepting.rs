@@ -43,9 +43,9 @@ impl<K, H> Accepting<K, H> {
         let mut acceptor = Acceptor::new(listener, wiring.gate, wiring.name);
         let broken = |acceptor: &Acceptor<L>, error| {
             let error = Error::io(ErrorKind::Socket, format!("accept from {}", acceptor.describe()), error);
-            tracing::error!(%error, "can never accept again");
+            crate::log::error!(%error, "can never accept again");
             if wiring.failed.send(error.clone()).is_err() {
-                tracing::debug!("nobody is left to tell");
+                crate::log::debug!("nobody is left to tell");
             }
             error.into()
         };
@@ -130,7 +130,7 @@ impl<K, H> Accepting<K, H> {
                             ticket.guard.set_kind(Kind::Fresh);
                             run(Connection::of_serve(io, service, watch, ticket, settings)).await;
                         }
-                        Err(error) => tracing::debug!(%error, "a connection ended before HTTP"),
+                        Err(error) => crate::log::debug!(%error, "a connection ended before HTTP"),
                     }
                 });
             }
@@ -141,7 +141,7 @@ impl<K, H> Accepting<K, H> {
 /// Clients hang up and send rubbish all the time: nothing to alarm anybody.
 async fn run<T: Io, S: Handler>(connection: Connection<T, S>) {
     if let Err(error) = connection.await {
-        tracing::debug!(%error, "a connection ended");
+        crate::log::debug!(%error, "a connection ended");
     }
 }
 
@@ -150,7 +150,7 @@ fn set_nodelay<T: Io>(io: &T) {
     if let Some(tcp) = io.downcast_ref::<TcpStream>() {
         if let Err(error) = tcp.set_nodelay(true) {
             // The client has gone already, which its connection will find out.
-            tracing::debug!(%error, "cannot set TCP_NODELAY");
+            crate::log::debug!(%error, "cannot set TCP_NODELAY");
         }
     }
 }

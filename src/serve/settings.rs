@@ -38,7 +38,7 @@ impl Settings {
     #[cfg(not(feature = "http2"))]
     pub(super) fn say_that_http2_is_off(&self) {
         if !self.has_said_that_http2_is_off.swap(true, Ordering::Relaxed) {
-            tracing::warn!(
+            crate::log::warn!(
                 "a client speaks HTTP/2, which is off: it was answered with 505. \
                  The feature `http2` of tokio-hotrestart turns it on"
             );

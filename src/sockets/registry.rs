@@ -85,7 +85,7 @@ impl Registry {
         }
         if let Some(left) = self.leftovers.iter().find(|left| left.socket.name == *name) {
             let (was, now) = (shown(&left.socket.requested), asked.first().map(Bound::text).unwrap_or_default());
-            tracing::info!(socket = name.as_str(), %was, now = %shown(&now), "the address has changed: binding anew");
+            crate::log::info!(socket = name.as_str(), %was, now = %shown(&now), "the address has changed: binding anew");
         }
         self.bind(name, asked, options)
     }
@@ -112,7 +112,7 @@ impl Registry {
         let identity = sys::identity(&left.descriptor).map_err(failed)?;
         let socket = adopt::<S>(left.descriptor.try_clone().map_err(failed)?)?;
         let Leftover { place, socket: entry, descriptor } = self.leftovers.remove(index);
-        tracing::debug!(socket = name.as_str(), address = %shown(&entry.actual), "claimed");
+        crate::log::debug!(socket = name.as_str(), address = %shown(&entry.actual), "claimed");
         self.entries.push(Entry { place: Some(place), socket: entry, identity, descriptor: Arc::new(descriptor) });
         Ok(Some(socket))
     }
@@ -176,7 +176,7 @@ impl Registry {
     pub(crate) fn close_leftovers(&mut self) {
         for left in self.leftovers.drain(..) {
             let (socket, address) = (left.socket.name.as_str(), shown(&left.socket.actual));
-            tracing::info!(socket, %address, "inherited and not claimed: closed");
+            crate::log::info!(socket, %address, "inherited and not claimed: closed");
         }
     }
 
@@ -207,7 +207,7 @@ fn remove_own_path(socket: &wire::Socket) {
         return;
     }
     if let Err(error) = fs::remove_file(path) {
-        tracing::warn!(socket = socket.name.as_str(), path = %path.display(), %error, "remove the socket's path");
+        crate::log::warn!(socket = socket.name.as_str(), path = %path.display(), %error, "remove the socket's path");
     }
 }
 

@@ -35,6 +35,10 @@ impl Process {
         match process_handle(pid.as_raw() as u32) {
             Ok(ended) => Ok(Self { pid, ended, pidfd: true }),
             Err(error) if is_refused_here(&error) => Ok(Self { pid, ended: pipe_that_ends_with(pid)?, pidfd: false }),
+            // It has ended already, and the application ignores SIGCHLD, so the kernel has reaped it.
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {
+                Ok(Self { pid, ended: super::pipe()?.0, pidfd: false })
+            }
             Err(error) => Err(error),
         }
     }
@@ -66,11 +70,13 @@ impl Process {
     pub(crate) fn kill(&self) {
         let sent = if self.pidfd {
             signal_by_handle(self.ended.as_fd(), Signal::SIGKILL)
+        } else if has_ended(self.ended.as_fd()) {
+            return; // and its pid may be another's
         } else {
             kill(self.pid, Signal::SIGKILL).map_err(io::Error::from)
         };
         if let Err(error) = sent {
-            tracing::debug!(pid = self.pid(), %error, "kill: it has ended already");
+            crate::log::debug!(pid = self.pid(), %error, "kill: it has ended already");
         }
     }
 }

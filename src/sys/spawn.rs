@@ -66,13 +66,7 @@ pub(crate) fn spawn(command: &Command, channel: BorrowedFd<'_>, stderr: Option<B
     };
     check(code)?;
     let pid = Pid::from_raw(pid);
-    Process::of_child(pid).inspect_err(|error| {
-        // ESRCH: it has ended, and an application that ignores SIGCHLD has let the kernel reap it. The pid may be
-        // another's by now.
-        if error.raw_os_error() != Some(libc::ESRCH) {
-            end_unwatched(pid);
-        }
-    })
+    Process::of_child(pid).inspect_err(|_| end_unwatched(pid))
 }
 
 /// Whether this process is the leader of a terminal's session (`tmux new ./server`): at its end the kernel sends SIGHUP to
