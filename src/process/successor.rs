@@ -401,24 +401,49 @@ fn wrong_version(oldest: u16, newest: u16) -> Error {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn nothing_is_said_before_hello() {
+    /// A successor that has been spawned and introduced, or not yet, and the other end of its channel.
+    fn successor(process: Process) -> (Successor, OwnedFd) {
         let (ours, theirs) = sys::socket_pair().unwrap();
-        let (_spawning, spawned) = oneshot::channel();
-        let mut successor = Successor {
+        let successor = Successor {
             generation: 1,
             pid: 0,
-            names: Vec::new(),
+            names: vec![Name::new("http").unwrap()],
             claimed: Vec::new(),
             unsaid: None,
-            process: Process::Spawning(spawned),
+            process,
             channel: Some(Channel::new(ours).unwrap()),
             heard_enough: false,
             words: None,
             status: None,
         };
+        (successor, theirs)
+    }
+
+    #[tokio::test]
+    async fn nothing_is_said_before_hello() {
+        let (_spawning, spawned) = oneshot::channel();
+        let (mut successor, theirs) = successor(Process::Spawning(spawned));
         successor.say(&Message::Abort { why: "the predecessor was stopped".into() });
         let nothing = sys::peek(theirs.as_fd(), &mut [0; wire::PEEK]).unwrap_err();
         assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock);
+    }
+
+    #[tokio::test]
+    async fn a_ready_that_lies_in_the_kernel_is_heard_before_a_deadline_acts() {
+        let (mut successor, theirs) = successor(Process::Gone);
+        assert!(successor.next_now().is_none());
+        let ready = Message::Ready { claimed: vec![0] }.encode();
+        assert_eq!(sys::send(theirs.as_fd(), &ready, &[]).unwrap(), ready.len());
+        // No await in between: the reactor had no turn.
+        assert!(matches!(successor.next_now(), Some(Event::Ready)));
+        assert_eq!(successor.claimed(), successor.names);
+    }
+
+    #[tokio::test]
+    async fn a_successor_that_has_talked_nonsense_is_not_heard_again() {
+        let (mut successor, theirs) = successor(Process::Gone);
+        sys::send(theirs.as_fd(), &[0xff; 64], &[]).unwrap();
+        assert!(matches!(successor.next_now(), Some(Event::Failed(_))));
+        assert!(successor.next_now().is_none(), "or the loop would never rest");
     }
 }
