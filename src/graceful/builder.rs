@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use super::{Graceful, life};
+use super::{Graceful, life, settings::Settings};
 use crate::{
     Error, ErrorKind,
     drain::Times,
@@ -11,16 +11,6 @@ use crate::{
     signal::Signals,
     sockets,
 };
-
-/// How long a successor may take to be ready, unless it asks for more.
-const READY_DEADLINE: Duration = Duration::from_secs(60);
-
-/// How long a confirmed successor may still die without harm. Long enough for what fails at its first request, short
-/// enough that an operator does not wait.
-const PROBATION: Duration = Duration::from_millis(500);
-
-/// How many earlier generations may drain before the next restart is refused: each holds its memory and descriptors.
-const MAX_DRAINING: usize = 8;
 
 /// The knobs of a [`Graceful`], all optional.
 ///
@@ -47,32 +37,6 @@ pub struct Builder {
     arguments: Option<Vec<OsString>>,
     pid_file: Option<PathBuf>,
     pub(super) settings: Settings,
-}
-
-/// What the loop reads.
-#[derive(Clone, Debug)]
-pub(super) struct Settings {
-    pub(super) ready_deadline: Duration,
-    pub(super) probation: Duration,
-    pub(super) on_restart: Times,
-    pub(super) on_stop: Times,
-    pub(super) max_draining: usize,
-    pub(super) capture_stderr: bool,
-    pub(super) restart_as_pid_1: bool,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            ready_deadline: READY_DEADLINE,
-            probation: PROBATION,
-            on_restart: Times::for_restart(),
-            on_stop: Times::for_stop(),
-            max_draining: MAX_DRAINING,
-            capture_stderr: true,
-            restart_as_pid_1: false,
-        }
-    }
 }
 
 impl Builder {
@@ -184,7 +148,7 @@ impl Builder {
             Some(introduction) => Some(verified(introduction).await?),
             None => None,
         };
-        Ok(life::begin(self.settings, Some(life::Ground { signals, program, pid_file }), inherited))
+        Ok(Graceful::of(life::begin(self.settings, Some(life::Ground { signals, program, pid_file }), inherited)))
     }
 }
 

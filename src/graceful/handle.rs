@@ -3,22 +3,26 @@
 use std::{
     future::Future,
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
     time::Duration,
 };
 
 use tokio::{
     net::{TcpListener, ToSocketAddrs, UnixListener},
-    sync::{mpsc, oneshot, watch},
+    sync::{oneshot, watch},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Bind, Builder, builder::Settings, life};
+use super::{
+    Bind, Builder, life,
+    settings::Settings,
+    shared::{Ask, Shared},
+};
 use crate::{
     Cause, Error, ErrorKind, State, Successor,
-    accept::{Gate, Listener, accept_from},
-    drain::{Drain, Report, Tracker, Watch},
+    accept::{Listener, accept_from},
+    drain::{Report, Tracker, Watch},
     name::Name,
     sockets::{Address, Registry, Socket},
 };
@@ -40,41 +44,6 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Graceful {
     pub(super) shared: Arc<Shared>,
-}
-
-/// What handle and loop have in common.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) generation: u64,
-    pub(super) is_successor: bool,
-    pub(super) asks: mpsc::UnboundedSender<Ask>,
-    pub(super) failed: mpsc::UnboundedSender<Error>,
-    pub(super) state: watch::Sender<State>,
-    pub(super) cause: watch::Sender<Option<Cause>>,
-    pub(super) report: watch::Sender<Option<Report>>,
-    pub(super) registry: Mutex<Registry>,
-    pub(super) gate: watch::Sender<Gate>,
-    pub(super) drain: Drain,
-    pub(super) tracker: Tracker,
-    pub(super) token: CancellationToken,
-}
-
-/// What the handle asks of the loop.
-#[derive(Debug)]
-pub(super) enum Ask {
-    Ready(oneshot::Sender<Result<(), Error>>),
-    Time(Duration),
-    Restart(oneshot::Sender<Result<Successor, Error>>),
-    Stop,
-    /// A stop, unless the drain has begun.
-    Drain,
-}
-
-impl Shared {
-    pub(super) fn registry(&self) -> MutexGuard<'_, Registry> {
-        // No code of the user runs under the lock but `options`; a panic there leaves the lists whole.
-        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Graceful {
@@ -123,7 +92,7 @@ impl Graceful {
     /// # Ok(()) }
     /// ```
     pub fn detached() -> Self {
-        life::begin(Settings::default(), None, None)
+        Self::of(life::begin(Settings::default(), None, None))
     }
 
     // ------------------------------------------------------------------------------------------------- sockets

@@ -9,9 +9,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Graceful,
-    builder::Settings,
-    handle::{Ask, Shared},
+    settings::Settings,
+    shared::{Ask, Shared},
 };
 use crate::{
     Error, State,
@@ -60,8 +59,8 @@ pub(super) struct Life {
     failed: mpsc::UnboundedReceiver<Error>,
 }
 
-/// Makes a handle and spawns its loop.
-pub(super) fn begin(settings: Settings, ground: Option<Ground>, inherited: Option<Introduction>) -> Graceful {
+/// Spawns the loop, and gives what a handle needs of it.
+pub(super) fn begin(settings: Settings, ground: Option<Ground>, inherited: Option<Introduction>) -> Arc<Shared> {
     let (asks, asked) = mpsc::unbounded_channel();
     let (failed, failures) = mpsc::unbounded_channel();
     let mut ancestors = Vec::new();
@@ -118,7 +117,7 @@ pub(super) fn begin(settings: Settings, ground: Option<Ground>, inherited: Optio
         failed: failures,
     };
     tokio::spawn(life.run());
-    Graceful::of(shared)
+    shared
 }
 
 impl Life {

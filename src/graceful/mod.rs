@@ -7,6 +7,8 @@ mod handle;
 mod life;
 #[cfg(feature = "serve")]
 mod serve;
+mod settings;
+mod shared;
 
 #[cfg(test)]
 mod tests;

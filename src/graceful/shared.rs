@@ -1,0 +1,51 @@
+//! What handle and loop have in common.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Cause, Error, State, Successor,
+    accept::Gate,
+    drain::{Drain, Report, Tracker},
+    sockets::Registry,
+};
+
+/// Made by the loop's beginning, held by both.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) generation: u64,
+    pub(super) is_successor: bool,
+    pub(super) asks: mpsc::UnboundedSender<Ask>,
+    pub(super) failed: mpsc::UnboundedSender<Error>,
+    pub(super) state: watch::Sender<State>,
+    pub(super) cause: watch::Sender<Option<Cause>>,
+    pub(super) report: watch::Sender<Option<Report>>,
+    pub(super) registry: Mutex<Registry>,
+    pub(super) gate: watch::Sender<Gate>,
+    pub(super) drain: Drain,
+    pub(super) tracker: Tracker,
+    pub(super) token: CancellationToken,
+}
+
+/// What the handle asks of the loop.
+#[derive(Debug)]
+pub(super) enum Ask {
+    Ready(oneshot::Sender<Result<(), Error>>),
+    Time(Duration),
+    Restart(oneshot::Sender<Result<Successor, Error>>),
+    Stop,
+    /// A stop, unless the drain has begun.
+    Drain,
+}
+
+impl Shared {
+    pub(super) fn registry(&self) -> MutexGuard<'_, Registry> {
+        // No code of the user runs under the lock but `options`; a panic there leaves the lists whole.
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
