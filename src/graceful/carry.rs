@@ -28,6 +28,9 @@ impl Life {
         match action {
             Action::AnswerReady(answer) => self.answer_ready(&answer),
             Action::AnswerFailed(error) => self.answer_failed(error),
+            Action::NoteEarlyRestart => {
+                crate::log::warn!("a restart was signalled before `ready()` was called: it waits for that");
+            }
             Action::Refuse(error) => self.refuse(&error),
             Action::OpenGate => self.open_gate(),
             Action::ShutGate => self.set_gate(Gate::Shut),

@@ -12,6 +12,8 @@ pub(crate) enum Action {
     /// All who asked for the restart that was under way learn that it failed; nothing is left of the successor here.
     /// Without an asker it is logged all the same.
     AnswerFailed(Error),
+    /// A restart that was signalled before `ready()` waits for it: an application that forgets it would wonder.
+    NoteEarlyRestart,
     /// Who asks now is refused. A successor that serves already is not concerned.
     Refuse(Error),
     /// This generation accepts.

@@ -113,7 +113,7 @@ fn starting(predecessor: bool, restart: bool, event: Event) -> Next {
         // The application asks before it has said that it can serve: it can mend that itself, so it is told.
         Event::RestartAsked => (stay, vec![Action::Refuse(not_ready())]),
         // Whoever sent the signal can't be told: it is kept until it can be followed.
-        Event::RestartSignalled => (Phase::Starting { predecessor, restart: true }, vec![]),
+        Event::RestartSignalled => (Phase::Starting { predecessor, restart: true }, vec![Action::NoteEarlyRestart]),
         // The predecessor is dead, so this process holds the only sockets, and serves when it is ready. Nobody reads what
         // it writes to the pipe in the meantime: with 64 KiB of it, it would stand still.
         Event::PredecessorGone => (Phase::Starting { predecessor: false, restart }, vec![Action::GiveStderrBack]),
