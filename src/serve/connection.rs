@@ -69,6 +69,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for T {}
 /// let mut answer = String::new();
 /// client.read_to_string(&mut answer).await?;
 /// assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nhello"));
+/// drop(client);
 /// connection.await??;
 /// # Ok(())
 /// # }
@@ -217,9 +218,17 @@ impl<T: Io, S: Handler> Connection<T, S> {
                 Phase::Ended => return Poll::Ready(Ok(())),
             };
             // hyper is done, in one way or another, and its part is dropped here. What it has not ended comes home.
-            self.phase = Phase::Ended;
+            let was_passed_on = match mem::replace(&mut self.phase, Phase::Ended) {
+                Phase::Http1(http1) => http1.was_passed_on(),
+                _ => false,
+            };
             let result = result.map_err(|error| failed("serve", &error));
-            let Some(io) = self.link.take_home() else { return Poll::Ready(result) };
+            let Some(io) = self.link.take_home() else {
+                if was_passed_on {
+                    self.link.upgrade();
+                }
+                return Poll::Ready(result);
+            };
             self.phase = Phase::Ending(Farewell::new(self.transport(io), result));
         }
     }

@@ -5,7 +5,7 @@ use std::{
 };
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header::CONNECTION};
-use hyper::{body::Incoming, service::Service};
+use hyper::{body::Incoming, service::Service, upgrade::OnUpgrade};
 use pin_project_lite::pin_project;
 
 use super::{Handler, link::Link};
@@ -34,6 +34,9 @@ impl<S: Handler> Service<Request<Incoming>> for Herald<S> {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.link.has_head();
+        if request.extensions().get::<OnUpgrade>().is_some() {
+            self.link.offer_upgrade();
+        }
         let asked = match (request.version(), request.method()) {
             (Version::HTTP_2, _) => Asked::Stream,
             (_, &Method::CONNECT) => Asked::Tunnel,

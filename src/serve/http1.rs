@@ -42,6 +42,12 @@ impl<T: Io, S: Handler> Http1<T, S> {
         }
     }
 
+    /// Whether hyper has given the transport to whoever waits for an upgrade: after a 101, but also when the connection
+    /// ended after one that was refused.
+    pub(super) fn was_passed_on(self) -> bool {
+        self.0.into_parts().is_none()
+    }
+
     /// Takes an unfinished connection apart: its transport, what hyper has read and not used, and the service. `None`
     /// after an upgrade.
     pub(super) fn into_parts(self) -> Option<(Transport<T>, Bytes, Herald<S>)> {

@@ -38,6 +38,8 @@ pub(super) struct Link {
     /// hyper has written what it has not flushed.
     unflushed: AtomicBool,
     is_ending: AtomicBool,
+    /// An upgrade was offered: the transport may come to be in a task that we do not know of.
+    is_offered: AtomicBool,
     is_upgraded: AtomicBool,
     /// Ended by us when it was idle, without a word.
     is_let_go: AtomicBool,
@@ -76,6 +78,7 @@ impl Link {
             dry: AtomicBool::new(false),
             unflushed: AtomicBool::new(false),
             is_ending: AtomicBool::new(false),
+            is_offered: AtomicBool::new(false),
             is_upgraded: AtomicBool::new(false),
             is_let_go: AtomicBool::new(false),
             home: Mutex::new(Home::Awaits),
@@ -134,9 +137,12 @@ impl Link {
     }
 
     /// hyper looks for the next request up to three times in a poll; the kernel is asked once.
+    ///
+    /// Not where an upgrade was offered. hyper passes the transport on when the connection ends, also if the upgrade was
+    /// refused; its new owner begins no poll of ours, and would be told "dry" for ever, with no waker left anywhere.
     #[inline]
     pub(super) fn is_dry(&self) -> bool {
-        self.dry.load(Relaxed)
+        self.dry.load(Relaxed) && !self.is_offered.load(Relaxed)
     }
 
     #[inline]
@@ -170,6 +176,10 @@ impl Link {
         if self.is_let_go.load(Relaxed) {
             self.guard().set_outcome(Outcome::Raced);
         }
+    }
+
+    pub(super) fn offer_upgrade(&self) {
+        self.is_offered.store(true, Relaxed);
     }
 
     pub(super) fn upgrade(&self) {

@@ -101,3 +101,40 @@ async fn what_came_right_behind_the_upgrade_is_not_lost() {
     given.recv().await.unwrap().read_exact(&mut word).await.unwrap();
     assert_eq!(&word, b"first words");
 }
+
+/// As hyper has it: an upgrade that was refused is passed on all the same when the connection ends, if somebody waits.
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_taken_after_a_refused_upgrade_works_and_counts_and_is_cut() {
+    let roof = Roof::new();
+    let (give, mut given) = mpsc::unbounded_channel();
+    let (mut client, served) = roof.spawn(service_fn(move |request: Request<Incoming>| {
+        let give = give.clone();
+        tokio::spawn(async move { give.send(TokioIo::new(upgrade::on(request).await.unwrap())) });
+        async {
+            let mut response = reply("no")?;
+            response.headers_mut().insert("connection", http::HeaderValue::from_static("close"));
+            Ok::<_, Infallible>(response)
+        }
+    }));
+    client.send(UPGRADE).await;
+    assert_eq!(client.answer().await, closing("no"));
+    let mut raw = given.recv().await.unwrap();
+    served.await.unwrap().unwrap();
+    let echoing = tokio::spawn(async move {
+        let mut word = [0; 5];
+        while raw.read_exact(&mut word).await? > 0 {
+            raw.write_all(&word).await?;
+        }
+        Ok::<_, io::Error>(())
+    });
+    for _ in 0..3 {
+        sleep(SECOND).await;
+        client.send("hello").await;
+        let mut word = [0; 5];
+        let read = tokio::time::timeout(SECOND, client.io.read_exact(&mut word)).await;
+        assert!(read.is_ok(), "nobody was woken");
+    }
+    let report = roof.begin().await.unwrap();
+    assert_eq!(echoing.await.unwrap().unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
+    assert_eq!(report.of(Kind::Upgraded).cut, 1);
+}
