@@ -26,8 +26,8 @@ impl PidFile {
         if self.names(pid) {
             return Ok(());
         }
-        // As root it would rename over a device just as well.
-        if fs::symlink_metadata(&self.path).is_ok_and(|it| !it.is_file() && !it.is_symlink()) {
+        // As root it would rename over a device just as well, or over `/dev/stdout`, which leads to one.
+        if fs::metadata(&self.path).is_ok_and(|it| !it.is_file()) {
             return Err(failed("write", &self.path, io::Error::other("something lies there that is no file")));
         }
         let mut beside = self.path.clone().into_os_string();
