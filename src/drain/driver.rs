@@ -63,17 +63,18 @@ impl Drain {
         }
     }
 
-    /// The deadline is at most so far from now, and the grace is not longer.
-    pub(crate) fn shorten(&self, to: Duration) {
+    /// From now on at most these times.
+    pub(crate) fn shorten(&self, to: &Times) {
         if let Some(schedule) = &mut self.plan().schedule {
-            schedule.end_by(later(Instant::now(), to));
+            schedule.hasten(&Schedule::new(Instant::now(), to));
+            self.watch.shorten(to);
             self.tracker.nudge();
         }
     }
 
     /// The deadline is now.
     pub(crate) fn cut(&self) {
-        self.shorten(Duration::ZERO);
+        self.shorten(&Times::for_stop().deadline(Duration::ZERO));
     }
 
     /// The report will say so.
@@ -151,11 +152,12 @@ impl Schedule {
         }
     }
 
-    fn end_by(&mut self, deadline: Instant) {
-        for time in [&mut self.half_open_over, &mut self.grace_over, &mut self.deadline] {
-            *time = deadline.min(*time);
-        }
-        self.end = self.end.min(later(deadline, TIME_TO_NOTICE));
+    /// Each time as near as the nearer of the two.
+    fn hasten(&mut self, to: &Self) {
+        self.half_open_over = self.half_open_over.min(to.half_open_over);
+        self.grace_over = self.grace_over.min(to.grace_over);
+        self.deadline = self.deadline.min(to.deadline);
+        self.end = self.end.min(to.end);
     }
 
     /// The level at this time, and when to look again.

@@ -10,7 +10,7 @@ use super::{Level, Watch};
 
 /// Follows the level from within one task, as part of a hand-written future.
 ///
-/// Made for the poll of every connection: where nothing has changed it costs one atomic load and one comparison of
+/// Made for the poll of every connection: in normal service it costs one atomic load and one comparison of
 /// wakers, no lock. (Polling a `Notified` takes the lock of its whole waiting list, each time.)
 pub(crate) struct Follower {
     watch: Watch,
@@ -33,7 +33,9 @@ impl Follower {
         if self.watch.level() != self.seen {
             self.renew();
         }
-        if !self.has_waker_of(cx) {
+        // Once the drain has begun, always. A rise that we have seen before it was told of is told to the `changed` that was
+        // made after it: that is used up then, and the next rise would wake nobody.
+        if !self.has_waker_of(cx) || self.seen > Level::Serving {
             while self.changed.as_mut().poll(cx).is_ready() {
                 self.renew();
             }

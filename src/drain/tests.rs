@@ -1,4 +1,12 @@
-use std::{io::ErrorKind as Io, time::Duration};
+use std::{
+    io::ErrorKind as Io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Wake, Waker},
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, duplex},
@@ -78,13 +86,29 @@ async fn begin_and_shorten_and_cut_wake_a_drain_that_is_waiting() {
     sleep(SECOND).await;
     drain.begin(stopped(), &Times::for_restart());
     sleep(SECOND).await;
-    drain.shorten(SECOND * 10);
-    drain.shorten(SECOND * 100); // never longer again
+    drain.shorten(&times(5, 10));
+    drain.shorten(&times(50, 100)); // never longer again
     sleep(SECOND).await;
     assert_eq!(drain.watch().level(), Level::Draining);
     drain.cut();
     drain.watch().reached(Level::Over).await;
     assert_eq!(running.await.unwrap().took(), SECOND * 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_that_is_shortened_has_the_shorter_grace_too() {
+    let drain = Drain::new();
+    let _guard = drain.tracker().guard();
+    let running = tokio::spawn(drain.run());
+    drain.begin(stopped(), &times(60, 300));
+    sleep(SECOND).await;
+    drain.shorten(&times(5, 20));
+    let began = Instant::now();
+    drain.watch().reached(Level::GraceOver).await;
+    assert_eq!((began.elapsed(), drain.watch().grace()), (SECOND * 5, SECOND * 5));
+    drain.watch().reached(Level::Over).await;
+    assert_eq!(began.elapsed(), SECOND * 20);
+    running.await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -252,4 +276,29 @@ async fn a_tracked_connection_fails_after_the_deadline_also_where_it_could_go_on
     let (_, guard) = server.into_parts();
     drop(guard);
     assert_eq!(running.await.unwrap().cut(), 1);
+}
+
+struct Counts(AtomicUsize);
+
+impl Wake for Counts {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_follower_that_is_polled_between_a_rise_and_its_telling_is_woken_by_the_next() {
+    let watch = Watch::new();
+    let mut follower = watch.follow();
+    let counts = Arc::new(Counts(0.into()));
+    let waker = Waker::from(counts.clone());
+    let mut cx = Context::from_waker(&waker);
+    assert_eq!(follower.poll_level(&mut cx), Level::Serving);
+    watch.raise_untold(Level::Draining);
+    assert_eq!(follower.poll_level(&mut cx), Level::Draining);
+    watch.changed().notify_waiters();
+    assert_eq!(follower.poll_level(&mut cx), Level::Draining);
+    let before = counts.0.load(Ordering::SeqCst);
+    watch.raise(Level::Over);
+    assert!(counts.0.load(Ordering::SeqCst) > before);
 }

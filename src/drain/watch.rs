@@ -133,12 +133,17 @@ impl Watch {
     pub(super) fn begin(&self, cause: Cause, times: &Times) -> bool {
         let is_first = self.0.cause.set(cause).is_ok();
         if is_first {
-            let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
             self.0.half_open_millis.store(millis(times.half_open()), Ordering::Relaxed);
             self.0.grace_millis.store(millis(times.grace_within_deadline()), Ordering::Relaxed);
             self.raise(Level::Draining);
         }
         is_first
+    }
+
+    /// A drain under way gets less time.
+    pub(super) fn shorten(&self, times: &Times) {
+        self.0.half_open_millis.fetch_min(millis(times.half_open()), Ordering::Relaxed);
+        self.0.grace_millis.fetch_min(millis(times.grace_within_deadline()), Ordering::Relaxed);
     }
 
     pub(super) fn raise(&self, to: Level) {
@@ -147,9 +152,19 @@ impl Watch {
         }
     }
 
+    /// A rise that has been seen and not yet told.
+    #[cfg(test)]
+    pub(super) fn raise_untold(&self, to: Level) {
+        self.0.level.raise(to);
+    }
+
     pub(super) fn cause(&self) -> Option<&Cause> {
         self.0.cause.get()
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl fmt::Debug for Watch {

@@ -272,7 +272,7 @@ impl Life {
     }
 
     fn shorten_drain(&self) {
-        self.shared.drain.shorten(self.settings.on_stop.until_deadline());
+        self.shared.drain.shorten(&self.settings.on_stop);
     }
 
     fn finish(&mut self) {

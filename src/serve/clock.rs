@@ -64,8 +64,9 @@ impl Clock {
     #[inline]
     pub(super) fn poll_over(&mut self, cx: &mut Context<'_>, is_new_task: bool, limit: Option<Duration>) -> bool {
         let Some(limit) = limit else {
-            // One that has rung and is not needed is memory, in each of 10,000 idle connections.
-            if self.alarm.as_ref().is_some_and(|alarm| alarm.is_elapsed()) {
+            // One that has rung and is not needed is memory, in each of 10,000 idle connections; one that wakes another task
+            // would be taken for ours later.
+            if is_new_task || self.alarm.as_ref().is_some_and(|alarm| alarm.is_elapsed()) {
                 self.alarm = None;
             }
             return false;
@@ -102,4 +103,40 @@ fn poll_alarm(alarm: &mut Pin<Box<Sleep>>, cx: &mut Context<'_>) -> Poll<()> {
 pub(super) fn later(now: Instant, after: Duration) -> Instant {
     const A_CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
     now + after.min(A_CENTURY)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+        task::{Wake, Waker},
+    };
+
+    use super::*;
+
+    struct Counts(AtomicUsize);
+
+    impl Wake for Counts {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_alarm_wakes_the_task_that_the_connection_has_moved_to() {
+        let counts = Arc::new(Counts(0.into()));
+        let (before, after) = (Waker::noop(), Waker::from(counts.clone()));
+        let limit = Some(Duration::from_secs(30));
+        let mut clock = Clock::new();
+        assert!(!clock.poll_over(&mut Context::from_waker(before), true, limit));
+        clock.note(Waiting { wait: Wait::Busy, turn: 0 }, true);
+        assert!(!clock.poll_over(&mut Context::from_waker(&after), true, None));
+        clock.note(Waiting { wait: Wait::Idle, turn: 1 }, true);
+        assert!(!clock.poll_over(&mut Context::from_waker(&after), false, limit));
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(counts.0.load(Ordering::SeqCst) > 0);
+    }
 }

@@ -124,7 +124,7 @@ impl<T: Io, S: Handler> Connection<T, S> {
     ///
     /// # Panics
     ///
-    /// When the connection has been polled.
+    /// Once HTTP has begun on it.
     pub fn guard(mut self, guard: Guard) -> Self {
         guard.set_kind(Kind::Fresh);
         *Arc::get_mut(&mut self.link).expect("`guard` comes before the first poll").guard_mut() = guard;
@@ -134,9 +134,7 @@ impl<T: Io, S: Handler> Connection<T, S> {
     /// hyper's own settings for HTTP/1, all of them. Its timer, `header_read_timeout` and `pipeline_flush` are ours and
     /// set after this; see [`head_deadline`](Self::head_deadline).
     ///
-    /// # Panics
-    ///
-    /// When the connection has been polled; so do the other settings.
+    /// Settings come before the first poll; later ones may have no effect.
     pub fn http1(mut self, set: impl FnOnce(&mut http1::Builder)) -> Self {
         set(&mut self.settings().http1);
         self
@@ -183,6 +181,8 @@ impl<T: Io, S: Handler> Future for Connection<T, S> {
         loop {
             if let Poll::Ready(result) = this.poll_phase(cx) {
                 this.phase = Phase::Ended;
+                // What came home unended is closed now, and not only when the caller drops us.
+                this.link.leave_home();
                 return Poll::Ready(result);
             }
             let limit = this.note_wait();
@@ -345,15 +345,20 @@ impl<T: Io, S: Handler> Connection<T, S> {
 
     /// The deadline.
     fn cut(&mut self) -> Result<(), Error> {
-        let is_in_its_middle = match &self.phase {
-            Phase::Sniffing(sniffer, _) => sniffer.has_read(),
-            Phase::Http1(_) => !self.link.is_ending() && self.link.waiting().wait != Wait::Idle,
+        self.link.leave_home();
+        let is_in_its_middle = match mem::replace(&mut self.phase, Phase::Ended) {
+            Phase::Sniffing(mut sniffer, _) => sniffer.last_look().is_some() || sniffer.has_read(),
+            Phase::Http1(_) if self.link.is_ending() => false,
+            Phase::Http1(http1) if self.link.waiting().wait == Wait::Idle => {
+                // Nobody will answer what lies there.
+                let parts = http1.into_parts();
+                parts.is_some_and(|(transport, read, _)| !read.is_empty() || transport.last_look().is_some())
+            }
+            Phase::Http1(_) => true,
             #[cfg(feature = "http2")]
-            Phase::Http2(http2) => !http2.is_idle(),
+            Phase::Http2(http2) => http2.waiting().wait != Wait::Idle,
             Phase::Ending(_) | Phase::Ended => false,
         };
-        self.link.leave_home();
-        self.phase = Phase::Ended;
         if !is_in_its_middle {
             return Ok(());
         }

@@ -20,7 +20,9 @@ use super::{Io, link::Link};
 /// request) `close` sends a reset, and the client's kernel then throws away what the client has not yet read of the
 /// answer: 24,576 of 300,099 bytes arrived.
 pub(super) enum Ending {
-    NotYet,
+    NotYet {
+        patience: Option<Pin<Box<Sleep>>>,
+    },
     Lingering {
         /// Bytes that are still read for the client's sake.
         allowance: usize,
@@ -43,8 +45,15 @@ impl Ending {
     pub(super) fn poll<T: Io>(&mut self, io: &mut T, link: &Link, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             match self {
-                Self::NotYet => {
-                    let closed = ready!(Pin::new(&mut *io).poll_shutdown(cx));
+                Self::NotYet { patience } => {
+                    let closed = match Pin::new(&mut *io).poll_shutdown(cx) {
+                        Poll::Ready(closed) => closed,
+                        // TLS has a last word, which a client that does not read keeps from being written.
+                        Poll::Pending => {
+                            ready!(patience.get_or_insert_with(|| Box::pin(sleep(PATIENCE))).as_mut().poll(cx));
+                            Err(io::ErrorKind::TimedOut.into())
+                        }
+                    };
                     link.set_ending();
                     if closed.is_err() {
                         *self = Self::Done;

@@ -69,7 +69,8 @@ impl<T: Io, S: Handler> Http2<T, S> {
 
     /// What it waits for, after a poll.
     pub(super) fn waiting(&self) -> Waiting {
-        let wait = if self.is_idle() { Wait::Idle } else { Wait::Busy };
+        // Not idle while h2 holds what the socket does not take: heads and trailers are not counted as data is.
+        let wait = if self.is_idle() && !self.streams.link.is_unflushed() { Wait::Idle } else { Wait::Busy };
         Waiting { wait, turn: u32::from(self.is_told) }
     }
 }
@@ -84,12 +85,12 @@ pub(super) struct Streams {
     /// The connection's task, where it wants to know when the last stream has ended.
     waker: Mutex<Option<Waker>>,
     /// The connection counts until its last stream has ended, also when that outlives the socket.
-    _link: Arc<Link>,
+    link: Arc<Link>,
 }
 
 impl Streams {
     fn new(link: Arc<Link>) -> Self {
-        Self { live: AtomicUsize::new(0), waker: Mutex::default(), _link: link }
+        Self { live: AtomicUsize::new(0), waker: Mutex::default(), link }
     }
 
     fn waker(&self) -> MutexGuard<'_, Option<Waker>> {

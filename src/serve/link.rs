@@ -114,7 +114,7 @@ impl Link {
     /// gains nothing by it: a client that wants to hold a connection may as well idle.
     #[inline]
     pub(super) fn waiting(&self) -> Waiting {
-        let wait = if !self.awaits_head.load(Relaxed) || self.is_unflushed() {
+        let wait = if !self.awaits_head.load(Relaxed) || self.is_unflushed() || self.is_ending() {
             Wait::Busy
         } else if self.head_begun.load(Relaxed) {
             Wait::Head

@@ -36,7 +36,7 @@ use crate::{
 ///
 /// # Panics
 ///
-/// When a make-service or the closure of `serve_with` panicked; and when it is first polled outside a tokio runtime.
+/// When a make-service, or the closure of `serve_with` or `handshake` (not its future), panicked; and when it is first polled outside a tokio runtime.
 ///
 /// # Cancel safety
 ///
@@ -169,7 +169,7 @@ impl<L: Listener, K, H> Serve<L, K, H> {
 
     /// What happens on a connection before HTTP: `.handshake(move |tcp| acceptor.accept(tcp))` is TLS in one line.
     ///
-    /// It runs in the connection's own task, so that a slow client delays nobody; it is counted by the drain, and has
+    /// Its future runs in the connection's own task, so that a slow client delays nobody; it is counted by the drain, and has
     /// until the head deadline.
     pub fn handshake<F, R, T>(mut self, handshake: F) -> Serve<L, K, F>
     where

@@ -28,7 +28,7 @@ pub(super) struct Transport<T: Io> {
 
 impl<T: Io> Transport<T> {
     pub(super) fn new(io: T, link: Arc<Link>) -> Self {
-        Self { io: Some(io), ahead: Bytes::new(), ending: Ending::NotYet, cut: None, link }
+        Self { io: Some(io), ahead: Bytes::new(), ending: Ending::NotYet { patience: None }, cut: None, link }
     }
 
     /// Puts what has been read back in front.

@@ -231,3 +231,20 @@ async fn at_the_deadline_a_request_is_cut_and_an_idle_connection_is_not_counted_
     assert_eq!(cut.await.unwrap().unwrap_err().to_string(), "cut at the drain's deadline");
     let_go.await.unwrap().unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_lies_in_the_kernel_at_the_deadline_counts_as_cut() {
+    let roof = Roof::new();
+    let (client, server) = tcp().await;
+    let mut client = Client::new(client);
+    let _served = tokio::spawn(roof.connection(server, service_fn(hello)));
+    assert_eq!(client.get().await, kept("hello"));
+    let report = roof.begin();
+    tokio::task::yield_now().await;
+    let io = client.io;
+    io.writable().await.unwrap();
+    io.try_write(GET.as_bytes()).unwrap();
+    roof.drain.cut();
+    let report = report.await.unwrap();
+    assert_eq!((report.finished(), report.cut()), (0, 1), "{report}");
+}

@@ -291,3 +291,31 @@ async fn http1_is_served_beside_it() {
     let (mut client, _) = Roof::new().spawn(service_fn(hello));
     assert_eq!(client.get().await, kept("hello"));
 }
+
+/// Heads without a body are in nobody's task, and not data: h2 alone has them.
+#[tokio::test(start_paused = true)]
+async fn answers_without_a_body_reach_a_client_that_reads_them_late() {
+    let roof = Roof::new();
+    let (client, server) = duplex(1024);
+    let bodiless = |_: Request<Incoming>| async {
+        let mut response = reply("")?;
+        // Not to be compressed away: twenty of them fill the socket.
+        let mut long = http::HeaderValue::from_bytes(&[b'~'; 100]).unwrap();
+        long.set_sensitive(true);
+        response.headers_mut().insert("x-long", long);
+        Ok::<_, Infallible>(response)
+    };
+    tokio::spawn(roof.connection(server, service_fn(bodiless)));
+    let mut client = Frames::greet(Client::new(client)).await;
+    for stream in 0..20 {
+        client.get(stream * 2 + 1).await;
+    }
+    sleep(SECOND).await;
+    let _report = roof.drain(2, 60);
+    sleep(SECOND * 10).await;
+    let mut heads = 0;
+    while let Ok(Some(frame)) = tokio::time::timeout(SECOND * 30, client.frame()).await {
+        heads += usize::from(frame.kind == 1);
+    }
+    assert_eq!(heads, 20);
+}
