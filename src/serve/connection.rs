@@ -7,16 +7,15 @@ use std::{
 };
 
 use hyper::server::conn::http1;
-use tokio::io::{AsyncRead, AsyncWrite};
 
 #[cfg(not(feature = "http2"))]
 use super::farewell::NO_HTTP2;
 #[cfg(feature = "http2")]
 use super::http2::Http2;
 use super::{
-    Handler,
+    Handler, Io,
     clock::{Clock, Wait},
-    farewell::Farewell,
+    farewell::{Farewell, failed},
     herald::Herald,
     http1::Http1,
     link::{Link, Ticket},
@@ -28,11 +27,6 @@ use crate::{
     Error, ErrorKind, Guard,
     drain::{Follower, Kind, Level, Outcome, Watch},
 };
-
-/// What HTTP can run on. Implemented for everything that it can be.
-pub trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for T {}
 
 /// One connection that knows of the drain: a future that ends with it.
 ///
@@ -394,12 +388,6 @@ impl<T: Io, S: Handler> fmt::Debug for Connection<T, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection").field("link", &self.link).finish_non_exhaustive()
     }
-}
-
-/// hyper's errors print what happened, and why only in their source.
-pub(super) fn failed(operation: &str, error: &dyn std::error::Error) -> Error {
-    let why = error.source().map(|source| format!(": {source}")).unwrap_or_default();
-    Error::new(ErrorKind::Connection, format!("{operation} a connection: {error}{why}"))
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use std::{
 
 use tokio::io::AsyncWrite;
 
-use super::{Io, connection::failed, transport::Transport};
-use crate::Error;
+use super::{Io, transport::Transport};
+use crate::{Error, ErrorKind};
 
 /// The end of a connection that hyper does not drive, or no longer.
 pub(super) struct Farewell<T: Io> {
@@ -47,4 +47,10 @@ impl<T: Io> Farewell<T> {
         ready!(Pin::new(&mut self.transport).poll_flush(cx))?;
         Pin::new(&mut self.transport).poll_shutdown(cx)
     }
+}
+
+/// hyper's errors print what happened, and why only in their source.
+pub(super) fn failed(operation: &str, error: &dyn std::error::Error) -> Error {
+    let why = error.source().map(|source| format!(": {source}")).unwrap_or_default();
+    Error::new(ErrorKind::Connection, format!("{operation} a connection: {error}{why}"))
 }

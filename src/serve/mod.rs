@@ -39,7 +39,7 @@ mod settings;
 mod sniff;
 mod transport;
 
-pub use connection::{Connection, Io};
+pub use connection::Connection;
 #[doc(hidden)]
 pub use handshake::Start;
 pub use handshake::{Handshake, Plain};
@@ -51,6 +51,7 @@ pub use oneshot::Oneshot;
 pub use server::Serve;
 pub(crate) use server::Wiring;
 pub use service::{ByHyper, ByTower, Handler, IntoService, hyper, tower};
+pub use transport::Io;
 
 /// What a service, a body or a make-service may fail with: anything that can be printed.
 type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -8,8 +8,13 @@ use std::{
 use hyper::body::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Io, ending::Ending, last_look::last_look, link::Link};
+use super::{ending::Ending, last_look::last_look, link::Link};
 use crate::drain::Cut;
+
+/// What HTTP can run on. Implemented for everything that it can be.
+pub trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for T {}
 
 /// The connection as hyper sees it.
 ///
