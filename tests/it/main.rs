@@ -17,6 +17,7 @@ mod support;
 
 mod asking;
 mod bodies;
+mod container;
 mod death;
 mod drain;
 mod failure;
