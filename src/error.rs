@@ -87,6 +87,8 @@ pub enum ErrorKind {
     Aborted,
     /// A connection ended in an error.
     Connection,
+    /// A defect of this crate: please report it.
+    Internal,
 }
 
 impl Error {

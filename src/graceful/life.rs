@@ -4,6 +4,7 @@ use std::{collections::VecDeque, mem, os::fd::OwnedFd, sync::Arc};
 
 use tokio::{
     sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
@@ -13,9 +14,9 @@ use super::{
     shared::{Ask, Shared},
 };
 use crate::{
-    Error, State,
-    accept::Gate,
-    drain::{Drain, Report},
+    Cause, Error, ErrorKind, State,
+    accept::{Ending, Gate},
+    drain::{Drain, Report, Times},
     generation,
     phase::{Event, Phase},
     pidfile::PidFile,
@@ -116,8 +117,29 @@ pub(super) fn begin(settings: Settings, ground: Option<Ground>, inherited: Optio
         asks: asked,
         failed: failures,
     };
-    tokio::spawn(life.run());
+    let times = life.settings.on_stop.clone();
+    tokio::spawn(end_with(tokio::spawn(life.run()), Arc::clone(&shared), times));
     shared
+}
+
+/// A loop that has panicked carries nothing out any more, and its signals are swallowed: without this, the process would
+/// serve on, deaf to everything but SIGKILL. So it drains and ends, and its supervisor starts another.
+async fn end_with(running: JoinHandle<()>, shared: Arc<Shared>, times: Times) {
+    if !running.await.is_err_and(|error| error.is_panic()) {
+        return;
+    }
+    let why = Error::new(ErrorKind::Internal, "the loop that carries restarts and stops out has panicked");
+    crate::log::error!(error = %why, "this generation stops");
+    // Neither is known here: whether paths are ours to remove, and whether a successor serves.
+    shared.registry().close(&[], false);
+    shared.gate.send_replace(Gate::Ended(Ending::Emptied));
+    shared.drain.failed(why.clone());
+    shared.drain.begin(Cause::Failed { why: why.clone() }, &times);
+    shared.token.cancel();
+    shared.cause.send_if_modified(|cause| cause.is_none() && cause.replace(Cause::Failed { why }).is_none());
+    let report = shared.drain.run().await;
+    shared.state.send_replace(State::Done);
+    shared.report.send_replace(Some(report));
 }
 
 impl Life {
@@ -179,6 +201,8 @@ impl Life {
                 Some(Event::RestartAsked)
             }
             Ask::Time(by) => Some(Event::TimeAsked(by)),
+            #[cfg(test)]
+            Ask::Panic => panic!("asked to"),
             Ask::Drain if self.is_draining() => None,
             Ask::Stop | Ask::Drain => Some(Event::StopAsked(None)),
         }

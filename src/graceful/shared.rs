@@ -41,6 +41,8 @@ pub(super) enum Ask {
     Stop,
     /// A stop, unless the drain has begun.
     Drain,
+    #[cfg(test)]
+    Panic,
 }
 
 impl Shared {

@@ -7,6 +7,7 @@ use tokio::{
     task::yield_now,
 };
 
+use super::shared::Ask;
 use crate::{Cause, ErrorKind, Graceful, State};
 
 async fn bound(graceful: &Graceful, name: &str) -> (TcpListener, SocketAddr) {
@@ -179,4 +180,18 @@ fn the_handle_and_its_futures_can_go_to_any_task() {
     check(&graceful.restart_signal());
     check(&graceful.restart());
     check(&graceful.drain());
+}
+
+#[tokio::test]
+async fn a_loop_that_panics_drains_and_ends_rather_than_serve_on_deaf() {
+    let graceful = Graceful::detached();
+    let (listener, address) = bound(&graceful, "http").await;
+    let token = graceful.token();
+    graceful.ready().await.unwrap();
+    graceful.shared.asks.send(Ask::Panic).unwrap();
+    assert!(matches!(graceful.restart_signal().await, Cause::Failed { .. }));
+    let report = graceful.drain().await;
+    assert_eq!((report.exit_code(), token.is_cancelled()), (1, true));
+    drop(listener);
+    assert!(TcpStream::connect(address).await.is_err());
 }
