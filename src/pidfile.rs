@@ -96,6 +96,10 @@ mod tests {
         assert_eq!(file.write(1).unwrap_err().kind(), ErrorKind::PidFile);
         file.remove_if_ours();
         assert!(path.exists());
+        let link = place.path().join("link.pid");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert_eq!(PidFile::new(&link).unwrap().write(1).unwrap_err().kind(), ErrorKind::PidFile);
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink(), "left as it was");
     }
 
     #[test]
