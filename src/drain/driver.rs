@@ -172,7 +172,7 @@ impl Schedule {
 }
 
 /// `Duration::MAX` is how people write "never", and `Instant + Duration::MAX` panics.
-fn later(now: Instant, after: Duration) -> Instant {
+pub(crate) fn later(now: Instant, after: Duration) -> Instant {
     const A_CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
     now + after.min(A_CENTURY)
 }

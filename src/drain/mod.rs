@@ -16,7 +16,7 @@ mod tracked;
 mod tracker;
 mod watch;
 
-pub(crate) use driver::Drain;
+pub(crate) use driver::{Drain, later};
 pub(crate) use follower::Follower;
 pub(crate) use guard::Outcome;
 pub use guard::{Guard, Kind};

@@ -8,6 +8,7 @@ use super::life::{Ground, Life};
 use crate::{
     Error, ErrorKind,
     accept::{Ending, Gate},
+    drain::later,
     generation::{Cause, Successor as Identity},
     name::Name,
     phase::{Action, Event},
@@ -201,12 +202,12 @@ impl Life {
 
     fn extend_ready_deadline(&mut self, by: Duration) {
         if let Some((at, Event::ReadyDeadline)) = &mut self.deadline {
-            *at = later(by).max(*at);
+            *at = later(Instant::now(), by).max(*at);
         }
     }
 
     fn set_deadline(&mut self, after: Duration, event: Event) {
-        self.deadline = Some((later(after), event));
+        self.deadline = Some((later(Instant::now(), after), event));
     }
 
     fn confirm(&mut self) {
@@ -284,10 +285,4 @@ impl Life {
         }
         self.shared.report.send_replace(self.report.take());
     }
-}
-
-/// `Duration::MAX` is how people write "never", and `Instant + Duration::MAX` panics.
-fn later(after: Duration) -> Instant {
-    const A_CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
-    Instant::now() + after.min(A_CENTURY)
 }

@@ -9,6 +9,8 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
+use crate::drain::later;
+
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wait {
@@ -97,12 +99,6 @@ impl Clock {
 /// when something about it is new it would never be.
 fn poll_alarm(alarm: &mut Pin<Box<Sleep>>, cx: &mut Context<'_>) -> Poll<()> {
     pin!(unconstrained(alarm.as_mut())).poll(cx)
-}
-
-/// `Duration::MAX` is how people write "never", and `Instant + Duration::MAX` panics.
-pub(super) fn later(now: Instant, after: Duration) -> Instant {
-    const A_CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
-    now + after.min(A_CENTURY)
 }
 
 #[cfg(test)]

@@ -2,10 +2,10 @@ use std::{fmt, future::Ready, io, time::Duration};
 
 use tokio::time::{Instant, sleep_until};
 
-use super::{Io, clock::later};
+use super::Io;
 use crate::{
     Error, ErrorKind, Guard,
-    drain::{Level, Outcome, Watch},
+    drain::{Level, Outcome, Watch, later},
 };
 
 /// What happens on a connection before HTTP: nothing ([`Plain`]), or a closure of
