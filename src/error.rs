@@ -85,6 +85,10 @@ pub enum ErrorKind {
     ChannelClosed,
     /// The predecessor took the restart back.
     Aborted,
+    /// Nobody listens at the control path.
+    Nobody,
+    /// The process at the other end of the control path belongs to a user that is not allowed.
+    Denied,
     /// A connection ended in an error.
     Connection,
     /// A defect of this crate: please report it.
@@ -132,6 +136,34 @@ impl Error {
     pub(crate) fn message(&self) -> &str {
         &self.0.message
     }
+}
+
+/// The number of each kind between generations and operators; never used again for another one.
+macro_rules! codes {
+    ($($kind:ident = $code:literal),* $(,)?) => {
+        impl ErrorKind {
+            pub(crate) fn code(self) -> u16 {
+                match self {
+                    $(Self::$kind => $code,)*
+                }
+            }
+
+            /// A kind of a later version is told by its message.
+            pub(crate) fn of_code(code: u16) -> Self {
+                match code {
+                    $($code => Self::$kind,)*
+                    _ => Self::Refused,
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    Name = 1, Socket = 2, Signal = 3, PidFile = 4, Runtime = 5, Unsupported = 6, NotReady = 7, Ending = 8, Busy = 9,
+    ProgramMissing = 10, InterpreterMissing = 11, NotExecutable = 12, NotAProgram = 13, Spawn = 14, NoDescriptors = 15,
+    NoResources = 16, Exited = 17, Killed = 18, Deadline = 19, Probation = 20, Refused = 21, Version = 22, Protocol = 23,
+    Torn = 24, ChannelClosed = 25, Aborted = 26, Connection = 27, Internal = 28, Nobody = 29, Denied = 30,
 }
 
 impl ErrorKind {

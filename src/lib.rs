@@ -17,6 +17,7 @@ mod process;
 pub mod serve;
 mod signal;
 pub mod sockets;
+pub mod status;
 mod sys;
 mod wire;
 

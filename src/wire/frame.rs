@@ -9,8 +9,8 @@ pub(crate) const NEWEST_VERSION: u16 = 1;
 /// The size of a header in bytes.
 pub(crate) const HEADER: usize = 12;
 
-/// A payload's limit: the names of 65,000 claimed sockets fit, and a garbage length reserves no gigabytes.
-const PAYLOAD_LIMIT: u32 = 256 * 1024;
+/// A payload's limit: a status with 4,000 sockets of the longest names fits, and a garbage length reserves no gigabytes.
+const PAYLOAD_LIMIT: u32 = 4 * 1024 * 1024;
 
 /// The kernel passes no more in one message.
 const DESCRIPTOR_LIMIT: u16 = 253;

@@ -5,10 +5,12 @@ use std::ffi::OsString;
 use super::{
     bytes::{Malformed, Reader, Writer},
     frame::{HEADER, Header, MAGIC},
+    visit::{Answer, Want},
 };
-use crate::name::Name;
+use crate::{name::Name, status::Draining};
 
-/// All that can be said. The predecessor says the first six, the successor the rest.
+/// All that can be said. The predecessor says the first eight, the successor the next seven, and the last two are said at
+/// a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Message {
     /// "I am your predecessor; this is what I speak."
@@ -16,27 +18,57 @@ pub(crate) enum Message {
     /// Some of the sockets, each with its descriptor.
     Sockets(Vec<Socket>),
     /// That were all of them.
-    End { sockets: u32 },
+    End {
+        sockets: u32,
+    },
     /// "You are confirmed: serve."
     Commit,
     /// "I take the restart back."
-    Abort { why: String },
+    Abort {
+        why: String,
+    },
     /// "I have let go": after this nothing is taken back.
     LetGo,
+    /// "This came to me, and is yours now": somebody who wants something, and comes as a descriptor.
+    Forward(Want),
+    /// "This is what those before you still wait for."
+    Draining(Vec<Draining>),
     /// "I have all that you promised, and speak this."
-    Accepted { version: u16, capabilities: Vec<String> },
+    Accepted {
+        version: u16,
+        capabilities: Vec<String>,
+    },
     /// "I can't be your successor."
-    Refused { refusal: Refusal, oldest: u16, newest: u16, why: String },
+    Refused {
+        refusal: Refusal,
+        oldest: u16,
+        newest: u16,
+        why: String,
+    },
     /// "This many sockets have arrived": the next batch may come.
-    Arrived { sockets: u32 },
+    Arrived {
+        sockets: u32,
+    },
     /// "I need this much longer to be ready."
-    Extend { milliseconds: u64 },
+    Extend {
+        milliseconds: u64,
+    },
     /// "I can serve, and these sockets (by their place among those passed) are mine."
-    Ready { claimed: Vec<u32> },
+    Ready {
+        claimed: Vec<u32>,
+    },
     /// "I was replaced in my turn": my end is not the chain's.
-    Replaced { pid: u32, generation: u64 },
+    Replaced {
+        pid: u32,
+        generation: u64,
+    },
     /// "I end, and this is why": my end is no accident.
-    Stopping { why: String },
+    Stopping {
+        why: String,
+    },
+    /// "I have come to a path, and want something."
+    Want(Want),
+    Answer(Answer),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +114,15 @@ pub(crate) struct Socket {
 pub(crate) enum SocketKind {
     TcpListener,
     UnixListener,
+    UdpSocket,
+    UnixDatagram,
+    SeqpacketListener,
+    PipeReader,
+    PipeWriter,
+    /// Any other descriptor.
+    Descriptor,
+    /// The listener at which generations and operators meet.
+    Control,
     /// A kind that a later version passes: claimed by nobody here, and so closed at ready.
     Other(u8),
 }
@@ -90,6 +131,10 @@ pub(crate) enum SocketKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
     Bound,
+    /// Opened by the application, and given to us.
+    Offered,
+    /// Passed by systemd, or another that speaks its protocol.
+    Activated,
     Other(u8),
 }
 
@@ -111,6 +156,8 @@ mod kind {
     pub(super) const COMMIT: u16 = 4;
     pub(super) const ABORT: u16 = 5;
     pub(super) const LET_GO: u16 = 6;
+    pub(super) const FORWARD: u16 = 7;
+    pub(super) const DRAINING: u16 = 8;
     pub(super) const ACCEPTED: u16 = 32;
     pub(super) const REFUSED: u16 = 33;
     pub(super) const ARRIVED: u16 = 34;
@@ -118,6 +165,8 @@ mod kind {
     pub(super) const READY: u16 = 36;
     pub(super) const REPLACED: u16 = 37;
     pub(super) const STOPPING: u16 = 38;
+    pub(super) const WANT: u16 = 64;
+    pub(super) const ANSWER: u16 = 65;
 }
 
 impl Message {
@@ -141,6 +190,8 @@ impl Message {
             Self::Commit => "COMMIT",
             Self::Abort { .. } => "ABORT",
             Self::LetGo => "LET GO",
+            Self::Forward(_) => "FORWARD",
+            Self::Draining(_) => "DRAINING",
             Self::Accepted { .. } => "ACCEPTED",
             Self::Refused { .. } => "REFUSED",
             Self::Arrived { .. } => "ARRIVED",
@@ -148,6 +199,8 @@ impl Message {
             Self::Ready { .. } => "READY",
             Self::Replaced { .. } => "REPLACED",
             Self::Stopping { .. } => "STOPPING",
+            Self::Want(_) => "WANT",
+            Self::Answer(_) => "ANSWER",
         }
     }
 
@@ -156,6 +209,7 @@ impl Message {
         match self {
             Self::Hello(hello) => hello.ancestors.len() + if hello.stderr { 2 } else { 0 },
             Self::Sockets(sockets) => sockets.len(),
+            Self::Forward(_) => 1,
             _ => 0,
         }
     }
@@ -195,6 +249,14 @@ impl Message {
                 (kind::ABORT, true)
             }
             Self::LetGo => (kind::LET_GO, false),
+            Self::Forward(want) => {
+                want.encode(to);
+                (kind::FORWARD, false)
+            }
+            Self::Draining(those) => {
+                to.items(those, |to, it| it.encode(to));
+                (kind::DRAINING, false)
+            }
             Self::Accepted { version, capabilities } => {
                 to.u16(*version);
                 to.list(capabilities, |to, capability| to.string(capability));
@@ -228,6 +290,14 @@ impl Message {
                 to.string(why);
                 (kind::STOPPING, false)
             }
+            Self::Want(want) => {
+                want.encode(to);
+                (kind::WANT, true)
+            }
+            Self::Answer(answer) => {
+                answer.encode(to);
+                (kind::ANSWER, true)
+            }
         }
     }
 
@@ -239,6 +309,8 @@ impl Message {
             kind::COMMIT => Self::Commit,
             kind::ABORT => Self::Abort { why: from.string()? },
             kind::LET_GO => Self::LetGo,
+            kind::FORWARD => Self::Forward(Want::decode(from)?),
+            kind::DRAINING => Self::Draining(from.items(Draining::decode)?),
             kind::ACCEPTED => Self::Accepted { version: from.u16()?, capabilities: from.list(Reader::string)? },
             kind::REFUSED => Self::Refused {
                 refusal: Refusal::of(from.u8()?),
@@ -251,6 +323,8 @@ impl Message {
             kind::READY => Self::Ready { claimed: from.list(Reader::u32)? },
             kind::REPLACED => Self::Replaced { pid: from.u32()?, generation: from.u64()? },
             kind::STOPPING => Self::Stopping { why: from.string()? },
+            kind::WANT => Self::Want(Want::decode(from)?),
+            kind::ANSWER => Self::Answer(Answer::decode(from)?),
             _ => return Ok(None),
         }))
     }
@@ -332,8 +406,18 @@ macro_rules! codes {
     };
 }
 
-codes!(SocketKind { TcpListener = 1, UnixListener = 2 });
-codes!(Origin { Bound = 1 });
+codes!(SocketKind {
+    TcpListener = 1,
+    UnixListener = 2,
+    UdpSocket = 3,
+    UnixDatagram = 4,
+    SeqpacketListener = 5,
+    PipeReader = 6,
+    PipeWriter = 7,
+    Descriptor = 8,
+    Control = 9,
+});
+codes!(Origin { Bound = 1, Offered = 2, Activated = 3 });
 codes!(Refusal { Version = 1, NoDescriptors = 2 });
 
 /// Splits the first whole frame off `bytes`: its message (`None` for one to be skipped), how many descriptors it

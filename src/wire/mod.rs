@@ -13,7 +13,9 @@ mod frame;
 mod message;
 #[cfg(test)]
 mod tests;
+mod visit;
 
 pub(crate) use bytes::Malformed;
 pub(crate) use frame::{NEWEST_VERSION, OLDEST_VERSION, PEEK, peek_pid};
 pub(crate) use message::{Ancestor, Hello, Message, Origin, Refusal, Socket, SocketKind, first};
+pub(crate) use visit::{Answer, Want, Wish};
