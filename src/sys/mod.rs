@@ -4,6 +4,7 @@
 //! from its first moment. Nothing above this floor can leak a descriptor or use it after its end.
 #![allow(unsafe_code, clippy::disallowed_methods)] // raw numbers become owned descriptors here, and nowhere else
 
+mod activated;
 mod descriptor;
 mod inherited;
 mod message;
@@ -12,6 +13,7 @@ mod spawn;
 mod stderr;
 mod watch;
 
+pub(crate) use activated::take_activated;
 pub(crate) use descriptor::{Identity, identity, pipe, set_blocking, socket_pair};
 pub(crate) use inherited::{Named, name_for_heir, take_once};
 pub(crate) use message::{MAX_DESCRIPTORS, peek, receive, send};
