@@ -19,6 +19,8 @@ mod signal;
 pub mod sockets;
 pub mod status;
 mod sys;
+#[allow(dead_code, unused_imports, reason = "the roof does not use it yet")]
+mod systemd;
 mod wire;
 
 pub use accept::{Listener, Parked};

@@ -1,0 +1,56 @@
+//! The manager's variables, read once.
+
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    time::Duration,
+};
+
+/// As they were at one moment: what the application does to its environment later changes nothing here, and nothing here
+/// ever writes to it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Environment {
+    /// Where the manager listens.
+    pub(super) notify_socket: Option<OsString>,
+    pub(super) watchdog_usec: Option<OsString>,
+    pub(super) watchdog_pid: Option<OsString>,
+    pub(super) listen_pid: Option<OsString>,
+    pub(super) listen_fds: Option<OsString>,
+    pub(super) listen_fdnames: Option<OsString>,
+}
+
+impl Environment {
+    pub(crate) fn of_this_process() -> Self {
+        Self {
+            // Empty means none, as in libsystemd: `env NOTIFY_SOCKET= program` is how one is taken away.
+            notify_socket: env::var_os("NOTIFY_SOCKET").filter(|value| !value.is_empty()),
+            watchdog_usec: env::var_os("WATCHDOG_USEC"),
+            watchdog_pid: env::var_os("WATCHDOG_PID"),
+            listen_pid: env::var_os("LISTEN_PID"),
+            listen_fds: env::var_os("LISTEN_FDS"),
+            listen_fdnames: env::var_os("LISTEN_FDNAMES"),
+        }
+    }
+
+    /// Within which the manager wants a sign of life, if it wants one of this process. A grandchild inherits the variables
+    /// too, and `WATCHDOG_PID` tells it that they are not meant for it.
+    pub(crate) fn watchdog_interval(&self) -> Option<Duration> {
+        let usec = self.watchdog_usec.as_deref()?;
+        if self.watchdog_pid.as_deref().is_some_and(|pid| number(pid) != Some(u64::from(std::process::id()))) {
+            return None;
+        }
+        match number(usec) {
+            // systemd's word for "for ever".
+            Some(u64::MAX) => None,
+            Some(usec @ 1..) => Some(Duration::from_micros(usec)),
+            _ => {
+                crate::log::warn!(value = ?usec, "WATCHDOG_USEC is no interval: no watchdog");
+                None
+            }
+        }
+    }
+}
+
+fn number(value: &OsStr) -> Option<u64> {
+    value.to_str()?.parse().ok()
+}
