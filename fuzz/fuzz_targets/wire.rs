@@ -1,18 +1,23 @@
 //! Bytes from another generation. Nothing may panic or reserve more than the bytes are worth, and what was understood
 //! is written the same again.
 //!
-//! The modules are included by path: that they need nothing else is what makes them the pure floor.
+//! The modules are included by path: that they need nothing else but plain data is what makes them the pure floor.
 #![no_main]
 #![allow(dead_code, unused_imports)]
 
 #[path = "../../src/error.rs"]
 mod error;
+#[path = "../../src/generation.rs"]
+mod generation;
 #[path = "../../src/name.rs"]
 mod name;
+#[path = "../../src/status.rs"]
+mod status;
 #[path = "../../src/wire/mod.rs"]
 mod wire;
 
 pub use error::{Error, ErrorKind};
+pub use generation::Successor;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let mut rest = bytes;
