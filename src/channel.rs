@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     io,
+    net::Shutdown,
     os::fd::{AsFd, OwnedFd},
     sync::Arc,
 };
@@ -36,6 +37,8 @@ pub(crate) struct Channel {
 struct Outgoing {
     bytes: Vec<u8>,
     sent: usize,
+    /// One that can't be sent is left out, and the conversation goes on.
+    optional: bool,
     /// They go with the frame's first byte. Shared, because a socket is offered to one successor after the other.
     descriptors: Vec<Arc<OwnedFd>>,
 }
@@ -55,7 +58,9 @@ impl Channel {
     /// Queues a message and sends as much as the kernel takes now.
     pub(crate) fn say(&mut self, message: &Message, descriptors: Vec<Arc<OwnedFd>>) {
         debug_assert_eq!(message.descriptors(), descriptors.len(), "{message:?}");
-        self.outbox.push_back(Outgoing { bytes: message.encode(), sent: 0, descriptors });
+        // Somebody's visitor is not worth the end of a conversation between generations.
+        let optional = matches!(message, Message::Forward(_));
+        self.outbox.push_back(Outgoing { bytes: message.encode(), sent: 0, optional, descriptors });
         self.try_flush();
     }
 
@@ -76,18 +81,41 @@ impl Channel {
             if self.ended {
                 return self.end();
             }
-            let interest = match self.outbox.is_empty() {
-                true => Interest::READABLE,
-                false => Interest::READABLE | Interest::WRITABLE,
-            };
-            let ready = self.stream.ready(interest).await.map_err(broken)?;
-            if ready.is_writable() {
-                self.try_flush();
-            }
-            if ready.is_readable() || ready.is_read_closed() {
-                self.read(Read::WhenReady)?;
+            self.turn().await?;
+        }
+    }
+
+    /// Waits for the peer's end and throws away what it says until then: for one to which nobody listens any more. What is
+    /// queued goes out meanwhile.
+    ///
+    /// # Cancel safety
+    ///
+    /// It can be asked for again.
+    pub(crate) async fn outlast(&mut self) {
+        while !self.ended {
+            self.bytes.clear();
+            self.descriptors.clear();
+            if let Err(error) = self.turn().await {
+                crate::log::debug!(%error, "wait for the other generation's end: it counts as gone");
+                return;
             }
         }
+    }
+
+    /// Waits until the kernel takes or has something, and sends or reads that.
+    async fn turn(&mut self) -> Result<(), Error> {
+        let interest = match self.outbox.is_empty() {
+            true => Interest::READABLE,
+            false => Interest::READABLE | Interest::WRITABLE,
+        };
+        let ready = self.stream.ready(interest).await.map_err(broken)?;
+        if ready.is_writable() {
+            self.try_flush();
+        }
+        if ready.is_readable() || ready.is_read_closed() {
+            self.read(Read::WhenReady)?;
+        }
+        Ok(())
     }
 
     /// What the kernel holds right now, whether or not the reactor has heard of it: a deadline must not act while the
@@ -119,7 +147,16 @@ impl Channel {
     /// Nothing more is accepted from the peer; what it has said can still be read, and then the end. For a dead peer
     /// whose end a helper of its own holds open.
     pub(crate) fn shut_reading(&self) {
-        if let Err(error) = socket2::SockRef::from(&self.stream).shutdown(std::net::Shutdown::Read) {
+        self.shut(Shutdown::Read);
+    }
+
+    /// The peer hears our end after what was sent; what it says is still read.
+    pub(crate) fn shut_writing(&self) {
+        self.shut(Shutdown::Write);
+    }
+
+    fn shut(&self, half: Shutdown) {
+        if let Err(error) = socket2::SockRef::from(&self.stream).shutdown(half) {
             crate::log::debug!(%error, "the channel has been closed already");
         }
     }
@@ -158,6 +195,10 @@ impl Channel {
                 Err(error) if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => {
                     crate::log::debug!(%error, "send to the other generation: it is gone, reading on");
                     self.deaf = true;
+                }
+                Err(error) if first.optional && first.sent == 0 => {
+                    crate::log::warn!(%error, "pass a visitor on to the other generation: its connection is closed");
+                    self.outbox.pop_front();
                 }
                 // EMFILE, ETOOMANYREFS, ENOBUFS: the peer would wait for ever for what never comes.
                 Err(error) => {

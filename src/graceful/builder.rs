@@ -144,7 +144,7 @@ impl Builder {
         if let Some(arguments) = self.arguments {
             program = program.with_arguments(arguments);
         }
-        let inherited = match process::meet().await? {
+        let inherited = match process::inherited().await? {
             Some(introduction) => Some(verified(introduction).await?),
             None => None,
         };

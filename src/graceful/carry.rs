@@ -153,7 +153,7 @@ impl Life {
 
     fn tell_successor(&mut self, message: &Message) {
         if let Some(successor) = &mut self.successor {
-            successor.say(message);
+            successor.say(message, Vec::new());
         }
     }
 
@@ -179,6 +179,7 @@ impl Life {
             sockets: self.shared.registry().to_pass(),
             ancestors: self.lineage()?,
             capture_stderr: self.settings.capture_stderr,
+            watchdog: None,
         };
         self.successor = Some(Successor::spawn(program, legacy)?);
         self.set_deadline(self.settings.ready_deadline, Event::ReadyDeadline);

@@ -180,7 +180,7 @@ impl Life {
             event = signal(&mut self.ground) => Some(event),
             Some(ask) = self.asks.recv() => self.hear(ask),
             Some(why) = self.failed.recv() => Some(Event::ServeFailed(why)),
-            event = predecessor(&mut self.predecessor) => Some(event),
+            event = predecessor(&mut self.predecessor) => event,
             event = successor(&mut self.successor) => Some(event),
             () = deadline(due) => self.due(),
             report = self.shared.drain.run(), if draining => {
@@ -232,7 +232,7 @@ async fn signal(ground: &mut Option<Ground>) -> Event {
     }
 }
 
-async fn predecessor(predecessor: &mut Option<Predecessor>) -> Event {
+async fn predecessor(predecessor: &mut Option<Predecessor>) -> Option<Event> {
     match predecessor {
         Some(predecessor) => predecessor.next().await,
         None => std::future::pending().await,

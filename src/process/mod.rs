@@ -3,13 +3,19 @@
 //! `successor.rs` and `predecessor.rs` are the same channel seen from its two ends. Both only translate: messages and
 //! deaths into events of `phase`. Neither decides anything.
 
+mod body;
+mod conversation;
+mod introduction;
 mod last_words;
 mod predecessor;
 mod program;
 mod successor;
+#[cfg(test)]
+mod tests;
 
+pub(crate) use introduction::{Introduction, inherited, take_over};
 pub(crate) use last_words::Borrowed;
-pub(crate) use predecessor::{Introduction, Predecessor, meet};
+pub(crate) use predecessor::Predecessor;
 pub(crate) use program::Program;
 pub(crate) use successor::{Legacy, Successor};
 

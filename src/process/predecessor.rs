@@ -1,240 +1,53 @@
-//! The generation before this one, as this process sees it: the channel that it left in the environment.
+//! The generation before this one, as this process sees it, until it ends.
 
-use std::{
-    env, io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
-    time::Duration,
-};
+use std::{collections::VecDeque, os::fd::OwnedFd};
 
-use tokio::time::timeout;
-
-use super::{VARIABLE, last_words::Borrowed};
 use crate::{
-    Error, ErrorKind,
+    Error,
     channel::{Channel, Received},
     phase::Event,
-    sys,
-    wire::{self, Hello, Message, Refusal},
+    status::Draining,
+    wire::{Message, Want},
 };
 
-/// How long a predecessor may take to pass its sockets: one that takes longer is stopped, or is none of ours.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// For how long a refusal may take to go out.
-const FAREWELL: Duration = Duration::from_secs(1);
-
-/// What a predecessor has passed, before anything was answered.
-#[derive(Debug)]
-pub(crate) struct Introduction {
-    pub(crate) generation: u64,
-    /// In the order in which they were passed: a socket's place is how READY names it.
-    pub(crate) sockets: Vec<(wire::Socket, OwnedFd)>,
-    /// Oldest first, the predecessor last, each with its pidfd.
-    pub(crate) ancestors: Vec<(wire::Ancestor, OwnedFd)>,
-    pub(crate) stderr: Option<Borrowed>,
-    pub(crate) predecessor_pid: u32,
-    pub(crate) answer: Unanswered,
-}
-
-/// Takes what a predecessor passes. `Ok(None)`: there is none, this is generation 0.
-pub(crate) async fn meet() -> Result<Option<Introduction>, Error> {
-    let Some(named) = named_in_environment() else {
-        return Ok(None);
-    };
-    if !sys::take_once() {
-        crate::log::warn!(
-            "what the predecessor passed was taken by an earlier handle: this one starts as generation 0"
-        );
-        return Ok(None);
-    }
-    if !patiently(addressed_to_us(named.as_fd())).await? {
-        return Ok(None);
-    }
-    let failed = |error| Error::io(ErrorKind::Protocol, "take the predecessor's channel", error);
-    let mut channel = named.own().and_then(Channel::new).map_err(failed)?;
-    let mut stderr = None;
-    match patiently(listen(&mut channel, &mut stderr)).await {
-        Ok(passed) => Ok(Some(passed.introduction(stderr, channel))),
-        Err(error) => {
-            refuse(&mut channel, &error).await;
-            Err(error)
-        }
-    }
-}
-
-/// `<descriptor>:<inode>`, if that descriptor is open and is that socket.
-fn named_in_environment() -> Option<sys::Named> {
-    let variable = env::var(VARIABLE).ok()?;
-    let named = sys::Named::find(&variable);
-    if named.is_none() {
-        crate::log::debug!(variable, "the channel in the environment is not ours: some ancestor's");
-    }
-    named
-}
-
-/// Waits for the first message and looks for whom it is, without taking anything: another process that inherited
-/// variable and descriptor (a shell script that starts the server, say) must leave both alone.
-async fn addressed_to_us(channel: BorrowedFd<'_>) -> Result<bool, Error> {
-    let failed = |error| Error::io(ErrorKind::Protocol, "look into the channel in the environment", error);
-    let watched = sys::watch(channel).map_err(|(_, error)| failed(error))?;
-    let mut bytes = [0; wire::PEEK];
-    loop {
-        let mut ready = watched.readable().await.map_err(failed)?;
-        match ready.try_io(|watched| sys::peek(*watched.get_ref(), &mut bytes)) {
-            Ok(Ok(wire::PEEK)) => {
-                let what = "the channel in the environment does not begin with HELLO";
-                let pid = wire::peek_pid(&bytes).ok_or_else(|| Error::new(ErrorKind::Protocol, what))?;
-                return Ok(pid == std::process::id());
-            }
-            // A HELLO goes out in one piece; less than its head is not worth waiting for.
-            Ok(Ok(_)) => return Err(gone("before it had said anything")),
-            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset => {
-                return Err(gone("before it had said anything"));
-            }
-            Ok(Err(error)) => return Err(failed(error)),
-            Err(_would_block) => {}
-        }
-    }
-}
-
-/// What HELLO and the manifest have brought.
-struct Passed {
-    hello: Hello,
-    handles: Vec<OwnedFd>,
-    sockets: Vec<(wire::Socket, OwnedFd)>,
-}
-
-/// HELLO, the sockets, END. The standard error is given at once, for it is needed also when the rest fails.
-async fn listen(channel: &mut Channel, stderr: &mut Option<Borrowed>) -> Result<Passed, Error> {
-    let Some((Message::Hello(hello), mut handles)) = channel.next().await? else {
-        return Err(gone("before it had said HELLO"));
-    };
-    if hello.stderr {
-        if let (Some(pipe), Some(real)) = (handles.pop(), handles.pop()) {
-            // The last of the ancestors is the predecessor itself.
-            let predecessor = handles.last().map(OwnedFd::try_clone).transpose();
-            let borrowed = predecessor.and_then(|predecessor| Borrowed::watch(real, pipe, predecessor));
-            *stderr = Some(borrowed.map_err(|error| Error::io(ErrorKind::Spawn, "watch the standard error", error))?);
-        }
-    }
-    if hello.newest < wire::OLDEST_VERSION || hello.oldest > wire::NEWEST_VERSION {
-        return Err(no_common_version(&hello));
-    }
-    let mut sockets = Vec::new();
-    loop {
-        match channel.next().await? {
-            Some((Message::Sockets(batch), descriptors)) => {
-                channel.say(&Message::Arrived { sockets: batch.len() as u32 }, Vec::new());
-                sockets.extend(batch.into_iter().zip(descriptors));
-            }
-            Some((Message::End { sockets: count }, _)) if count as usize == sockets.len() => {
-                return Ok(Passed { hello, handles, sockets });
-            }
-            Some((Message::End { sockets: count }, _)) => {
-                let what = format!("the predecessor promised {count} sockets and passed {}", sockets.len());
-                return Err(Error::new(ErrorKind::Protocol, what));
-            }
-            Some((Message::Abort { why }, _)) => {
-                return Err(Error::new(ErrorKind::Aborted, format!("the predecessor took the restart back: {why}")));
-            }
-            Some((unexpected, _)) => {
-                let what = format!("the predecessor said what it must not say now: {}", unexpected.name());
-                return Err(Error::new(ErrorKind::Protocol, what));
-            }
-            None => return Err(gone("before it had passed its sockets")),
-        }
-    }
-}
-
-impl Passed {
-    fn introduction(self, stderr: Option<Borrowed>, channel: Channel) -> Introduction {
-        let Self { hello, handles, sockets } = self;
-        Introduction {
-            generation: hello.generation,
-            sockets,
-            ancestors: hello.ancestors.into_iter().zip(handles).collect(),
-            stderr,
-            predecessor_pid: hello.predecessor_pid,
-            answer: Unanswered { channel, version: hello.newest.min(wire::NEWEST_VERSION) },
-        }
-    }
-}
-
-fn no_common_version(hello: &Hello) -> Error {
-    let what = format!(
-        "the two generations speak no common version of the protocol: this one {} to {}, the predecessor {} to {}",
-        wire::OLDEST_VERSION,
-        wire::NEWEST_VERSION,
-        hello.oldest,
-        hello.newest
-    );
-    Error::new(ErrorKind::Version, what)
-}
-
-async fn patiently<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    let late = || {
-        let what = format!("the predecessor did not pass its sockets within {} s", PATIENCE.as_secs());
-        Error::new(ErrorKind::Deadline, what)
-    };
-    timeout(PATIENCE, work).await.unwrap_or_else(|_| Err(late()))
-}
-
-/// The predecessor learns why, and serves on.
-async fn refuse(channel: &mut Channel, why: &Error) {
-    let refusal = match why.kind() {
-        ErrorKind::Version => Refusal::Version,
-        ErrorKind::NoDescriptors => Refusal::NoDescriptors,
-        _ => Refusal::Other(0),
-    };
-    let (oldest, newest) = (wire::OLDEST_VERSION, wire::NEWEST_VERSION);
-    channel.say(&Message::Refused { refusal, oldest, newest, why: why.message().to_owned() }, Vec::new());
-    if timeout(FAREWELL, channel.flush()).await.is_err() {
-        crate::log::debug!("the predecessor does not read why it was refused");
-    }
-}
-
-fn gone(when: &str) -> Error {
-    Error::new(ErrorKind::ChannelClosed, format!("the predecessor ended {when}"))
-}
-
-/// The channel of a predecessor that awaits an answer.
-#[derive(Debug)]
-pub(crate) struct Unanswered {
-    channel: Channel,
-    version: u16,
-}
-
-impl Unanswered {
-    /// What was passed is as promised: this process can be the successor.
-    pub(crate) fn accept(self) -> Predecessor {
-        let Self { mut channel, version } = self;
-        channel.say(&Message::Accepted { version, capabilities: Vec::new() }, Vec::new());
-        Predecessor { channel: Some(channel) }
-    }
-
-    pub(crate) async fn refuse(mut self, why: &Error) {
-        refuse(&mut self.channel, why).await;
-    }
-}
+/// How many visitors that the predecessor has passed on may wait here. Each is a descriptor.
+const MOST_FORWARDED: usize = 64;
 
 /// The generation before this one, until it ends.
 #[derive(Debug)]
 pub(crate) struct Predecessor {
     channel: Option<Channel>,
+    draining: Vec<Draining>,
+    forwarded: VecDeque<(Want, OwnedFd)>,
 }
 
 impl Predecessor {
-    /// What it does next. Cancel safe.
-    pub(crate) async fn next(&mut self) -> Event {
-        loop {
-            let Some(channel) = &mut self.channel else {
-                return std::future::pending().await;
-            };
-            let received = channel.next().await;
-            if let Some(event) = self.hear(received) {
-                return event;
-            }
-        }
+    /// At the other end of the channel, which has been told ACCEPTED.
+    pub(super) fn new(channel: Channel) -> Self {
+        Self { channel: Some(channel), draining: Vec::new(), forwarded: VecDeque::new() }
+    }
+
+    /// What it does next. `None`: something was noted, for `draining` or `forwarded`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost: what has been read stays in the channel, or has been noted.
+    pub(crate) async fn next(&mut self) -> Option<Event> {
+        let Some(channel) = &mut self.channel else {
+            return std::future::pending().await;
+        };
+        let received = channel.next().await;
+        self.hear(received)
+    }
+
+    /// What it last said that it and those before it still wait for.
+    pub(crate) fn draining(&self) -> &[Draining] {
+        &self.draining
+    }
+
+    /// The first of those who have come to it, and want something of this generation.
+    pub(crate) fn forwarded(&mut self) -> Option<(Want, OwnedFd)> {
+        self.forwarded.pop_front()
     }
 
     fn hear(&mut self, received: Result<Option<Received>, Error>) -> Option<Event> {
@@ -245,6 +58,14 @@ impl Predecessor {
                 Some(Event::TakenBack(why))
             }
             Ok(Some((Message::LetGo, _))) => Some(Event::PredecessorLetGo),
+            Ok(Some((Message::Draining(those), _))) => {
+                self.draining = those;
+                None
+            }
+            Ok(Some((Message::Forward(want), descriptors))) => {
+                self.note(want, descriptors);
+                None
+            }
             Ok(Some((unexpected, _))) => {
                 crate::log::warn!(
                     message = unexpected.name(),
@@ -261,8 +82,19 @@ impl Predecessor {
         }
     }
 
+    /// The descriptors of a visitor that nobody takes are closed, and it sees its connection's end.
+    fn note(&mut self, want: Want, descriptors: Vec<OwnedFd>) {
+        if self.forwarded.len() >= MOST_FORWARDED {
+            crate::log::warn!(?want, "too many have been passed on by the predecessor: one was turned away");
+            return;
+        }
+        self.forwarded.extend(descriptors.into_iter().map(|descriptor| (want, descriptor)));
+    }
+
+    /// What those before it wait for is not told by anybody from here on: better unknown than outdated.
     fn gone(&mut self) -> Option<Event> {
         self.channel = None;
+        self.draining.clear();
         Some(Event::PredecessorGone)
     }
 

@@ -1,0 +1,99 @@
+//! The successor's process, as far as this one has to do with it.
+
+use std::{os::fd::AsFd, process::ExitStatus, thread};
+
+use tokio::{io::unix::AsyncFd, sync::oneshot};
+
+use crate::{Error, ErrorKind, sys};
+
+#[derive(Debug)]
+pub(super) enum Body {
+    /// A thread of its own is about to start it.
+    Spawning(oneshot::Receiver<Result<sys::Process, Error>>),
+    Alive(AsyncFd<sys::Process>),
+    /// Somebody else has started it, and the loop does not know yet that it is there.
+    Come,
+    /// The same, and the loop knows. It is neither ours to kill nor to reap, and only its channel tells that it has ended.
+    Elsewhere,
+    Gone,
+}
+
+impl Body {
+    /// Runs `start` on a thread of its own, because it suspends its caller until the exec.
+    pub(super) fn spawn(start: impl FnOnce() -> Result<sys::Process, Error> + Send + 'static) -> Result<Self, Error> {
+        let (tell, spawned) = oneshot::channel();
+        thread::Builder::new()
+            .name("hotrestart-spawn".into())
+            .spawn(move || {
+                // Nobody waits any more: this generation has ended, and the successor must not outlive it unknown.
+                if let Err(Ok(process)) = tell.send(start()) {
+                    process.end();
+                }
+            })
+            .map_err(|error| Error::io(ErrorKind::Spawn, "start a thread for the spawn", error))?;
+        Ok(Self::Spawning(spawned))
+    }
+
+    /// What the spawning thread has brought: its pid.
+    pub(super) fn settle(
+        &mut self,
+        spawned: Result<Result<sys::Process, Error>, oneshot::error::RecvError>,
+    ) -> Result<u32, Error> {
+        *self = Self::Gone;
+        let process = spawned.map_err(|_| Error::new(ErrorKind::Spawn, "the spawning thread ended"))??;
+        let pid = process.pid();
+        match sys::watch(process) {
+            Ok(process) => *self = Self::Alive(process),
+            Err((process, error)) => {
+                end_aside(process);
+                return Err(Error::io(ErrorKind::Spawn, "watch the successor's process", error));
+            }
+        }
+        Ok(pid)
+    }
+
+    /// Whether it has ended by now, though the reactor may not have heard of it.
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self, Self::Alive(process) if sys::has_ended(process.get_ref().as_fd()))
+    }
+
+    /// How it ended, if that can be known here.
+    pub(super) fn reap(&self) -> Option<ExitStatus> {
+        match self {
+            Self::Alive(process) => process.get_ref().reap(),
+            _ => None,
+        }
+    }
+
+    /// SIGKILL, to it alone.
+    pub(super) fn kill(&self) {
+        if let Self::Alive(process) = self {
+            process.get_ref().kill();
+        }
+    }
+
+    /// Leaves it to itself; its zombie is reaped when it ends.
+    pub(super) async fn outlast(self) {
+        match self {
+            Self::Spawning(spawned) => {
+                if let Ok(Ok(process)) = spawned.await {
+                    end_aside(process);
+                }
+            }
+            Self::Alive(process) => {
+                // An error means that the runtime ends, and then the system reaps it.
+                let _ = process.readable().await;
+                process.get_ref().reap();
+            }
+            Self::Come | Self::Elsewhere | Self::Gone => {}
+        }
+    }
+}
+
+/// On a thread, because it waits. Without one it is killed all the same, and stays a zombie until this process ends.
+fn end_aside(process: sys::Process) {
+    process.kill();
+    if let Err(error) = thread::Builder::new().name("hotrestart-end".into()).spawn(move || process.end()) {
+        crate::log::warn!(%error, "start a thread to reap a successor");
+    }
+}

@@ -1,0 +1,210 @@
+//! What a predecessor and its successor say to each other, from the predecessor's side: messages into events.
+
+use std::{os::fd::OwnedFd, sync::Arc, time::Duration};
+
+use tokio::time::timeout;
+
+use super::Legacy;
+use crate::{
+    Error, ErrorKind,
+    channel::{Channel, Received},
+    name::Name,
+    phase::Event,
+    sys,
+    wire::{self, Message, Refusal},
+};
+
+/// For how long a successor that is not cared for any more is told the last things.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Over the channel, from HELLO to its end.
+#[derive(Debug)]
+pub(super) struct Conversation {
+    channel: Channel,
+    names: Vec<Name>,
+    claimed: Vec<Name>,
+    unsaid: Option<Unsaid>,
+    /// It has refused, said nonsense, or ended: nothing else that it says counts.
+    heard_enough: bool,
+}
+
+/// What is said once the successor's pid is known, and then batch by batch.
+#[derive(Debug)]
+struct Unsaid {
+    legacy: Legacy,
+    stderr: Option<[Arc<OwnedFd>; 2]>,
+}
+
+impl Conversation {
+    /// `stderr`: what is lent with HELLO.
+    pub(super) fn new(channel: Channel, legacy: Legacy, stderr: Option<[Arc<OwnedFd>; 2]>) -> Self {
+        let names = legacy.sockets.iter().map(|(socket, _)| socket.name.clone()).collect();
+        Self { channel, names, claimed: Vec::new(), unsaid: Some(Unsaid { legacy, stderr }), heard_enough: false }
+    }
+
+    /// HELLO. `pid`: the successor's.
+    pub(super) fn begin(&mut self, pid: u32) {
+        let Some(Unsaid { legacy, stderr }) = &mut self.unsaid else {
+            return;
+        };
+        let ancestors: Vec<_> = legacy.ancestors.drain(..).collect();
+        let hello = Message::Hello(wire::Hello {
+            successor_pid: pid,
+            oldest: wire::OLDEST_VERSION,
+            newest: wire::NEWEST_VERSION,
+            capabilities: Vec::new(),
+            generation: legacy.generation,
+            predecessor_pid: std::process::id(),
+            watchdog_milliseconds: legacy.watchdog.map_or(0, milliseconds),
+            ancestors: ancestors.iter().map(|(ancestor, _)| ancestor.clone()).collect(),
+            stderr: stderr.is_some(),
+        });
+        let handles = ancestors.into_iter().map(|(_, handle)| handle);
+        self.channel.say(&hello, handles.chain(stderr.take().into_iter().flatten()).collect());
+        self.pass_batch();
+    }
+
+    /// The next sockets, or END. The kernel bounds the descriptors of a message, and those on their way by the limit of
+    /// open files: so each batch is acknowledged before the next.
+    fn pass_batch(&mut self) {
+        let Some(unsaid) = &mut self.unsaid else {
+            return;
+        };
+        let sockets = &mut unsaid.legacy.sockets;
+        let batch: Vec<_> = sockets.drain(..sockets.len().min(sys::MAX_DESCRIPTORS)).collect();
+        if batch.is_empty() {
+            self.channel.say(&Message::End { sockets: self.names.len() as u32 }, Vec::new());
+            self.unsaid = None;
+            return;
+        }
+        let (sockets, descriptors): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+        self.channel.say(&Message::Sockets(sockets), descriptors);
+    }
+
+    /// What it says next, or its end (`ChannelClosed`) once nothing that it says counts. Cancel safe.
+    pub(super) async fn next(&mut self) -> Event {
+        while !self.heard_enough {
+            let received = self.channel.next().await;
+            if let Some(event) = self.hear(received) {
+                return event;
+            }
+        }
+        self.channel.outlast().await;
+        Event::ChannelClosed
+    }
+
+    /// What it has said by now and the reactor may not have heard of.
+    pub(super) fn next_now(&mut self) -> Option<Event> {
+        while !self.heard_enough {
+            let received = self.channel.next_now()?;
+            if let Some(event) = self.hear(received) {
+                return Some(event);
+            }
+        }
+        None
+    }
+
+    /// `None`: it concerns only the passing of the sockets.
+    fn hear(&mut self, received: Result<Option<Received>, Error>) -> Option<Event> {
+        let message = match received {
+            Ok(Some((message, _descriptors))) => message,
+            Ok(None) => {
+                self.heard_enough = true;
+                return Some(Event::ChannelClosed);
+            }
+            Err(error) => {
+                return Some(self.failed(error));
+            }
+        };
+        Some(match message {
+            Message::Arrived { .. } if self.unsaid.is_some() => {
+                self.pass_batch();
+                return None;
+            }
+            Message::Accepted { version, .. } if self.unsaid.is_none() => {
+                let spoken = wire::OLDEST_VERSION..=wire::NEWEST_VERSION;
+                if spoken.contains(&version) { Event::Accepted } else { self.failed(wrong_version(version, version)) }
+            }
+            Message::Refused { refusal, oldest, newest, why } => {
+                self.heard_enough = true;
+                Event::Refused(refused(refusal, oldest, newest, &why))
+            }
+            Message::Extend { milliseconds } => Event::NeedsTime(Duration::from_millis(milliseconds)),
+            Message::Ready { claimed } => match self.names_at(&claimed) {
+                Some(names) => {
+                    self.claimed = names;
+                    Event::Ready
+                }
+                None => {
+                    let what = "the successor claimed a socket that was not passed";
+                    self.failed(Error::new(ErrorKind::Protocol, what))
+                }
+            },
+            Message::Replaced { .. } => Event::Replaced,
+            Message::Stopping { why } => Event::Stopping(why),
+            unexpected => {
+                let what = format!("the successor said what it must not say now: {}", unexpected.name());
+                self.failed(Error::new(ErrorKind::Protocol, what))
+            }
+        })
+    }
+
+    fn failed(&mut self, error: Error) -> Event {
+        self.unsaid = None;
+        self.heard_enough = true;
+        Event::Failed(error)
+    }
+
+    fn names_at(&self, places: &[u32]) -> Option<Vec<Name>> {
+        places.iter().map(|place| self.names.get(*place as usize).cloned()).collect()
+    }
+
+    pub(super) fn claimed(&self) -> &[Name] {
+        &self.claimed
+    }
+
+    pub(super) fn say(&mut self, message: &Message, descriptors: Vec<Arc<OwnedFd>>) {
+        self.channel.say(message, descriptors);
+    }
+
+    /// For a dead peer whose end a helper of its own holds open.
+    pub(super) fn shut_reading(&self) {
+        self.channel.shut_reading();
+    }
+
+    /// All has been said, and the peer is to see that.
+    pub(super) fn shut_writing(&self) {
+        self.channel.shut_writing();
+    }
+
+    /// The last things go out. A dead or stopped peer takes nothing more, and is not waited for.
+    ///
+    /// An ABORT is never lost here, though a lost one would make the channel's end say the contrary, that this process is
+    /// dead: it fits into the kernel whenever the peer has had END, for then it had read what was said before; and
+    /// one that has not is no successor without it.
+    pub(super) async fn farewell(mut self) {
+        if timeout(FAREWELL, self.channel.flush()).await.is_err() {
+            crate::log::debug!("the successor does not read the last that it is told");
+        }
+    }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    time.as_millis().try_into().unwrap_or(u64::MAX)
+}
+
+fn refused(refusal: Refusal, oldest: u16, newest: u16, why: &str) -> Error {
+    match refusal {
+        Refusal::Version => wrong_version(oldest, newest),
+        Refusal::NoDescriptors => Error::new(ErrorKind::NoDescriptors, format!("the successor refused: {why}")),
+        Refusal::Other(_) => Error::new(ErrorKind::Refused, format!("the successor refused: {why}")),
+    }
+}
+
+fn wrong_version(oldest: u16, newest: u16) -> Error {
+    let (our_oldest, our_newest) = (wire::OLDEST_VERSION, wire::NEWEST_VERSION);
+    let what = format!(
+        "the two generations speak no common version of the protocol: this one {our_oldest} to {our_newest}, the successor {oldest} to {newest}"
+    );
+    Error::new(ErrorKind::Version, what)
+}
