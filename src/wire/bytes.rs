@@ -68,6 +68,14 @@ impl Writer {
         });
     }
 
+    /// Fields in the middle of a message that may get more of them in a later version, and may be long.
+    pub(super) fn block(&mut self, fields: impl FnOnce(&mut Self)) {
+        let mut inner = Self::default();
+        fields(&mut inner);
+        self.u32(inner.0.len() as u32);
+        self.0.append(&mut inner.0);
+    }
+
     /// The count and then each item. The caller's lists are bounded far below 2^32.
     pub(super) fn list<T>(&mut self, items: &[T], mut each: impl FnMut(&mut Self, &T)) {
         self.u32(items.len() as u32);
@@ -117,6 +125,11 @@ impl<'a> Reader<'a> {
     pub(super) fn os_string(&mut self) -> Result<OsString, Malformed> {
         let length = self.u16()?;
         Ok(OsString::from_vec(self.take(length.into())?.to_vec()))
+    }
+
+    pub(super) fn block<T>(&mut self, fields: impl FnOnce(&mut Self) -> Result<T, Malformed>) -> Result<T, Malformed> {
+        let length = self.u32()?;
+        fields(&mut Self(self.take(length as usize)?))
     }
 
     pub(super) fn items<T>(

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use super::{
     bytes::{Malformed, Reader, Writer},
+    codes::{Origin, Refusal, SocketKind},
     frame::{HEADER, Header, MAGIC},
     visit::{Answer, Want},
 };
@@ -108,44 +109,6 @@ pub(crate) struct Socket {
     pub(crate) actual: OsString,
     /// Device and inode of its path, so that its last owner removes this path only; zeros where it has none.
     pub(crate) path: (u64, u64),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SocketKind {
-    TcpListener,
-    UnixListener,
-    UdpSocket,
-    UnixDatagram,
-    SeqpacketListener,
-    PipeReader,
-    PipeWriter,
-    /// Any other descriptor.
-    Descriptor,
-    /// The listener at which generations and operators meet.
-    Control,
-    /// A kind that a later version passes: claimed by nobody here, and so closed at ready.
-    Other(u8),
-}
-
-/// Who opened the socket, in whichever generation that was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
-    Bound,
-    /// Opened by the application, and given to us.
-    Offered,
-    /// Passed by systemd, or another that speaks its protocol.
-    Activated,
-    Other(u8),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// No version that both speak.
-    Version,
-    /// No room for the descriptors.
-    NoDescriptors,
-    /// What was passed is not what the manifest says, or another reason that `why` tells.
-    Other(u8),
 }
 
 /// The kinds of frames. Numbers are never used again for something else.
@@ -384,41 +347,6 @@ impl Socket {
         Ok(Self { name, kind, origin, requested, actual, path: (from.u64()?, from.u64()?) })
     }
 }
-
-/// A closed list of ours beside an open list of bytes: what is unknown keeps its number.
-macro_rules! codes {
-    ($type:ident { $($variant:ident = $code:literal),* $(,)? }) => {
-        impl $type {
-            fn code(self) -> u8 {
-                match self {
-                    $(Self::$variant => $code,)*
-                    Self::Other(code) => code,
-                }
-            }
-
-            fn of(code: u8) -> Self {
-                match code {
-                    $($code => Self::$variant,)*
-                    code => Self::Other(code),
-                }
-            }
-        }
-    };
-}
-
-codes!(SocketKind {
-    TcpListener = 1,
-    UnixListener = 2,
-    UdpSocket = 3,
-    UnixDatagram = 4,
-    SeqpacketListener = 5,
-    PipeReader = 6,
-    PipeWriter = 7,
-    Descriptor = 8,
-    Control = 9,
-});
-codes!(Origin { Bound = 1, Offered = 2, Activated = 3 });
-codes!(Refusal { Version = 1, NoDescriptors = 2 });
 
 /// Splits the first whole frame off `bytes`: its message (`None` for one to be skipped), how many descriptors it
 /// has, and how many bytes it was. `Ok(None)`: more bytes are needed.

@@ -9,6 +9,7 @@
 //! ignores what follows the fields that it knows: so a later version adds frames, and fields at the end of one.
 
 mod bytes;
+mod codes;
 mod frame;
 mod message;
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod tests;
 mod visit;
 
 pub(crate) use bytes::Malformed;
+pub(crate) use codes::{Origin, Refusal, SocketKind, Wish};
 pub(crate) use frame::{NEWEST_VERSION, OLDEST_VERSION, PEEK, peek_pid};
-pub(crate) use message::{Ancestor, Hello, Message, Origin, Refusal, Socket, SocketKind, first};
-pub(crate) use visit::{Answer, Want, Wish};
+pub(crate) use message::{Ancestor, Hello, Message, Socket, first};
+pub(crate) use visit::{Answer, Want};

@@ -1,7 +1,17 @@
 //! Every message there and back, the recorded conversation, and bytes that are no message.
 
+use std::{
+    os::unix::process::ExitStatusExt,
+    process::ExitStatus,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
 use super::{frame::Header, message::first, *};
-use crate::name::Name;
+use crate::{
+    Error, ErrorKind, Successor,
+    name::Name,
+    status::{ConnectionStatus, Draining, LastRestart, Leftover, SocketStatus, Status},
+};
 
 fn conversation() -> Vec<Message> {
     vec![
@@ -48,17 +58,87 @@ fn conversation() -> Vec<Message> {
     ]
 }
 
+/// What is said at a path, and what follows from it between generations.
+fn visits() -> Vec<Message> {
+    let want = |wish| Want { oldest: 1, newest: 1, wish, pid: 4720 };
+    let wishes = [Wish::TakeOver, Wish::Restart, Wish::Status, Wish::Stop].map(want);
+    let exited = Error::new(ErrorKind::Exited, "the successor (pid 4713) exited with status 3")
+        .with_last_words(Some(ExitStatus::from_raw(3 << 8)), Some("no config\n".into()));
+    let busy = Error::new(ErrorKind::Busy, "8 earlier generations are still draining");
+    let answers = vec![
+        Answer::Replaced(Successor { pid: 4713, generation: 4 }),
+        Answer::Failed(exited.clone()),
+        Answer::Failed(busy),
+        Answer::Status(Box::new(status(Err(exited)))),
+        Answer::Status(Box::new(Status { last_restart: None, ..status(Ok(Successor { pid: 1, generation: 1 })) })),
+        Answer::Stopped { code: 1, report: "cut 2 connections".into() },
+    ];
+    let waits = Draining { generation: 2, pid: 4711, waits_for: "1 http1".into(), remaining: Some(millis(41_000)) };
+    let silent = Draining { generation: 1, pid: 4000, waits_for: String::new(), remaining: None };
+    let wanted = wishes.map(Message::Want).into_iter();
+    let answered = answers.into_iter().map(Message::Answer);
+    let passed = [Message::Forward(want(Wish::Status)), Message::Draining(vec![silent, waits])];
+    wanted.chain(answered).chain(passed).collect()
+}
+
+fn status(last: Result<Successor, Error>) -> Status {
+    let at = |milliseconds| -> SystemTime { UNIX_EPOCH + millis(milliseconds) };
+    Status {
+        generation: 3,
+        pid: 4712,
+        since: at(1_767_225_600_123),
+        state: "ready".into(),
+        program: "/srv/app/server".into(),
+        program_file: (25, 1337),
+        sockets: vec![
+            SocketStatus {
+                name: "http".into(),
+                kind: "TCP listener".into(),
+                address: "127.0.0.1:40123".into(),
+                origin: "bound".into(),
+            },
+            SocketStatus {
+                name: "wake".into(),
+                kind: "pipe (reader)".into(),
+                address: String::new(),
+                origin: "offered".into(),
+            },
+        ],
+        leftovers: vec![Leftover { name: "admin".into(), address: "/run/a.sock".into(), why: "not claimed".into() }],
+        connections: vec![ConnectionStatus {
+            kind: "http1".into(),
+            state: "idle".into(),
+            count: 12,
+            oldest: millis(5_250),
+        }],
+        draining: vec![Draining {
+            generation: 2,
+            pid: 4711,
+            waits_for: "1 upgraded".into(),
+            remaining: Some(millis(41_000)),
+        }],
+        last_restart: Some(LastRestart { at: at(1_767_229_200_000), outcome: last }),
+    }
+}
+
+fn millis(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+fn everything() -> Vec<Message> {
+    conversation().into_iter().chain(visits()).collect()
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// What version 1 wrote when it was released. Whoever has to change a line here breaks restarts between releases.
-#[test]
-fn the_recorded_version_1_conversation_is_still_written_and_understood() {
-    let recorded: Vec<&str> = include_str!("version1.txt").lines().filter(|line| !line.starts_with('#')).collect();
-    let ours = conversation();
+/// What version 1 wrote when it was released. Whoever has to change a line there breaks restarts between releases.
+#[track_caller]
+fn check(recorded: &str, ours: &[Message]) {
+    let recorded: Vec<&str> = recorded.lines().filter(|line| !line.starts_with('#')).collect();
     assert_eq!(recorded.len(), ours.len());
-    for (line, message) in recorded.iter().zip(&ours) {
+    for (line, message) in recorded.iter().zip(ours) {
         assert_eq!(hex(&message.encode()), *line, "{message:?}");
         let bytes: Vec<u8> =
             (0..line.len()).step_by(2).map(|at| u8::from_str_radix(&line[at..at + 2], 16).unwrap()).collect();
@@ -68,8 +148,65 @@ fn the_recorded_version_1_conversation_is_still_written_and_understood() {
 }
 
 #[test]
+fn the_recorded_version_1_conversation_is_still_written_and_understood() {
+    check(include_str!("version1.txt"), &conversation());
+}
+
+#[test]
+fn what_was_recorded_at_a_path_in_version_1_is_still_written_and_understood() {
+    check(include_str!("version1-path.txt"), &visits());
+}
+
+#[test]
+fn a_status_arrives_with_every_field() {
+    let sent = status(Err(Error::new(ErrorKind::Killed, "killed").with_last_words(None, Some("x".into()))));
+    let frame = Message::Answer(Answer::Status(Box::new(sent.clone()))).encode();
+    let Some((Some(Message::Answer(Answer::Status(got))), ..)) = first(&frame).unwrap() else {
+        panic!("another message came");
+    };
+    // The answers' own equality goes by their bytes, and would not see a field that both ways forget.
+    assert_eq!(format!("{got:?}"), format!("{sent:?}"));
+}
+
+#[test]
+fn an_error_arrives_with_its_kind_status_and_last_words() {
+    let sent = Error::new(ErrorKind::Killed, "killed by signal 9")
+        .with_last_words(Some(ExitStatus::from_raw(9)), Some("last\n".into()));
+    let frame = Message::Answer(Answer::Failed(sent)).encode();
+    let Some((Some(Message::Answer(Answer::Failed(got))), ..)) = first(&frame).unwrap() else {
+        panic!("another message came");
+    };
+    assert_eq!((got.kind(), got.message(), got.stderr()), (ErrorKind::Killed, "killed by signal 9", Some("last\n")));
+    assert_eq!(got.exit_status().and_then(|status| status.signal()), Some(9));
+}
+
+#[test]
+fn a_wish_an_answer_and_a_kind_of_error_of_a_later_version_are_understood_as_such() {
+    let wish = Message::Want(Want { oldest: 1, newest: 9, wish: Wish::Other(200), pid: 1 });
+    assert_eq!(first(&wish.encode()).unwrap().unwrap().0, Some(wish));
+    let mut frame = Message::Answer(Answer::Other(200)).encode();
+    assert_eq!(first(&frame).unwrap().unwrap().0, Some(Message::Answer(Answer::Other(200))));
+    frame.extend(b"what it says");
+    frame[4] += 12;
+    assert_eq!(first(&frame).unwrap().unwrap().0, Some(Message::Answer(Answer::Other(200))));
+    let mut frame = Message::Answer(Answer::Failed(Error::new(ErrorKind::Busy, "later"))).encode();
+    frame[13..15].copy_from_slice(&60_000_u16.to_le_bytes());
+    let Some((Some(Message::Answer(Answer::Failed(got))), ..)) = first(&frame).unwrap() else {
+        panic!("another message came");
+    };
+    assert_eq!((got.kind(), got.message()), (ErrorKind::Refused, "later"));
+}
+
+#[test]
+fn whoever_speaks_only_later_versions_is_not_understood() {
+    let want = |oldest, newest| Want { oldest, newest, wish: Wish::Status, pid: 1 };
+    assert!(Want::ours(Wish::Status).is_understood() && want(1, 9).is_understood());
+    assert!(!want(NEWEST_VERSION + 1, 9).is_understood() && !want(0, OLDEST_VERSION - 1).is_understood());
+}
+
+#[test]
 fn a_frame_in_pieces_is_awaited_and_its_successor_left_alone() {
-    for message in conversation() {
+    for message in everything() {
         let mut bytes = message.encode();
         let length = bytes.len();
         for end in 0..length {
@@ -142,7 +279,7 @@ fn only_a_hello_names_a_pid() {
     assert_eq!(peek_pid(&[0; PEEK]), None);
 }
 
-/// Bytes are flipped, cut and doubled all over the conversation. Whatever is read must be written the same again, and
+/// Bytes are flipped, cut and doubled all over everything that can be said. Whatever is read must be written the same again, and
 /// nothing may panic. (`fuzz/` does this with coverage.)
 #[test]
 fn no_bytes_make_the_reader_panic() {
@@ -153,7 +290,7 @@ fn no_bytes_make_the_reader_panic() {
         random ^= random << 17;
         (random % below as u64) as usize
     };
-    let frames: Vec<Vec<u8>> = conversation().iter().map(Message::encode).collect();
+    let frames: Vec<Vec<u8>> = everything().iter().map(Message::encode).collect();
     for _ in 0..200_000 {
         let mut bytes = frames[next(frames.len())].clone();
         for _ in 0..1 + next(4) {

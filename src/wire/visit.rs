@@ -4,7 +4,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{
     bytes::{Malformed, Reader, Writer},
-    frame::MAGIC,
+    codes::Wish,
+    frame::{MAGIC, NEWEST_VERSION, OLDEST_VERSION},
 };
 use crate::{
     Error, ErrorKind, Successor,
@@ -19,18 +20,6 @@ pub(crate) struct Want {
     pub(crate) wish: Wish,
     /// Its own pid, in its own pid namespace.
     pub(crate) pid: u32,
-}
-
-/// What can be wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wish {
-    /// "I am your successor": HELLO is the answer, and then everything goes as after a spawn.
-    TakeOver,
-    Restart,
-    Status,
-    Stop,
-    /// A later version's.
-    Other(u8),
 }
 
 /// What is answered to any wish but a successor's.
@@ -63,6 +52,16 @@ impl PartialEq for Answer {
 impl Eq for Answer {}
 
 impl Want {
+    /// What this process says.
+    pub(crate) fn ours(wish: Wish) -> Self {
+        Self { oldest: OLDEST_VERSION, newest: NEWEST_VERSION, wish, pid: std::process::id() }
+    }
+
+    /// Whether there is a version that both speak.
+    pub(crate) fn is_understood(&self) -> bool {
+        self.newest >= OLDEST_VERSION && self.oldest <= NEWEST_VERSION
+    }
+
     pub(super) fn encode(&self, to: &mut Writer) {
         to.0.extend(MAGIC);
         to.u16(self.oldest);
@@ -77,28 +76,6 @@ impl Want {
         }
         let (oldest, newest, wish) = (from.u16()?, from.u16()?, Wish::of(from.u8()?));
         Ok(Self { oldest, newest, wish, pid: from.u32()? })
-    }
-}
-
-impl Wish {
-    fn code(self) -> u8 {
-        match self {
-            Self::TakeOver => 1,
-            Self::Restart => 2,
-            Self::Status => 3,
-            Self::Stop => 4,
-            Self::Other(code) => code,
-        }
-    }
-
-    fn of(code: u8) -> Self {
-        match code {
-            1 => Self::TakeOver,
-            2 => Self::Restart,
-            3 => Self::Status,
-            4 => Self::Stop,
-            code => Self::Other(code),
-        }
     }
 }
 
@@ -205,14 +182,17 @@ fn status_of(to: &mut Writer, status: &Status) {
         to.u64(milliseconds(connections.oldest));
     });
     to.items(&status.draining, |to, draining| draining.encode(to));
-    let last: Vec<_> = status.last_restart.iter().collect();
-    to.list(&last, |to, last| {
-        time(to, last.at);
-        match &last.outcome {
-            Ok(by) => Answer::Replaced(by.clone()).encode(to),
-            Err(error) => Answer::Failed(error.clone()).encode(to),
-        }
-    });
+    to.u8(status.last_restart.is_some().into());
+    if let Some(last) = &status.last_restart {
+        // A block, because an answer may get more fields, and so may a status behind this one.
+        to.block(|to| {
+            time(to, last.at);
+            match &last.outcome {
+                Ok(by) => Answer::Replaced(by.clone()).encode(to),
+                Err(error) => Answer::Failed(error.clone()).encode(to),
+            }
+        });
+    }
 }
 
 fn read_status(from: &mut Reader<'_>) -> Result<Status, Malformed> {
@@ -234,7 +214,10 @@ fn read_status(from: &mut Reader<'_>) -> Result<Status, Malformed> {
             Ok(ConnectionStatus { kind, state, count, oldest: Duration::from_millis(from.u64()?) })
         })?,
         draining: from.items(Draining::decode)?,
-        last_restart: from.list(read_last_restart)?.pop(),
+        last_restart: match from.u8()? {
+            0 => None,
+            _ => Some(from.block(read_last_restart)?),
+        },
     })
 }
 
