@@ -15,7 +15,7 @@ use crate::{
     wire::{self, Message},
 };
 
-/// One end of the conversation between two generations.
+/// One end of the conversation between two generations, or between a generation and an operator.
 ///
 /// What is said is queued and goes out while the channel is awaited or [`Channel::flush`]ed, so that a peer which does
 /// not read never stops the loop. A send that fails because the peer is gone is a reason to read on, never to
@@ -50,9 +50,14 @@ impl Channel {
     /// Of a Unix stream socket that this process owns. Panics outside a tokio runtime.
     pub(crate) fn new(socket: OwnedFd) -> io::Result<Self> {
         sys::set_blocking(&socket, false)?;
-        let stream = UnixStream::from_std(socket.into())?;
-        let (bytes, descriptors) = (Vec::new(), Vec::new());
-        Ok(Self { stream, outbox: VecDeque::new(), deaf: false, fault: None, bytes, descriptors, ended: false })
+        UnixStream::from_std(socket.into()).map(Self::from)
+    }
+
+    /// Takes the channel apart, out of its reactor. `None`: the peer has said more than was asked for, or has not yet been
+    /// sent all, and half a message is of no use to whoever would get the socket.
+    pub(crate) fn into_socket(self) -> io::Result<Option<OwnedFd>> {
+        let whole = self.outbox.is_empty() && self.bytes.is_empty() && self.descriptors.is_empty();
+        if whole { self.stream.into_std().map(|stream| Some(stream.into())) } else { Ok(None) }
     }
 
     /// Queues a message and sends as much as the kernel takes now.
@@ -144,6 +149,11 @@ impl Channel {
         }
     }
 
+    /// Whether the kernel has taken everything that was said, or the peer is gone.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.outbox.is_empty()
+    }
+
     /// Nothing more is accepted from the peer; what it has said can still be read, and then the end. For a dead peer
     /// whose end a helper of its own holds open.
     pub(crate) fn shut_reading(&self) {
@@ -165,7 +175,7 @@ impl Channel {
         if self.bytes.is_empty() {
             return Ok(None);
         }
-        let what = format!("the other generation's message ended after {} bytes", self.bytes.len());
+        let what = format!("the other end's message ended after {} bytes", self.bytes.len());
         Err(Error::new(ErrorKind::Torn, what))
     }
 
@@ -193,7 +203,7 @@ impl Channel {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => {
-                    crate::log::debug!(%error, "send to the other generation: it is gone, reading on");
+                    crate::log::debug!(%error, "send to the other end: it is gone, reading on");
                     self.deaf = true;
                 }
                 Err(error) if first.optional && first.sent == 0 => {
@@ -202,7 +212,7 @@ impl Channel {
                 }
                 // EMFILE, ETOOMANYREFS, ENOBUFS: the peer would wait for ever for what never comes.
                 Err(error) => {
-                    self.fault = Some(Error::io(ErrorKind::Socket, "pass descriptors to the other generation", error));
+                    self.fault = Some(Error::io(ErrorKind::Socket, "pass descriptors to the other end", error));
                     self.deaf = true;
                 }
             }
@@ -221,7 +231,7 @@ impl Channel {
         match read {
             Ok(0) => self.ended = true,
             Ok(_) if self.descriptors.len() > 2 * sys::MAX_DESCRIPTORS => {
-                let what = "the other generation sent descriptors that belong to no message";
+                let what = "the other end sent descriptors that belong to no message";
                 return Err(Error::new(ErrorKind::Protocol, what));
             }
             Ok(count) => {
@@ -231,7 +241,7 @@ impl Channel {
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
             // It died with words of ours unread. What it said itself was read before this.
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => self.ended = true,
-            Err(error) => return Err(Error::io(ErrorKind::Protocol, "receive from the other generation", error)),
+            Err(error) => return Err(Error::io(ErrorKind::Protocol, "receive from the other end", error)),
         }
         Ok(0)
     }
@@ -240,7 +250,7 @@ impl Channel {
     /// nothing that this version knows are closed.
     fn take_first(&mut self) -> Result<Option<Received>, Error> {
         let garbage = |what: wire::Malformed| {
-            Error::new(ErrorKind::Protocol, format!("the other generation sent what is no message: {what}"))
+            Error::new(ErrorKind::Protocol, format!("the other end sent what is no message: {what}"))
         };
         while let Some((message, descriptors, length)) = wire::first(&self.bytes).map_err(garbage)? {
             if self.descriptors.len() < descriptors {
@@ -258,6 +268,13 @@ impl Channel {
     }
 }
 
+impl From<UnixStream> for Channel {
+    fn from(stream: UnixStream) -> Self {
+        let (bytes, descriptors) = (Vec::new(), Vec::new());
+        Self { stream, outbox: VecDeque::new(), deaf: false, fault: None, bytes, descriptors, ended: false }
+    }
+}
+
 #[derive(Clone, Copy)]
 enum Read {
     WhenReady,
@@ -265,7 +282,7 @@ enum Read {
 }
 
 fn broken(error: io::Error) -> Error {
-    Error::io(ErrorKind::Protocol, "wait for the other generation", error)
+    Error::io(ErrorKind::Protocol, "wait for the other end", error)
 }
 
 #[cfg(test)]
@@ -418,6 +435,18 @@ mod tests {
             send(&theirs, &[*byte], &[]);
         }
         assert_eq!(hear(&mut ours).await.unwrap().unwrap().0, Message::Extend { milliseconds: 5 });
+    }
+
+    #[tokio::test]
+    async fn a_channel_gives_its_socket_back_unless_something_is_on_its_way() {
+        let (mut ours, theirs) = channel();
+        send(&theirs, &Message::Commit.encode(), &[]);
+        assert_eq!(hear(&mut ours).await.unwrap().unwrap().0, Message::Commit);
+        let socket = ours.into_socket().unwrap().expect("nothing is buffered");
+        let mut again = Channel::new(socket).unwrap();
+        send(&theirs, &[&Message::LetGo.encode()[..], &[7]].concat(), &[]);
+        assert_eq!(hear(&mut again).await.unwrap().unwrap().0, Message::LetGo);
+        assert!(again.into_socket().unwrap().is_none(), "the beginning of another message would be lost");
     }
 
     #[tokio::test]
