@@ -69,7 +69,7 @@ pub enum ErrorKind {
     Exited,
     /// The successor was killed by a signal before it was confirmed.
     Killed,
-    /// The successor was not ready by its deadline.
+    /// The successor was not ready by its deadline, or whoever was asked did not answer by another.
     Deadline,
     /// The successor ended within its probation.
     Probation,
@@ -81,7 +81,8 @@ pub enum ErrorKind {
     Protocol,
     /// The other generation's message ended in its middle.
     Torn,
-    /// The successor closed its channel and lived on, or the predecessor ended before it had passed its sockets.
+    /// The successor closed its channel and lived on, the predecessor ended before it had passed its sockets, or a server
+    /// that was asked ended without an answer.
     ChannelClosed,
     /// The predecessor took the restart back.
     Aborted,

@@ -3,6 +3,7 @@
 #[cfg_attr(not(feature = "serve"), allow(dead_code, unused_imports))] // `serve` uses all of it
 mod accept;
 mod channel;
+pub mod control;
 #[cfg_attr(not(feature = "serve"), allow(dead_code, unused_imports))] // `serve` uses all of it
 pub mod drain;
 mod error;
