@@ -6,7 +6,7 @@ use std::{
 
 use tokio::time::{Instant, sleep_until};
 
-use super::{Kind, Level, Report, Times, Tracker, Watch};
+use super::{Level, Report, Times, Tracker, Watch};
 use crate::{Error, generation::Cause};
 
 /// The owner's end of a drain: it begins, hastens and drives it.
@@ -128,7 +128,7 @@ impl Drain {
         Report {
             cause: self.watch.cause().cloned().expect("a schedule is made with the cause"),
             took,
-            tallies: Kind::ALL.map(|kind| self.tracker.ledger().tally(kind)),
+            tallies: self.tracker.ledger().tallies(),
             successor_lost: plan.successor_lost,
             failures: plan.failures.clone(),
         }

@@ -1,9 +1,6 @@
-use std::{
-    fmt,
-    sync::atomic::{AtomicU8, Ordering},
-};
+use std::{fmt, sync::Arc};
 
-use super::Tracker;
+use super::{Tracker, account::Account};
 
 /// What the drain waits for, until it is dropped.
 ///
@@ -12,8 +9,7 @@ use super::Tracker;
 #[must_use = "it counts until it is dropped"]
 pub struct Guard {
     tracker: Tracker,
-    kind: AtomicU8,
-    outcome: AtomicU8,
+    account: Arc<Account>,
 }
 
 /// What a [`Guard`] stands for, as the [`Report`](super::Report) lists it.
@@ -58,47 +54,59 @@ impl Kind {
 }
 
 impl Outcome {
-    const ALL: [Self; 4] = [Self::Finished, Self::Told, Self::Raced, Self::Cut];
+    pub(super) const ALL: [Self; 4] = [Self::Finished, Self::Told, Self::Raced, Self::Cut];
     pub(super) const COUNT: usize = Self::ALL.len();
 }
 
-// Relaxed: kind and outcome are set by whoever drives the connection, and read again by the drop that follows it.
 impl Guard {
     pub(super) fn new(tracker: Tracker, kind: Kind) -> Self {
-        tracker.ledger().enter(kind);
-        Self { tracker, kind: AtomicU8::new(kind as u8), outcome: AtomicU8::new(Outcome::Finished as u8) }
+        let account = Arc::new(Account::new(kind));
+        tracker.ledger().enter(account.clone());
+        Self { tracker, account }
     }
 
     pub(crate) fn kind(&self) -> Kind {
-        Kind::ALL[usize::from(self.kind.load(Ordering::Relaxed))]
+        self.account.kind()
     }
 
     pub(crate) fn set_kind(&self, kind: Kind) {
-        let before = self.kind();
-        if kind != before {
-            self.kind.store(kind as u8, Ordering::Relaxed);
-            self.tracker.ledger().change(before, kind);
-        }
+        self.account.set_kind(kind);
     }
 
     /// How it ends, if it ends now. The last word counts.
     pub(crate) fn set_outcome(&self, outcome: Outcome) {
-        self.outcome.store(outcome as u8, Ordering::Relaxed);
+        self.account.set_outcome(outcome);
     }
 
-    fn outcome(&self) -> Outcome {
-        Outcome::ALL[usize::from(self.outcome.load(Ordering::Relaxed))]
+    /// For a connection that does one thing at a time: whether it does.
+    #[inline]
+    pub(crate) fn set_active(&self, is_active: bool) {
+        self.account.set_active(is_active);
+    }
+
+    /// For a connection that does many things at once: one more, until [`work_ends`](Self::work_ends).
+    #[cfg(feature = "http2")]
+    pub(crate) fn work_begins(&self) {
+        self.account.work_begins();
+    }
+
+    /// Whether it was the last.
+    #[cfg(feature = "http2")]
+    pub(crate) fn work_ends(&self) -> bool {
+        self.account.work_ends()
+    }
+
+    #[cfg(feature = "http2")]
+    pub(crate) fn has_work(&self) -> bool {
+        self.account.has_work()
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let kind = self.kind();
         // A connection that ends in normal service is nothing to report.
-        if self.tracker.watch().is_draining() && kind != Kind::Serve {
-            self.tracker.ledger().note(kind, self.outcome());
-        }
-        self.tracker.leave(kind);
+        let is_noted = self.tracker.watch().is_draining() && self.kind() != Kind::Serve;
+        self.tracker.leave(&self.account, is_noted);
     }
 }
 

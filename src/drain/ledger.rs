@@ -1,54 +1,64 @@
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering};
 
-use super::{Kind, Outcome, Tally};
+use super::{Kind, Outcome, Tally, account::Account, census::Census};
 
-/// The counts: what lives, by kind, and how what has ended since the drain began did so.
+/// What is open, and how what has ended since the drain began did so.
 ///
-/// They are touched when a connection comes, changes its kind or goes; never by a request.
+/// Its lock is taken when a connection comes or goes, and by whoever asks; never by a request.
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
-    /// Apart from the sum of `of_kind`, because a change of kind takes two steps, between which a sum could be zero.
-    live: AtomicUsize,
-    of_kind: [AtomicUsize; Kind::COUNT],
-    ended: [[AtomicUsize; Outcome::COUNT]; Kind::COUNT],
+pub(super) struct Ledger(Mutex<Pages>);
+
+#[derive(Debug, Default)]
+struct Pages {
+    /// In no order: into the place of one that goes moves the last.
+    open: Vec<Arc<Account>>,
+    ended: [[usize; Outcome::COUNT]; Kind::COUNT],
 }
 
-// Relaxed throughout: each number stands for itself. Only `live` orders anything, and see `leave`.
 impl Ledger {
-    pub(super) fn enter(&self, kind: Kind) {
-        self.live.fetch_add(1, Ordering::Relaxed);
-        self.of_kind[kind as usize].fetch_add(1, Ordering::Relaxed);
+    pub(super) fn enter(&self, account: Arc<Account>) {
+        let mut pages = self.pages();
+        account.place.store(pages.open.len(), Ordering::Relaxed);
+        pages.open.push(account);
     }
 
-    pub(super) fn change(&self, from: Kind, to: Kind) {
-        self.of_kind[to as usize].fetch_add(1, Ordering::Relaxed);
-        self.of_kind[from as usize].fetch_sub(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn note(&self, kind: Kind, outcome: Outcome) {
-        self.ended[kind as usize][outcome as usize].fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Whether it was the last.
-    pub(super) fn leave(&self, kind: Kind) -> bool {
-        self.of_kind[kind as usize].fetch_sub(1, Ordering::Relaxed);
-        // Release, and Acquire in `live`: who sees zero has seen every `note`.
-        self.live.fetch_sub(1, Ordering::AcqRel) == 1
-    }
-
-    pub(super) fn live(&self) -> usize {
-        self.live.load(Ordering::Acquire)
-    }
-
-    /// Of this kind, with those that still live counted as cut.
-    pub(super) fn tally(&self, kind: Kind) -> Tally {
-        let ended = |outcome: Outcome| self.ended[kind as usize][outcome as usize].load(Ordering::Relaxed);
-        let told = ended(Outcome::Told);
-        Tally {
-            finished: ended(Outcome::Finished) + told,
-            told,
-            raced: ended(Outcome::Raced),
-            cut: ended(Outcome::Cut) + self.of_kind[kind as usize].load(Ordering::Relaxed),
+    /// `is_noted`: the report is to say how it ended. Whether it was the last.
+    pub(super) fn leave(&self, account: &Account, is_noted: bool) -> bool {
+        let mut pages = self.pages();
+        if is_noted {
+            pages.ended[account.kind() as usize][account.outcome() as usize] += 1;
         }
+        let place = account.place.load(Ordering::Relaxed);
+        pages.open.swap_remove(place);
+        if let Some(moved) = pages.open.get(place) {
+            moved.place.store(place, Ordering::Relaxed);
+        }
+        pages.open.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.pages().open.len()
+    }
+
+    pub(super) fn census(&self) -> Census {
+        let mut census = Census::new();
+        self.pages().open.iter().for_each(|account| census.add(account));
+        census
+    }
+
+    /// By kind, with those that are still open counted as cut.
+    pub(super) fn tallies(&self) -> [Tally; Kind::COUNT] {
+        let pages = self.pages();
+        let mut tallies = pages.ended.map(|ended| {
+            let [finished, told, raced, cut] = ended;
+            Tally { finished: finished + told, told, raced, cut }
+        });
+        pages.open.iter().for_each(|account| tallies[account.kind() as usize].cut += 1);
+        tallies
+    }
+
+    fn pages(&self) -> MutexGuard<'_, Pages> {
+        // Nothing panics under this lock but an allocation that fails, and then nothing has been changed.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -2,9 +2,12 @@
 //! deadline is cut.
 //!
 //! One `Drain` belongs to the handle. It broadcasts a level, from *serving* by four steps to *over*; a
-//! [`Watch`] sees the level, a [`Tracker`] counts what must end first, and a [`Report`] says how it went. There is
-//! no timer per connection: a level is one atomic number and one wake-up of everybody who cares.
+//! [`Watch`] sees the level, a [`Tracker`] counts what must end first and says what that is, and a [`Report`] says how it
+//! went. There is no timer per connection: a level is one atomic number and one wake-up of everybody who cares. Nor does
+//! a request count anything that connections share: each has an account of its own, which is looked at when somebody asks.
 
+mod account;
+mod census;
 mod driver;
 mod follower;
 mod guard;

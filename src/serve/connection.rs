@@ -261,7 +261,7 @@ impl<T: Io, S: Handler> Connection<T, S> {
         let Settings { head_deadline, idle_deadline, .. } = *self.settings;
         let waiting = match &self.phase {
             Phase::Sniffing(..) => self.clock.waiting(), // for its first head, since it was made
-            Phase::Http1(_) => self.link.waiting(),
+            Phase::Http1(_) => self.link.note_waiting(),
             #[cfg(feature = "http2")]
             Phase::Http2(http2) => http2.waiting(),
             Phase::Ending(_) | Phase::Ended => return None,

@@ -33,7 +33,6 @@ impl<S: Handler> Service<Request<Incoming>> for Herald<S> {
     type Future = Heralded<S::Future>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        self.link.has_head();
         if request.extensions().get::<OnUpgrade>().is_some() {
             self.link.offer_upgrade();
         }
@@ -42,6 +41,9 @@ impl<S: Handler> Service<Request<Incoming>> for Herald<S> {
             (_, &Method::CONNECT) => Asked::Tunnel,
             _ => Asked::Request,
         };
+        if !matches!(asked, Asked::Stream) {
+            self.link.has_head();
+        }
         Heralded { asked, future: self.handler.call(request), link: self.link.clone() }
     }
 }

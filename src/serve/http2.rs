@@ -1,10 +1,7 @@
 use std::{
     fmt,
     pin::Pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
 };
 
@@ -64,7 +61,7 @@ impl<T: Io, S: Handler> Http2<T, S> {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.streams.live.load(Ordering::Acquire) == 0
+        !self.streams.link.guard().has_work()
     }
 
     /// What it waits for, after a poll.
@@ -79,9 +76,9 @@ impl<T: Io, S: Handler> Http2<T, S> {
 #[derive(Clone, Debug)]
 pub struct Executor(Arc<Streams>);
 
-/// The streams that run: those with a task, and those with data that has not been sent.
+/// The streams that run: those with a task, and those with data that has not been sent. The connection's guard counts
+/// them, so that a status may know.
 pub(super) struct Streams {
-    live: AtomicUsize,
     /// The connection's task, where it wants to know when the last stream has ended.
     waker: Mutex<Option<Waker>>,
     /// The connection counts until its last stream has ended, also when that outlives the socket.
@@ -90,7 +87,7 @@ pub(super) struct Streams {
 
 impl Streams {
     fn new(link: Arc<Link>) -> Self {
-        Self { live: AtomicUsize::new(0), waker: Mutex::default(), link }
+        Self { waker: Mutex::default(), link }
     }
 
     fn waker(&self) -> MutexGuard<'_, Option<Waker>> {
@@ -100,7 +97,7 @@ impl Streams {
 
 impl fmt::Debug for Streams {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Streams").field("live", &self.live).finish_non_exhaustive()
+        f.debug_struct("Streams").field("link", &self.link).finish_non_exhaustive()
     }
 }
 
@@ -134,14 +131,14 @@ pub(super) struct Live(Arc<Streams>);
 
 impl Live {
     pub(super) fn new(streams: Arc<Streams>) -> Self {
-        streams.live.fetch_add(1, Ordering::Relaxed);
+        streams.link.guard().work_begins();
         Self(streams)
     }
 }
 
 impl Drop for Live {
     fn drop(&mut self) {
-        if self.0.live.fetch_sub(1, Ordering::AcqRel) == 1 {
+        if self.0.link.guard().work_ends() {
             // Whether or not anybody cares, for to look first would race one who begins to.
             let waker = self.0.waker().take();
             if let Some(waker) = waker {

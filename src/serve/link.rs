@@ -106,6 +106,8 @@ impl Link {
     #[inline]
     pub(super) fn has_head(&self) {
         self.awaits_head.store(false, Relaxed);
+        // Here, and not only after the poll: a handler that blocks its thread is what one looks for in a status.
+        self.guard().set_active(true);
     }
 
     /// What an HTTP/1 connection waits for, after a poll of hyper's part that was pending.
@@ -122,6 +124,14 @@ impl Link {
             Wait::Idle
         };
         Waiting { wait, turn: self.turn.load(Relaxed) }
+    }
+
+    /// As [`waiting`](Self::waiting), and noted for whoever asks what is open.
+    #[inline]
+    pub(super) fn note_waiting(&self) -> Waiting {
+        let waiting = self.waiting();
+        self.guard().set_active(waiting.wait == Wait::Busy);
+        waiting
     }
 
     // ---- what the transport has seen

@@ -319,3 +319,30 @@ async fn answers_without_a_body_reach_a_client_that_reads_them_late() {
     }
     assert_eq!(heads, 20);
 }
+
+#[tokio::test(start_paused = true)]
+async fn in_the_census_a_connection_is_active_while_a_stream_runs() {
+    let roof = Roof::new();
+    let state = || {
+        let census = roof.drain.tracker().census();
+        assert_eq!((census.len(), census[0].kind.as_str(), census[0].count), (1, "http2", 1));
+        census[0].state.clone()
+    };
+    let (mut calls, handler) = on_command();
+    let (client, _) = roof.spawn(service_fn(handler));
+    let mut client = Frames::greet(client).await;
+    client.next(SETTINGS).await;
+    assert_eq!(state(), "idle");
+    client.get(1).await;
+    client.get(3).await;
+    let [first, second] = [calls.recv().await.unwrap(), calls.recv().await.unwrap()];
+    assert_eq!(state(), "active");
+    first.answer.send("one".into()).unwrap();
+    assert_eq!(client.body(1).await, "one");
+    sleep(SECOND).await;
+    assert_eq!(state(), "active");
+    second.answer.send("two".into()).unwrap();
+    assert_eq!(client.body(3).await, "two");
+    sleep(SECOND).await;
+    assert_eq!(state(), "idle");
+}

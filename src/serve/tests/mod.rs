@@ -1,5 +1,6 @@
 //! One file per claim's subject; what they share is here: a generation's end, a connection, a client that counts bytes.
 
+mod census;
 mod deadlines;
 mod draining;
 mod ending;
