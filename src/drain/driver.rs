@@ -22,6 +22,8 @@ pub(crate) struct Drain {
 #[derive(Debug, Default)]
 struct Plan {
     schedule: Option<Schedule>,
+    /// When the log next says what is waited for.
+    next_word: Option<Instant>,
     successor_lost: bool,
     failures: Vec<Error>,
 }
@@ -38,6 +40,9 @@ struct Schedule {
 
 /// A task that is aborted ends when it next awaits, a connection that is cut when its owner next looks at it.
 const TIME_TO_NOTICE: Duration = Duration::from_secs(1);
+
+/// Whoever waits for a drain that takes long wants to know why; one that is shorter than this needs no explanation.
+const BETWEEN_WORDS: Duration = Duration::from_secs(5);
 
 impl Drain {
     pub(crate) fn new() -> Self {
@@ -87,6 +92,13 @@ impl Drain {
         self.plan().failures.push(why);
     }
 
+    /// Until what is left is cut; `None` before the drain has begun.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the status"))]
+    pub(crate) fn remaining(&self) -> Option<Duration> {
+        let schedule = self.plan().schedule?;
+        Some(schedule.deadline.saturating_duration_since(Instant::now()))
+    }
+
     /// Waits for the beginning, raises the level when its time has come, and ends when nothing is left to wait for,
     /// or when what was cut at the deadline has had a second to notice.
     ///
@@ -120,7 +132,22 @@ impl Drain {
         if self.tracker.is_empty() || now >= schedule.end {
             return ControlFlow::Break(self.report(now - schedule.began));
         }
-        ControlFlow::Continue(Some(until))
+        ControlFlow::Continue(Some(until.min(self.say(&schedule, now))))
+    }
+
+    /// What is waited for, if it is time to say so; and when it next is.
+    fn say(&self, schedule: &Schedule, now: Instant) -> Instant {
+        let mut plan = self.plan();
+        let due = *plan.next_word.get_or_insert(schedule.began + BETWEEN_WORDS);
+        if now < due {
+            return due;
+        }
+        let next = now + BETWEEN_WORDS;
+        plan.next_word = Some(next);
+        // Not under the lock: the application's subscriber may ask for it.
+        drop(plan);
+        crate::log::info!("draining: waits for {}", self.tracker.waits_for());
+        next
     }
 
     fn report(&self, took: Duration) -> Report {

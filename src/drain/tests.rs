@@ -1,7 +1,7 @@
 use std::{
     io::ErrorKind as Io,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Wake, Waker},
@@ -301,4 +301,79 @@ fn a_follower_that_is_polled_between_a_rise_and_its_telling_is_woken_by_the_next
     let before = counts.0.load(Ordering::SeqCst);
     watch.raise(Level::Over);
     assert!(counts.0.load(Ordering::SeqCst) > before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_remains_is_the_time_until_the_deadline_once_it_drains() {
+    let drain = Drain::new();
+    assert_eq!(drain.remaining(), None);
+    let guard = drain.tracker().guard();
+    drain.begin(stopped(), &Times::for_restart());
+    sleep(SECOND).await;
+    assert_eq!(drain.remaining(), Some(SECOND * 299));
+    drain.shorten(&times(5, 20));
+    assert_eq!(drain.remaining(), Some(SECOND * 20));
+    drain.cut();
+    sleep(SECOND).await;
+    assert_eq!(drain.remaining(), Some(Duration::ZERO));
+    drop(guard);
+}
+
+/// Each with its time.
+type Lines = Arc<Mutex<Vec<(Duration, String)>>>;
+
+/// What is logged in this thread until the second is dropped.
+fn log() -> (Lines, tracing::subscriber::DefaultGuard) {
+    let lines = Lines::default();
+    let (log, began) = (lines.clone(), Instant::now());
+    let layer = tracing_subscriber::fmt().without_time().with_target(false).with_ansi(false);
+    let write = move || Line(log.clone(), began);
+    (lines, tracing::subscriber::set_default(layer.with_writer(write).finish()))
+}
+
+struct Line(Lines, Instant);
+
+impl std::io::Write for Line {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        let text = String::from_utf8_lossy(line).trim().to_owned();
+        self.0.lock().unwrap().push((self.1.elapsed(), text));
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_that_takes_long_says_every_five_seconds_what_it_waits_for() {
+    let (lines, _log) = log();
+    let drain = Drain::new();
+    let [http2, upgraded, _] = [Kind::Http2, Kind::Upgraded, Kind::Serve].map(|kind| drain.tracker().guard_of(kind));
+    sleep(SECOND * 36).await;
+    drain.begin(stopped(), &times(3, 60));
+    // Dropped and asked for again, it neither forgets nor repeats itself.
+    for _ in 0..4 {
+        timeout(SECOND * 2, drain.run()).await.unwrap_err();
+    }
+    drop(upgraded);
+    timeout(SECOND * 6, drain.run()).await.unwrap_err();
+    drop(http2);
+    let lines = lines.lock().unwrap();
+    let line = |at, waits_for: &str| (SECOND * at, format!("INFO draining: waits for {waits_for}"));
+    let first = line(41, "2 connections: oldest 41 s, 1 http2, 1 upgraded");
+    assert_eq!(*lines, [first, line(46, "1 connection: oldest 46 s, 1 http2")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_shorter_than_five_seconds_is_silent() {
+    let (lines, _log) = log();
+    let drain = Drain::new();
+    let guard = drain.tracker().guard();
+    drain.begin(stopped(), &times(1, 60));
+    let running = tokio::spawn(drain.run());
+    sleep(Duration::from_millis(4_900)).await;
+    drop(guard);
+    assert_eq!(running.await.unwrap().took(), Duration::from_millis(4_900));
+    assert_eq!(*lines.lock().unwrap(), []);
 }
