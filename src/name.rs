@@ -11,8 +11,21 @@ pub(crate) struct Name(Arc<str>);
 /// systemd's own limit for `FDNAME` (sd_pid_notify_with_fds(3)).
 pub(crate) const NAME_LIMIT: usize = 255;
 
+/// What begins so is ours: an application's socket of such a name would be taken for the crate's own.
+const RESERVED: &str = "@hotrestart";
+
 impl Name {
+    /// A name that an application gives.
     pub(crate) fn new(name: &str) -> Result<Self, Error> {
+        if name.starts_with(RESERVED) {
+            let fault = format!("socket name {name:?} begins with {RESERVED:?}, which is reserved");
+            return Err(Error::new(ErrorKind::Name, fault));
+        }
+        Self::passed(name)
+    }
+
+    /// A name under which another process passes a socket: it may be one of ours.
+    pub(crate) fn passed(name: &str) -> Result<Self, Error> {
         let fault = if name.is_empty() {
             "is empty"
         } else if name.len() > NAME_LIMIT {
@@ -23,6 +36,12 @@ impl Name {
             return Ok(Self(name.into()));
         };
         Err(Error::new(ErrorKind::Name, format!("socket name {name:?} {fault}")))
+    }
+
+    /// The listener at which generations and operators meet.
+    #[cfg_attr(not(test), expect(dead_code))] // `control` binds it
+    pub(crate) fn control() -> Self {
+        Self(format!("{RESERVED} control").into())
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -45,6 +64,13 @@ impl fmt::Display for Name {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_crates_own_names_are_passed_on_and_given_by_nobody_else() {
+        let own = Name::control();
+        assert_eq!(Name::new(own.as_str()).unwrap_err().kind(), ErrorKind::Name);
+        assert_eq!(Name::passed(own.as_str()).unwrap(), own);
+    }
 
     #[test]
     fn a_name_that_fdname_cannot_bear_is_refused() {

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use crate::name::Name;
 
@@ -21,7 +21,7 @@ pub(crate) enum Ending {
     Emptied,
     /// A restart: the successor holds the sockets of these names, so they are let go at once, queue and all. Any other
     /// is emptied, for nobody else has it.
-    Claimed(Arc<[Name]>),
+    Claimed(Arc<HashSet<Name>>),
 }
 
 impl Gate {

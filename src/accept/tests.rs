@@ -45,7 +45,7 @@ impl Listener for Scripted {
 }
 
 fn claimed(name: &str) -> Gate {
-    Gate::Ended(Ending::Claimed(Arc::new([Name::new(name).unwrap()])))
+    Gate::Ended(Ending::Claimed(Arc::new([Name::new(name).unwrap()].into())))
 }
 
 fn acceptor(gate: Gate) -> (mpsc::UnboundedSender<Result<u8, i32>>, watch::Sender<Gate>, Acceptor<Scripted>) {

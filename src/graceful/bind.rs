@@ -1,4 +1,4 @@
-//! `graceful.listen(name, address)`: a socket under a name, found or made when it is awaited.
+//! `graceful.bind(name, address)`: a socket under a name, found or made when it is awaited.
 
 use std::{
     fmt,
@@ -6,6 +6,7 @@ use std::{
     io,
     marker::PhantomData,
     os::fd::BorrowedFd,
+    path::PathBuf,
     pin::Pin,
 };
 
@@ -16,8 +17,8 @@ use crate::{
     sockets::{Address, Options, Socket},
 };
 
-/// A socket that is about to be found or made: await it. The knobs hold for a fresh bind only; an inherited socket is
-/// what it was.
+/// A socket that is about to be found or made: await it. The knobs hold for a fresh bind only: none of them is looked at
+/// for a socket that is inherited or was activated (by systemd, say), which stays as it was made.
 ///
 /// # Examples
 ///
@@ -47,16 +48,50 @@ impl<'a, S: Socket, A> Bind<'a, S, A> {
         Self { graceful, name, address, options: Options::default(), kind: PhantomData }
     }
 
-    /// How many connections may wait to be accepted (4096, capped by `net.core.somaxconn`).
+    /// How many connections may wait to be accepted (4096, capped by `net.core.somaxconn`). A socket of datagrams has no
+    /// such queue. Not for an inherited or activated socket.
     pub fn backlog(mut self, connections: u32) -> Self {
         self.options.backlog = connections;
         self
     }
 
-    /// Runs on a fresh socket before `bind(2)`, once for each address that is tried. It does not run on an inherited
-    /// socket, which keeps the options that an earlier generation has set.
+    /// Runs on a fresh socket before `bind(2)`, once for each address that is tried. It does not run on an inherited or
+    /// activated socket, which keeps the options that an earlier generation or systemd has set.
+    ///
+    /// It runs while other sockets wait to be bound, so it does nothing but set options; and it leaves the socket
+    /// non-blocking.
     pub fn options(mut self, set: impl FnMut(BorrowedFd<'_>) -> io::Result<()> + Send + 'a) -> Self {
         self.options.set = Some(Box::new(set));
+        self
+    }
+}
+
+/// Only for sockets that can have a path.
+impl<S: Address<PathBuf>, A> Bind<'_, S, A> {
+    /// The mode of a fresh socket's path (as the umask has it). Nobody gets at the socket before it is set. Awaiting fails
+    /// with an abstract name, which has no mode. Not for an inherited or activated socket.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::os::unix::fs::PermissionsExt;
+    ///
+    /// # let place = tempfile::tempdir()?; let path = place.path().join("s");
+    /// # let graceful = tokio_hotrestart::Graceful::detached();
+    /// let listener = graceful.listen_unix("admin", path.clone()).mode(0o660).await?;
+    /// assert_eq!(std::fs::metadata(path)?.permissions().mode() & 0o777, 0o660);
+    /// # drop(listener); Ok(()) }
+    /// ```
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.options.mode = Some(mode);
+        self
+    }
+
+    /// User and group of a fresh socket's path, where they are to be others than this process's. Awaiting fails with an
+    /// abstract name, which has no owner. Not for an inherited or activated socket.
+    pub fn owner(mut self, user: Option<u32>, group: Option<u32>) -> Self {
+        self.options.owner = (user, group);
         self
     }
 }

@@ -1,6 +1,6 @@
 //! What the actions of `phase` mean in this process.
 
-use std::{os::fd::AsFd, sync::Arc, time::Duration};
+use std::{collections::HashSet, os::fd::AsFd, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -227,7 +227,7 @@ impl Life {
         let successor = self.successor.as_mut().expect("a successor on probation is held until it has ended");
         successor.release_stderr();
         let by = successor.identity();
-        let claimed: Arc<[Name]> = successor.claimed().into();
+        let claimed: Arc<HashSet<Name>> = Arc::new(successor.claimed().iter().cloned().collect());
         self.shared.registry().close(&claimed, self.owns_names);
         self.set_gate(Gate::Ended(Ending::Claimed(claimed)));
         // Before the successor knows that the file is its own: written after that, it could overwrite a later one.
@@ -260,9 +260,9 @@ impl Life {
         // A generation that was never confirmed has a predecessor that serves: it takes nobody out of the shared queue.
         let ending = match self.confirmed {
             true => Ending::Emptied,
-            false => Ending::Claimed(registry.names().collect()),
+            false => Ending::Claimed(Arc::new(registry.names().collect())),
         };
-        registry.close(&[], self.owns_names);
+        registry.close(&HashSet::new(), self.owns_names);
         drop(registry);
         self.set_gate(Gate::Ended(ending));
     }

@@ -2,20 +2,18 @@
 
 use std::{
     future::Future,
-    path::Path,
     sync::{Arc, MutexGuard},
     time::Duration,
 };
 
 use tokio::{
-    net::{TcpListener, ToSocketAddrs, UnixListener},
     sync::{oneshot, watch},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Bind, Builder, life,
+    Builder, life,
     settings::Settings,
     shared::{Ask, Shared},
 };
@@ -24,7 +22,7 @@ use crate::{
     accept::{Listener, accept_from},
     drain::{Report, Tracker, Watch},
     name::Name,
-    sockets::{Address, Registry, Socket},
+    sockets::Registry,
 };
 
 /// One generation's handle.
@@ -93,70 +91,6 @@ impl Graceful {
     /// ```
     pub fn detached() -> Self {
         Self::of(life::begin(Settings::default(), None, None))
-    }
-
-    // ------------------------------------------------------------------------------------------------- sockets
-
-    /// A TCP listener under a name, by which every later generation finds it: inherited, else bound. It is a plain tokio
-    /// listener; the crate keeps a duplicate to pass on, and closes that when accepting ends.
-    ///
-    /// In a successor, listen before [`ready`](Self::ready): what is not claimed by then is closed. Where the address
-    /// under a name has changed, the new one is bound, and the predecessor serves the old one until it is empty.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Name`] for a malformed name or one used before, [`ErrorKind::Socket`] for what the system says.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tokio_hotrestart::Error> {
-    /// # let graceful = tokio_hotrestart::Graceful::detached();
-    /// let listener = graceful.listen("http", "127.0.0.1:0").await?;
-    /// # drop(listener); Ok(()) }
-    /// ```
-    pub fn listen<'a, A>(&'a self, name: &'a str, address: A) -> Bind<'a, TcpListener, A>
-    where
-        A: ToSocketAddrs + Send + 'static,
-        TcpListener: Address<A>,
-    {
-        Bind::new(self, name, address)
-    }
-
-    /// The same for a Unix listener. Inheriting never touches the path; a fresh bind replaces a path that a crashed server
-    /// left behind, if nobody answers there; the last generation removes it, and only if it is its own.
-    ///
-    /// # Errors
-    ///
-    /// As [`listen`](Self::listen).
-    pub fn listen_unix<'a, P>(&'a self, name: &'a str, path: P) -> Bind<'a, UnixListener, P>
-    where
-        P: AsRef<Path> + Send + 'a,
-    {
-        Bind::new(self, name, path)
-    }
-
-    /// The inherited socket of this name. `None`: nobody has passed one, so open it yourself.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Socket`] where it is of another kind, and then it stays to be claimed.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tokio_hotrestart::Error> {
-    /// use tokio::net::TcpListener;
-    ///
-    /// # let graceful = tokio_hotrestart::Graceful::detached();
-    /// let listener = match graceful.claim::<TcpListener>("http")? {
-    ///     Some(inherited) => inherited,
-    ///     None => graceful.listen("http", "127.0.0.1:0").await?,
-    /// };
-    /// # drop(listener); Ok(()) }
-    /// ```
-    pub fn claim<S: Socket>(&self, name: &str) -> Result<Option<S>, Error> {
-        self.registry().claim(&Name::new(name)?)
     }
 
     // ---------------------------------------------------------------------------------------------------- life

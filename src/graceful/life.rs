@@ -1,6 +1,11 @@
 //! The one loop: whatever happens is an event, `phase` says what follows, `carry` does it.
 
-use std::{collections::VecDeque, mem, os::fd::OwnedFd, sync::Arc};
+use std::{
+    collections::{HashSet, VecDeque},
+    mem,
+    os::fd::OwnedFd,
+    sync::Arc,
+};
 
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -77,7 +82,7 @@ pub(super) fn begin(settings: Settings, ground: Option<Ground>, inherited: Optio
             "inherited"
         );
         generation = introduction.generation;
-        registry = Registry::inherit(introduction.sockets);
+        registry = Registry::inherit(introduction.sockets, Vec::new());
         ancestors = introduction.ancestors.into_iter().map(|(who, handle)| (who, Arc::new(handle))).collect();
         stderr = introduction.stderr;
         predecessor = Some(introduction.answer.accept());
@@ -131,7 +136,7 @@ async fn end_with(running: JoinHandle<()>, shared: Arc<Shared>, times: Times) {
     let why = Error::new(ErrorKind::Internal, "the loop that carries restarts and stops out has panicked");
     crate::log::error!(error = %why, "this generation stops");
     // Neither is known here: whether paths are ours to remove, and whether a successor serves.
-    shared.registry().close(&[], false);
+    shared.registry().close(&HashSet::new(), false);
     shared.gate.send_replace(Gate::Ended(Ending::Emptied));
     shared.drain.failed(why.clone());
     shared.drain.begin(Cause::Failed { why: why.clone() }, &times);

@@ -9,6 +9,7 @@ mod life;
 mod serve;
 mod settings;
 mod shared;
+mod sockets;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,9 @@
 //! From a raw descriptor to a tokio socket.
 
-use std::{error, fmt, os::fd::OwnedFd};
+use std::{
+    error, fmt, io,
+    os::fd::{AsFd, OwnedFd},
+};
 
 use socket2::SockRef;
 
@@ -9,8 +12,11 @@ use crate::{Error, ErrorKind, sys};
 
 /// Turns an inherited descriptor into a tokio socket.
 ///
-/// Kind, family and listening state are checked, and non-blocking mode and close-on-exec are restored before tokio
-/// sees it: tokio panics over a blocking descriptor in a debug build, and stalls in a release build.
+/// Kind, family and listening state are checked (of a pipe: which end it is), and non-blocking mode and close-on-exec are
+/// restored before tokio sees it: tokio panics over a blocking descriptor in a debug build, and stalls in a release
+/// build. Anything can be adopted as an [`OwnedFd`], which keeps its flags but for close-on-exec.
+///
+/// Non-blocking belongs to the open file, so it holds for every process that shares it.
 ///
 /// # Errors
 ///
@@ -38,18 +44,21 @@ use crate::{Error, ErrorKind, sys};
 /// # drop(untouched); Ok(()) }
 /// ```
 pub fn adopt<S: Socket>(descriptor: OwnedFd) -> Result<S, Refused> {
-    if let Err(why) = (S::KIND.check)(SockRef::from(&descriptor)) {
+    if let Err(why) = S::KIND.check(descriptor.as_fd()) {
         let why = Error::new(ErrorKind::Socket, format!("adopt a descriptor as {}: {why}", S::KIND.name));
         return Err(Refused { why, descriptor });
     }
-    // Non-blocking belongs to the open file, so it holds for every generation at once; close-on-exec is this
-    // descriptor's. tokio takes what it is given whatever comes of it, so it is given a second one.
-    let prepared = SockRef::from(&descriptor)
-        .set_cloexec(true)
-        .and_then(|()| sys::set_blocking(&descriptor, false))
-        .and_then(|()| descriptor.try_clone())
-        .and_then(S::into_tokio);
+    // tokio takes what it is given whatever comes of it, so it is given a second one.
+    let prepared = prepare::<S>(&descriptor).and_then(|()| descriptor.try_clone()).and_then(S::into_tokio);
     prepared.map_err(|error| Refused { why: Error::io(ErrorKind::Socket, "adopt a descriptor", error), descriptor })
+}
+
+fn prepare<S: Socket>(descriptor: &OwnedFd) -> io::Result<()> {
+    SockRef::from(descriptor).set_cloexec(true)?;
+    match S::KIND.is_tokios() {
+        true => sys::set_blocking(descriptor, false),
+        false => Ok(()),
+    }
 }
 
 /// A descriptor that is not what was asked for, and why.

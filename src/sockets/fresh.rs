@@ -1,16 +1,19 @@
 //! Binding, for a name that nobody has passed.
 
 use std::{
-    fs, io,
+    io,
     net::SocketAddr,
-    os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::fs::{FileTypeExt, MetadataExt},
-    },
-    path::Path,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
 use socket2::{Domain, SockAddr, Socket, Type};
+
+use super::{
+    address::Bound,
+    kind::{Kind, Shape},
+    path,
+};
+use crate::wire::SocketKind;
 
 /// How many connections may wait to be accepted, capped by `net.core.somaxconn`. tokio's 128 overflow within a
 /// millisecond when the clients of a crashed server come back; the kernel's own default cap is 4096 (Linux 5.4).
@@ -23,63 +26,88 @@ pub(crate) type SetOptions<'a> = Box<dyn FnMut(BorrowedFd<'_>) -> io::Result<()>
 pub(crate) struct Options<'a> {
     pub(crate) backlog: u32,
     pub(crate) set: Option<SetOptions<'a>>,
+    /// Of a Unix path; `None`: as the process's umask has it, but for the control listener, which is its user's only.
+    pub(crate) mode: Option<u32>,
+    /// User and group of a Unix path.
+    pub(crate) owner: (Option<u32>, Option<u32>),
 }
 
 impl Default for Options<'_> {
     fn default() -> Self {
-        Self { backlog: BACKLOG, set: None }
+        Self { backlog: BACKLOG, set: None, mode: None, owner: (None, None) }
     }
 }
 
-pub(super) fn tcp(address: SocketAddr, options: &mut Options<'_>) -> io::Result<OwnedFd> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+/// Why there is no fresh socket: what was being done besides `bind(2)` itself, and what the system said.
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub(super) during: &'static str,
+    pub(super) error: io::Error,
+}
+
+impl Fault {
+    pub(super) fn during(during: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self { during, error }
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self { during: "", error }
+    }
+}
+
+/// A bound socket, and device and inode of its path.
+pub(super) type Fresh = (OwnedFd, (u64, u64));
+
+/// A socket of this kind at this place, listening where it is a listener.
+pub(super) fn open(kind: &Kind, to: &Bound, options: &mut Options<'_>) -> Result<Fresh, Fault> {
+    match (to, &kind.shape) {
+        (Bound::Inet(address), Shape::Listener(_, r#type)) => tcp(*address, *r#type, options),
+        (Bound::Inet(address), Shape::Datagram(_)) => udp(*address, options),
+        (Bound::Path(path), Shape::Listener(..) | Shape::Datagram(_)) => {
+            let private = (kind.code == SocketKind::Control).then_some(0o600);
+            options.mode = options.mode.or(private);
+            path::bind(path, &kind.shape, options)
+        }
+        // `Address` has no such pair.
+        (_, Shape::PipeNot(_) | Shape::Any) => Err(io::Error::from(io::ErrorKind::InvalidInput).into()),
+    }
+}
+
+fn tcp(address: SocketAddr, r#type: Type, options: &mut Options<'_>) -> Result<Fresh, Fault> {
+    let socket = unbound(Domain::for_address(address), r#type)?;
     // As tokio and std: a server started anew must not wait for its predecessor's connections in TIME_WAIT.
     socket.set_reuse_address(true)?;
-    bind(socket, &address.into(), options)
+    set(&socket, options)?;
+    socket.bind(&SockAddr::from(address))?;
+    listen(&socket, options)?;
+    Ok((socket.into(), (0, 0)))
 }
 
-/// A path that a crashed server left behind is removed, but only when nobody answers there.
-pub(super) fn unix(path: &Path, options: &mut Options<'_>) -> io::Result<OwnedFd> {
-    let address = SockAddr::unix(path)?;
-    let bound = bind(Socket::new(Domain::UNIX, Type::STREAM, None)?, &address, options);
-    match bound {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            let inode = |path| fs::symlink_metadata(path).ok().map(|file| (file.dev(), file.ino()));
-            let before = inode(path);
-            // Looked at again: of two servers that start at once, one may have bound the path anew meanwhile.
-            if !is_stale(path, &address) || inode(path) != before {
-                return Err(error);
-            }
-            fs::remove_file(path)?;
-            bind(Socket::new(Domain::UNIX, Type::STREAM, None)?, &address, options)
-        }
-        bound => bound,
-    }
+fn udp(address: SocketAddr, options: &mut Options<'_>) -> Result<Fresh, Fault> {
+    let socket = unbound(Domain::for_address(address), Type::DGRAM)?;
+    set(&socket, options)?;
+    socket.bind(&SockAddr::from(address))?;
+    Ok((socket.into(), (0, 0)))
 }
 
-fn bind(socket: Socket, address: &SockAddr, options: &mut Options<'_>) -> io::Result<OwnedFd> {
+/// Never blocking from its first moment: that belongs to the open file, and so to all generations.
+pub(super) fn unbound(domain: Domain, r#type: Type) -> io::Result<Socket> {
+    let socket = Socket::new(domain, r#type, None)?;
     socket.set_nonblocking(true)?;
-    if let Some(set) = &mut options.set {
-        set(socket.as_fd())?;
-    }
-    socket.bind(address)?;
-    socket.listen(options.backlog.min(i32::MAX as u32) as i32)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
-/// A socket's path at which nobody listens. One whose queue is full (`EAGAIN`) has an owner, and what is no socket is
-/// none of ours to remove.
-fn is_stale(path: &Path, address: &SockAddr) -> bool {
-    if !fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket()) {
-        return false;
+pub(super) fn set(socket: &Socket, options: &mut Options<'_>) -> Result<(), Fault> {
+    match &mut options.set {
+        Some(set) => set(socket.as_fd()).map_err(Fault::during("set the options")),
+        None => Ok(()),
     }
-    let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
-    Socket::new(Domain::UNIX, Type::STREAM, None)
-        .and_then(|probe| {
-            probe.set_nonblocking(true)?;
-            probe.connect(address)
-        })
-        .is_err_and(refused)
+}
+
+pub(super) fn listen(socket: &Socket, options: &Options<'_>) -> Result<(), Fault> {
+    socket.listen(options.backlog.min(i32::MAX as u32) as i32).map_err(Fault::during("listen"))
 }
 
 #[cfg(test)]
@@ -87,28 +115,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stale_path_is_replaced_and_a_live_one_is_left_to_its_owner() {
-        let place = tempfile::tempdir().unwrap();
-        let path = place.path().join("s");
-        drop(unix(&path, &mut Options::default()).unwrap());
-        let live = unix(&path, &mut Options::default()).unwrap();
-        let error = unix(&path, &mut Options::default()).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
-        drop(live);
-    }
-
-    #[test]
-    fn a_file_that_is_no_socket_is_never_removed() {
-        let place = tempfile::tempdir().unwrap();
-        let path = place.path().join("s");
-        fs::write(&path, "precious").unwrap();
-        assert!(unix(&path, &mut Options::default()).is_err());
-        assert_eq!(fs::read(&path).unwrap(), b"precious");
-    }
-
-    #[test]
     fn the_queue_is_larger_than_tokios() {
-        let listener = tcp(([127, 0, 0, 1], 0).into(), &mut Options::default()).unwrap();
+        let (listener, _) = tcp(([127, 0, 0, 1], 0).into(), Type::STREAM, &mut Options::default()).unwrap();
         let address = socket2::SockRef::from(&listener).local_addr().unwrap();
         let connect = || {
             let client = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();

@@ -1,35 +1,40 @@
-//! The kinds of sockets that travel, each in a few lines: one path in the code for all of them.
+//! The kinds of descriptors that travel, as a table: one path in the code for all of them.
 
 use std::{
-    ffi::OsString,
-    fs,
-    future::Future,
     io,
-    net::SocketAddr,
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::fs::MetadataExt,
-    },
-    path::Path,
-    pin::Pin,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
+use nix::{
+    fcntl::{FcntlArg, OFlag, fcntl},
+    sys::stat::{SFlag, fstat},
+};
 use socket2::{Domain, SockRef, Type};
-use tokio::net::{TcpListener, ToSocketAddrs, UnixListener};
+use tokio::net::{
+    TcpListener, UdpSocket, UnixDatagram, UnixListener,
+    unix::pipe::{Receiver, Sender},
+};
 
-use super::fresh::{self, Options};
-use crate::wire;
+use crate::wire::SocketKind;
 
-/// A kind of socket that travels from generation to generation. Sealed.
+/// What travels from generation to generation under a name: tokio's sockets and pipe ends, and an [`OwnedFd`] for any
+/// other descriptor (a memfd, a seqpacket listener, a connected socket). Sealed.
 ///
 /// # Examples
 ///
 /// ```
+/// use std::os::fd::OwnedFd;
+/// use tokio::net::{TcpListener, UdpSocket, UnixDatagram, UnixListener, unix::pipe};
 /// use tokio_hotrestart::sockets::Socket;
 ///
 /// fn inherits<S: Socket>() {}
-/// inherits::<tokio::net::TcpListener>();
-/// inherits::<tokio::net::UnixListener>();
+/// inherits::<TcpListener>();
+/// inherits::<UnixListener>();
+/// inherits::<UdpSocket>();
+/// inherits::<UnixDatagram>();
+/// inherits::<pipe::Receiver>();
+/// inherits::<pipe::Sender>();
+/// inherits::<OwnedFd>();
 /// ```
 pub trait Socket: AsFd + Sized + Send + sealed::Sealed + 'static {
     #[doc(hidden)]
@@ -39,158 +44,172 @@ pub trait Socket: AsFd + Sized + Send + sealed::Sealed + 'static {
     fn into_tokio(descriptor: OwnedFd) -> io::Result<Self>;
 }
 
+/// Which kinds travel is the protocol's to say, so nobody else adds one.
+pub(super) mod sealed {
+    #[allow(unnameable_types)] // that is what seals it
+    pub trait Sealed {}
+}
+
 /// What differs from kind to kind.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Kind {
-    pub(super) code: wire::SocketKind,
+    pub(super) code: SocketKind,
+    /// With its article, as sentences have it.
     pub(super) name: &'static str,
+    pub(super) shape: Shape,
+}
+
+/// By what a kind is recognised, and how a fresh one is made.
+#[derive(Debug)]
+pub(super) enum Shape {
+    Listener(&'static [Domain], Type),
+    Datagram(&'static [Domain]),
+    /// A pipe's end that is not open in this mode only.
+    PipeNot(OFlag),
+    Any,
+}
+
+const INET: &[Domain] = &[Domain::IPV4, Domain::IPV6];
+const UNIX: &[Domain] = &[Domain::UNIX];
+
+const fn kind(code: SocketKind, name: &'static str, shape: Shape) -> Kind {
+    Kind { code, name, shape }
+}
+
+static TCP_LISTENER: Kind = kind(SocketKind::TcpListener, "a TCP listener", Shape::Listener(INET, Type::STREAM));
+static UNIX_LISTENER: Kind = kind(SocketKind::UnixListener, "a Unix listener", Shape::Listener(UNIX, Type::STREAM));
+static UDP_SOCKET: Kind = kind(SocketKind::UdpSocket, "a UDP socket", Shape::Datagram(INET));
+static UNIX_DATAGRAM: Kind = kind(SocketKind::UnixDatagram, "a Unix datagram socket", Shape::Datagram(UNIX));
+static SEQPACKET: Kind =
+    kind(SocketKind::SeqpacketListener, "a seqpacket listener", Shape::Listener(UNIX, Type::SEQPACKET));
+static PIPE_READER: Kind = kind(SocketKind::PipeReader, "a pipe's end to read", Shape::PipeNot(OFlag::O_WRONLY));
+static PIPE_WRITER: Kind = kind(SocketKind::PipeWriter, "a pipe's end to write", Shape::PipeNot(OFlag::O_RDONLY));
+static DESCRIPTOR: Kind = kind(SocketKind::Descriptor, "a descriptor", Shape::Any);
+pub(super) static CONTROL: Kind = kind(SocketKind::Control, "a control listener", Shape::Listener(UNIX, Type::STREAM));
+
+/// In the order in which an unknown descriptor is held against them.
+static TABLE: [&Kind; 9] = [
+    &TCP_LISTENER,
+    &UNIX_LISTENER,
+    &UDP_SOCKET,
+    &UNIX_DATAGRAM,
+    &SEQPACKET,
+    &PIPE_READER,
+    &PIPE_WRITER,
+    &DESCRIPTOR,
+    &CONTROL,
+];
+
+impl Kind {
+    /// The kind of a manifest's entry; `None` for one of a later version.
+    pub(super) fn of(code: SocketKind) -> Option<&'static Self> {
+        TABLE.into_iter().find(|kind| kind.code == code)
+    }
+
+    /// What a descriptor is whose kind nobody has told: of what fits none, plainly a descriptor.
+    pub(super) fn inspect(descriptor: BorrowedFd<'_>) -> &'static Self {
+        // A FIFO that is open for both is an end to read as well as one to write, and is claimed as either.
+        let both = PIPE_READER.check(descriptor).is_ok() && PIPE_WRITER.check(descriptor).is_ok();
+        let fits = |kind: &&Self| kind.check(descriptor).is_ok();
+        if both { &DESCRIPTOR } else { TABLE.into_iter().find(fits).unwrap_or(&DESCRIPTOR) }
+    }
+
     /// What is wrong with a descriptor, as a sentence's end.
-    pub(super) check: fn(SockRef<'_>) -> Result<(), String>,
-    pub(super) fresh: fn(&Bound, &mut Options<'_>) -> io::Result<OwnedFd>,
-}
-
-/// What a kind of socket can be bound to. Sealed.
-///
-/// # Examples
-///
-/// ```
-/// use tokio_hotrestart::sockets::Address;
-///
-/// fn binds<S: Address<A>, A>(_to: A) {}
-/// binds::<tokio::net::TcpListener, _>("[::]:443");
-/// binds::<tokio::net::UnixListener, _>("/run/server.sock");
-/// ```
-pub trait Address<A>: Socket {
-    #[doc(hidden)]
-    fn resolve(address: A) -> Pin<Box<dyn Future<Output = io::Result<Vec<Bound>>> + Send>>
-    where
-        A: Send;
-}
-
-/// One place to bind to.
-#[doc(hidden)]
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Bound {
-    Inet(SocketAddr),
-    Path(OsString),
-}
-
-impl Bound {
-    pub(crate) fn text(&self) -> OsString {
-        match self {
-            Self::Inet(address) => address.to_string().into(),
-            Self::Path(path) => path.clone(),
+    pub(super) fn check(&self, descriptor: BorrowedFd<'_>) -> Result<(), String> {
+        match &self.shape {
+            Shape::Listener(families, kind) => {
+                check_socket(descriptor, families, *kind)?;
+                match SockRef::from(&descriptor).is_listener().map_err(said)? {
+                    true => Ok(()),
+                    false => Err("it is not listening".to_owned()),
+                }
+            }
+            Shape::Datagram(families) => check_socket(descriptor, families, Type::DGRAM),
+            Shape::PipeNot(mode) => check_pipe(descriptor, *mode),
+            Shape::Any => fstat(descriptor).map(|_| ()).map_err(|error| said(error.into())),
         }
     }
 
-    /// Whether the socket that was asked for as `requested` and is bound to `actual` is what this asks for. Port 0 asks
-    /// for any port, so it finds the one that was given to it.
-    pub(crate) fn is(&self, requested: &OsString, actual: &OsString) -> bool {
-        match self {
-            Self::Inet(address) if address.port() == 0 => self.text() == *requested,
-            _ => self.text() == *actual,
+    /// Whether this may be asked for under a name that was passed as `passed`. An `OwnedFd` takes whatever it is, but not
+    /// the listener at which the generations meet; and what was no known kind when it was offered may have become one.
+    pub(super) fn takes(&self, passed: SocketKind) -> bool {
+        match (self.code, passed) {
+            (SocketKind::Descriptor, SocketKind::Control | SocketKind::Other(_)) => false,
+            (SocketKind::Descriptor, _) => true,
+            (SocketKind::Control, SocketKind::Descriptor) => false,
+            (ours, passed) => ours == passed || passed == SocketKind::Descriptor,
         }
     }
-}
 
-/// Which kinds travel is the protocol's to say, so nobody else adds one.
-mod sealed {
-    #[allow(unnameable_types)] // that is what seals it
-    pub trait Sealed {}
-    impl Sealed for tokio::net::TcpListener {}
-    impl Sealed for tokio::net::UnixListener {}
-}
+    /// Whether it is bound to an address that the manifest states.
+    pub(super) fn has_address(&self) -> bool {
+        matches!(self.shape, Shape::Listener(..) | Shape::Datagram(_))
+    }
 
-impl Socket for TcpListener {
-    const KIND: &'static Kind = &Kind {
-        code: wire::SocketKind::TcpListener,
-        name: "a TCP listener",
-        check: |socket| check_listener(socket, &[Domain::IPV4, Domain::IPV6]),
-        fresh: |to, options| match to {
-            Bound::Inet(address) => fresh::tcp(*address, options),
-            Bound::Path(_) => Err(io::ErrorKind::InvalidInput.into()),
-        },
-    };
+    pub(super) fn is_unix(&self) -> bool {
+        matches!(self.shape, Shape::Listener(UNIX, _) | Shape::Datagram(UNIX))
+    }
 
-    fn into_tokio(descriptor: OwnedFd) -> io::Result<Self> {
-        Self::from_std(descriptor.into())
+    /// Whether tokio reads and writes it, which never blocks. Any other descriptor keeps its flags.
+    pub(super) fn is_tokios(&self) -> bool {
+        !matches!(self.shape, Shape::Any)
     }
 }
 
-impl<A: ToSocketAddrs + 'static> Address<A> for TcpListener {
-    fn resolve(address: A) -> Pin<Box<dyn Future<Output = io::Result<Vec<Bound>>> + Send>>
-    where
-        A: Send,
-    {
-        Box::pin(async move { Ok(tokio::net::lookup_host(address).await?.map(Bound::Inet).collect()) })
-    }
-}
-
-impl Socket for UnixListener {
-    const KIND: &'static Kind = &Kind {
-        code: wire::SocketKind::UnixListener,
-        name: "a Unix listener",
-        check: |socket| check_listener(socket, &[Domain::UNIX]),
-        fresh: |to, options| match to {
-            Bound::Path(path) => fresh::unix(Path::new(path), options),
-            Bound::Inet(_) => Err(io::ErrorKind::InvalidInput.into()),
-        },
-    };
-
-    fn into_tokio(descriptor: OwnedFd) -> io::Result<Self> {
-        Self::from_std(descriptor.into())
-    }
-}
-
-impl<P: AsRef<Path>> Address<P> for UnixListener {
-    /// Absolute, because the path is compared in the next generation and removed at the end, wherever the process
-    /// stands by then.
-    fn resolve(path: P) -> Pin<Box<dyn Future<Output = io::Result<Vec<Bound>>> + Send>>
-    where
-        P: Send,
-    {
-        let path = std::path::absolute(path.as_ref());
-        Box::pin(async move { Ok(vec![Bound::Path(path?.into_os_string())]) })
-    }
-}
-
-fn check_listener(socket: SockRef<'_>, families: &[Domain]) -> Result<(), String> {
-    let said = |error: io::Error| error.to_string();
-    let kind = socket.r#type().map_err(said)?;
-    if kind != Type::STREAM {
-        return Err(format!("it is a socket of another type ({kind:?})"));
+fn check_socket(descriptor: BorrowedFd<'_>, families: &[Domain], kind: Type) -> Result<(), String> {
+    let socket = SockRef::from(&descriptor);
+    let found = socket.r#type().map_err(said)?;
+    if found != kind {
+        return Err(format!("it is a socket of another type ({found:?})"));
     }
     let family = socket.domain().map_err(said)?;
     if !families.contains(&family) {
         return Err(format!("it is of another address family ({family:?})"));
     }
-    if !socket.is_listener().map_err(said)? {
-        return Err("it is not listening".to_owned());
-    }
     Ok(())
 }
 
-/// What a bound socket's manifest entry says of it.
-pub(super) fn describe(descriptor: &OwnedFd, asked: &Bound) -> io::Result<(OsString, (u64, u64))> {
-    match asked {
-        Bound::Inet(_) => Ok((inet_address(descriptor)?, (0, 0))),
-        Bound::Path(path) => {
-            let file = fs::symlink_metadata(path)?;
-            Ok((path.clone(), (file.dev(), file.ino())))
-        }
+fn check_pipe(descriptor: BorrowedFd<'_>, never: OFlag) -> Result<(), String> {
+    let stat = fstat(descriptor).map_err(|error| said(error.into()))?;
+    if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != SFlag::S_IFIFO {
+        return Err("it is no pipe".to_owned());
+    }
+    let flags = fcntl(descriptor, FcntlArg::F_GETFL).map_err(|error| said(error.into()))?;
+    match OFlag::from_bits_retain(flags) & OFlag::O_ACCMODE == never {
+        true => Err("it is the pipe's other end".to_owned()),
+        false => Ok(()),
     }
 }
 
-pub(super) fn inet_address(descriptor: &OwnedFd) -> io::Result<OsString> {
-    let address = SockRef::from(descriptor).local_addr()?;
-    let address = address.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
-    Ok(address.to_string().into())
+fn said(error: io::Error) -> String {
+    match error.raw_os_error() {
+        Some(libc::EBADF) => "the number is closed".to_owned(),
+        Some(libc::ENOTSOCK) => "it is no socket".to_owned(),
+        _ => error.to_string(),
+    }
 }
 
-pub(super) fn unix_path(descriptor: &OwnedFd) -> io::Result<OsString> {
-    let address = SockRef::from(descriptor).local_addr()?;
-    let path = address.as_pathname().ok_or(io::ErrorKind::AddrNotAvailable)?;
-    Ok(path.as_os_str().to_owned())
+macro_rules! sockets {
+    ($($type:ty = $kind:ident, $into:expr;)*) => {$(
+        impl sealed::Sealed for $type {}
+
+        impl Socket for $type {
+            const KIND: &'static Kind = &$kind;
+
+            fn into_tokio(descriptor: OwnedFd) -> io::Result<Self> {
+                $into(descriptor)
+            }
+        }
+    )*};
+}
+
+sockets! {
+    TcpListener = TCP_LISTENER, |it: OwnedFd| Self::from_std(it.into());
+    UnixListener = UNIX_LISTENER, |it: OwnedFd| Self::from_std(it.into());
+    UdpSocket = UDP_SOCKET, |it: OwnedFd| Self::from_std(it.into());
+    UnixDatagram = UNIX_DATAGRAM, |it: OwnedFd| Self::from_std(it.into());
+    Receiver = PIPE_READER, Self::from_owned_fd;
+    Sender = PIPE_WRITER, Self::from_owned_fd;
+    OwnedFd = DESCRIPTOR, Ok;
 }

@@ -1,56 +1,53 @@
 //! The sockets of this generation, by name: those that it may still claim, and those that it passes on.
 
 use std::{
-    ffi::{OsStr, OsString},
-    fmt, fs,
-    os::{
-        fd::{BorrowedFd, OwnedFd},
-        unix::fs::MetadataExt,
-    },
+    collections::{BTreeMap, HashMap, HashSet},
+    ffi::OsString,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
     sync::Arc,
 };
 
-use socket2::SockRef;
-use tokio::net::{TcpListener, UnixListener};
-
 use super::{
-    Address, Socket, adopt,
-    fresh::Options,
-    kind::{self, Bound},
+    Address, Socket,
+    address::{Bound, absolute, actual, shown},
+    adopt,
+    fresh::{self, Fault, Options},
+    kind::Kind,
+    path,
+    unclaimed::{Came, Unclaimed},
 };
 use crate::{
     Error, ErrorKind,
     name::Name,
+    status::{Leftover, SocketStatus},
     sys::{self, Identity},
     wire::{self, Origin, SocketKind},
 };
 
-/// Everything under a name. Each socket here is a duplicate, out of every reactor: users hold plain tokio listeners, and
-/// so this is what can be passed on.
+/// Everything under a name. Each socket here is a duplicate, out of every reactor: users hold plain tokio sockets, and so
+/// this is what can be passed on.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
+    unclaimed: Unclaimed,
+    /// In the order in which they came.
+    entries: BTreeMap<u64, Entry>,
+    names: HashMap<Name, u64>,
+    next: u64,
+    /// The names of open files, also of those that were entries when accepting ended. The application's own listeners
+    /// outlive our duplicates, and one of them that is asked for its name only then must still be known: as a stranger
+    /// it would be emptied, and its clients taken from the generation that holds the same socket.
+    known: HashMap<Identity, Name>,
+    /// Inherited and released: not passed on, but the predecessor's too, until it lets go.
+    released: Vec<Name>,
     leftovers: Vec<Leftover>,
-    entries: Vec<Entry>,
-    /// What was an entry when accepting ended. The application's own listeners outlive our duplicates, and one of them that
-    /// is asked for its name only then must still be known: as a stranger it would be emptied, and its clients taken from
-    /// the generation that holds the same socket.
-    ended: Vec<(Identity, Name)>,
     /// Accepting has ended: what is bound now would be passed to nobody and closed by nobody.
     closed: bool,
 }
 
-/// Passed and not yet claimed.
-#[derive(Debug)]
-struct Leftover {
-    place: u32,
-    socket: wire::Socket,
-    descriptor: OwnedFd,
-}
-
 #[derive(Debug)]
 struct Entry {
-    /// Among those that were passed; `None`: bound by this generation.
+    /// Among those that a predecessor has passed; `None`: of this generation.
     place: Option<u32>,
     socket: wire::Socket,
     identity: Identity,
@@ -58,94 +55,141 @@ struct Entry {
 }
 
 impl Registry {
-    /// Of what a predecessor has passed, in its order.
-    pub(crate) fn inherit(passed: Vec<(wire::Socket, OwnedFd)>) -> Self {
-        let leftover = |(place, (socket, descriptor))| Leftover { place: place as u32, socket, descriptor };
-        Self { leftovers: passed.into_iter().enumerate().map(leftover).collect(), ..Self::default() }
+    /// Of what a predecessor has passed, in its order, and of what systemd or another has activated, with its names: these
+    /// may be missing or repeat.
+    pub(crate) fn inherit(passed: Vec<(wire::Socket, OwnedFd)>, activated: Vec<(String, OwnedFd)>) -> Self {
+        Self { unclaimed: Unclaimed::new(passed, activated), ..Self::default() }
     }
 
-    /// The inherited socket of this name, if it is of this kind.
+    /// The socket that was passed under this name, if it is of this kind.
     pub(crate) fn claim<S: Socket>(&mut self, name: &Name) -> Result<Option<S>, Error> {
-        self.claim_if(name, |_| true)
+        self.admit(name)?;
+        let Some((index, came)) = self.unclaimed.named(name, S::KIND) else {
+            return Ok(None);
+        };
+        if !S::KIND.takes(came.socket.kind) {
+            let found = Kind::of(came.socket.kind).map_or("of a kind that this version does not know", |it| it.name);
+            let what = format!("the inherited socket {name:?} is {found}, not {}", S::KIND.name);
+            return Err(Error::new(ErrorKind::Socket, what));
+        }
+        self.take(name, index, None).map(Some)
     }
 
-    /// The inherited socket if it is what is asked for, else a fresh one. A name whose address has changed leaves the
-    /// inherited one unclaimed: it is closed at ready here, and emptied by the predecessor.
+    /// The inherited socket if it is what is asked for, else an activated one, else a fresh one. A name whose address has
+    /// changed leaves the inherited one unclaimed: it is closed at ready here, and emptied by the predecessor.
     pub(crate) fn listen<S: Address<A>, A>(
         &mut self,
         name: &Name,
         asked: &[Bound],
         options: &mut Options<'_>,
     ) -> Result<S, Error> {
-        let same = |socket: &wire::Socket| {
-            socket.kind == S::KIND.code && asked.iter().any(|bound| bound.is(&socket.requested, &socket.actual))
-        };
-        if let Some(socket) = self.claim_if::<S>(name, same)? {
-            return Ok(socket);
+        self.admit(name)?;
+        if let Some(index) = self.unclaimed.asked(name, S::KIND, asked) {
+            return self.take(name, index, asked.first());
         }
-        if let Some(left) = self.leftovers.iter().find(|left| left.socket.name == *name) {
+        if let Some((_, left)) = self.unclaimed.inherited(name) {
             let (was, now) = (shown(&left.socket.requested), asked.first().map(Bound::text).unwrap_or_default());
             crate::log::info!(socket = name.as_str(), %was, now = %shown(&now), "the address has changed: binding anew");
         }
         self.bind(name, asked, options)
     }
 
-    fn claim_if<S: Socket>(
-        &mut self,
-        name: &Name,
-        wanted: impl FnOnce(&wire::Socket) -> bool,
-    ) -> Result<Option<S>, Error> {
+    /// A duplicate of a socket that the application has opened, under a name to be claimed by.
+    pub(crate) fn offer(&mut self, name: &Name, socket: BorrowedFd<'_>) -> Result<(), Error> {
         self.admit(name)?;
-        let Some(index) = self.leftovers.iter().position(|left| left.socket.name == *name) else {
-            return Ok(None);
+        let failed = |error| Error::io(ErrorKind::Socket, format!("offer {name:?}"), error);
+        let descriptor = socket.try_clone_to_owned().map_err(failed)?;
+        let kind = Kind::inspect(descriptor.as_fd());
+        let actual = match actual(descriptor.as_fd()) {
+            // What is no socket has no address.
+            Err(_) if !kind.has_address() => OsString::new(),
+            actual => actual.map_err(failed)?,
         };
-        let left = &self.leftovers[index];
-        if !wanted(&left.socket) {
-            return Ok(None);
+        // Bound to a relative path, it is asked for by the absolute one.
+        let requested =
+            if kind.is_unix() && !actual.is_empty() { absolute(&actual).map_err(failed)? } else { actual.clone() };
+        // No inode of a path: the application has made that, so it is not ours to remove.
+        let (name, origin, path) = (name.clone(), Origin::Offered, (0, 0));
+        self.insert(None, wire::Socket { name, kind: kind.code, origin, requested, actual, path }, descriptor)
+    }
+
+    /// Lets a name go: our duplicate is closed and passed to nobody. What the application holds stays open.
+    pub(crate) fn release(&mut self, name: &Name) {
+        if let Some(entry) = self.names.remove(name).and_then(|at| self.entries.remove(&at)) {
+            crate::log::debug!(socket = name.as_str(), "released");
+            match entry.place {
+                Some(_) => self.released.push(name.clone()),
+                // Nobody else has it, so its queue is nobody else's.
+                None => drop(self.known.remove(&entry.identity)),
+            }
+            return;
         }
-        if left.socket.kind != S::KIND.code {
-            let what =
-                format!("the inherited socket {name:?} is {}, not {}", kind_name(left.socket.kind), S::KIND.name);
-            return Err(Error::new(ErrorKind::Socket, what));
+        while let Some(came) = self.unclaimed.named(name, OwnedFd::KIND).map(|(index, _)| index) {
+            let came = self.unclaimed.take(came).expect("it was found there just now");
+            self.leave(came);
         }
-        let failed = |error| failed("claim", name, error);
-        let identity = sys::identity(&left.descriptor).map_err(failed)?;
-        let socket = adopt::<S>(left.descriptor.try_clone().map_err(failed)?)?;
-        let Leftover { place, socket: entry, descriptor } = self.leftovers.remove(index);
-        crate::log::debug!(socket = name.as_str(), address = %shown(&entry.actual), "claimed");
-        self.entries.push(Entry { place: Some(place), socket: entry, identity, descriptor: Arc::new(descriptor) });
-        Ok(Some(socket))
+    }
+
+    /// Adopts what came to this process and makes it an entry; on failure it stays to be claimed.
+    fn take<S: Socket>(&mut self, name: &Name, index: usize, asked: Option<&Bound>) -> Result<S, Error> {
+        let came = self.unclaimed.get(index).expect("it was found there just now");
+        let duplicate = came.descriptor.try_clone().map_err(|error| failed("claim", name, error))?;
+        let taken = adopt::<S>(duplicate)?;
+        let Came { place, mut socket, descriptor } = self.unclaimed.take(index).expect("it is there still");
+        if place.is_none() {
+            // It is found again by what it was asked for as, whatever systemd calls it and wherever systemd has put it.
+            socket.name = name.clone();
+            socket.requested = asked.map_or_else(|| socket.actual.clone(), Bound::text);
+        }
+        crate::log::debug!(socket = name.as_str(), address = %shown(&socket.actual), "claimed");
+        self.insert(place, socket, descriptor)?;
+        Ok(taken)
     }
 
     fn bind<S: Address<A>, A>(&mut self, name: &Name, asked: &[Bound], options: &mut Options<'_>) -> Result<S, Error> {
         let mut last = Error::new(ErrorKind::Socket, format!("bind {name:?}: the address resolves to nothing"));
         for bound in asked {
-            let address = bound.text();
-            let what = || format!("bind {name:?} to {}", shown(&address));
-            let opened = (S::KIND.fresh)(bound, options)
-                .and_then(|descriptor| kind::describe(&descriptor, bound).map(|described| (descriptor, described)));
-            match opened {
-                Ok((descriptor, (actual, path))) => {
-                    let failed = |error| failed("bind", name, error);
-                    let identity = sys::identity(&descriptor).map_err(failed)?;
-                    let socket = adopt::<S>(descriptor.try_clone().map_err(failed)?)?;
-                    let requested = bound.text();
-                    let (name, origin) = (name.clone(), Origin::Bound);
-                    let entry = wire::Socket { name, kind: S::KIND.code, origin, requested, actual, path };
-                    self.entries.push(Entry { place: None, socket: entry, identity, descriptor: Arc::new(descriptor) });
-                    return Ok(socket);
+            let requested = bound.text();
+            let (descriptor, path) = match fresh::open(S::KIND, bound, options) {
+                Ok(opened) => opened,
+                Err(Fault { during, error }) => {
+                    let colon = if during.is_empty() { "" } else { ": " };
+                    let what = format!("bind {name:?} to {}{colon}{during}", shown(&requested));
+                    last = Error::io(ErrorKind::Socket, what, error);
+                    continue;
                 }
-                Err(error) => last = Error::io(ErrorKind::Socket, what(), error),
-            }
+            };
+            let failed = |error| failed("bind", name, error);
+            let actual = actual(descriptor.as_fd()).map_err(failed)?;
+            let socket = adopt::<S>(descriptor.try_clone().map_err(failed)?)?;
+            let (name, origin) = (name.clone(), Origin::Bound);
+            let entry = wire::Socket { name, kind: S::KIND.code, origin, requested, actual, path };
+            self.insert(None, entry, descriptor)?;
+            return Ok(socket);
         }
         Err(last)
+    }
+
+    fn insert(&mut self, place: Option<u32>, socket: wire::Socket, descriptor: OwnedFd) -> Result<(), Error> {
+        let name = socket.name.clone();
+        let identity = sys::identity(&descriptor).map_err(|error| failed("look at", &name, error))?;
+        // What bore the name before was released, and a listener that is still accepted from is not this one.
+        if let Some(at) = self.released.iter().position(|released| *released == name) {
+            self.released.swap_remove(at);
+            self.known.retain(|_, known| *known != name);
+        }
+        self.known.insert(identity, name.clone());
+        self.names.insert(name, self.next);
+        self.entries.insert(self.next, Entry { place, socket, identity, descriptor: Arc::new(descriptor) });
+        self.next += 1;
+        Ok(())
     }
 
     fn admit(&self, name: &Name) -> Result<(), Error> {
         if self.closed {
             return Err(Error::new(ErrorKind::Ending, format!("bind {name:?}: this generation accepts no more")));
         }
-        if self.entries.iter().any(|entry| entry.socket.name == *name) {
+        if self.names.contains_key(name) {
             return Err(Error::new(
                 ErrorKind::Name,
                 format!("the socket name {name:?} is taken: each name is used once"),
@@ -154,127 +198,104 @@ impl Registry {
         Ok(())
     }
 
-    /// The name of a listener that a user holds: the open file is the same, so two sockets on one address are told apart.
+    /// The name of a socket that a user holds: the open file is the same, so two sockets on one address are told apart.
     pub(crate) fn name_of(&self, socket: BorrowedFd<'_>) -> Option<Name> {
-        let identity = sys::identity(socket).ok()?;
-        let entries = self.entries.iter().map(|entry| (&entry.identity, &entry.socket.name));
-        let ended = self.ended.iter().map(|(identity, name)| (identity, name));
-        entries.chain(ended).find(|(it, _)| **it == identity).map(|(_, name)| name.clone())
+        self.known.get(&sys::identity(socket).ok()?).cloned()
     }
 
     /// Everything to pass on, and nothing that an earlier generation passed and nobody claimed.
     pub(crate) fn to_pass(&self) -> Vec<(wire::Socket, Arc<OwnedFd>)> {
-        self.entries.iter().map(|entry| (entry.socket.clone(), Arc::clone(&entry.descriptor))).collect()
+        self.entries.values().map(|entry| (entry.as_it_is(), Arc::clone(&entry.descriptor))).collect()
+    }
+
+    /// What systemd's descriptor store is to keep, under these names: what clients wait at. A pipe or a memfd in there
+    /// would outlive whoever knows what it is for.
+    #[cfg_attr(not(test), expect(dead_code))] // `systemd` stores them
+    pub(crate) fn stored(&self) -> Vec<(Name, Arc<OwnedFd>)> {
+        let is_kept = |entry: &&Entry| {
+            let code = entry.socket.kind;
+            code != SocketKind::Control && Kind::of(code).is_some_and(Kind::has_address)
+        };
+        let kept = self.entries.values().filter(is_kept);
+        kept.map(|entry| (entry.socket.name.clone(), Arc::clone(&entry.descriptor))).collect()
+    }
+
+    /// The sockets in the order in which they are passed on, and those that this generation was passed and closed.
+    #[cfg_attr(not(test), expect(dead_code))] // `control` tells it
+    pub(crate) fn status(&self) -> (Vec<SocketStatus>, Vec<Leftover>) {
+        (self.entries.values().map(Entry::status).collect(), self.leftovers.clone())
     }
 
     /// The places of the inherited sockets that were claimed, for READY.
     pub(crate) fn claimed(&self) -> Vec<u32> {
-        self.entries.iter().filter_map(|entry| entry.place).collect()
+        self.entries.values().filter_map(|entry| entry.place).collect()
     }
 
     /// Closes what was passed and not claimed: left open, it would swallow connections that nobody serves.
     pub(crate) fn close_leftovers(&mut self) {
-        for left in self.leftovers.drain(..) {
-            let (socket, address) = (left.socket.name.as_str(), shown(&left.socket.actual));
-            crate::log::info!(socket, %address, "inherited and not claimed: closed");
+        for came in self.unclaimed.drain() {
+            self.leave(came);
         }
+    }
+
+    fn leave(&mut self, came: Came) {
+        let Came { place, socket, descriptor } = came;
+        let has_moved = place.is_some() && self.names.contains_key(&socket.name);
+        let why = if has_moved { "the address has changed" } else { "not claimed" };
+        let address = shown(&socket.actual).to_string();
+        crate::log::info!(socket = socket.name.as_str(), address, why, "passed and not served: closed");
+        self.leftovers.push(Leftover { name: socket.name.to_string(), address, why: why.to_owned() });
+        drop(descriptor);
     }
 
     /// Lets all duplicates go, and removes the paths of those that are this generation's alone: not those that a
     /// successor has `claimed`, nor, before it `owns` what it inherited, those of its predecessor.
-    pub(crate) fn close(&mut self, claimed: &[Name], owns: bool) {
+    pub(crate) fn close(&mut self, claimed: &HashSet<Name>, owns: bool) {
         self.closed = true;
-        self.leftovers.clear();
-        for entry in self.entries.drain(..) {
-            if !claimed.contains(&entry.socket.name) && (owns || entry.place.is_none()) {
-                remove_own_path(&entry.socket);
+        self.unclaimed.drain().for_each(drop);
+        self.names.clear();
+        for entry in std::mem::take(&mut self.entries).into_values() {
+            // Only what was bound by us has the inode of a path.
+            let Entry { place, socket, .. } = entry;
+            if socket.path != (0, 0) && !claimed.contains(&socket.name) && (owns || place.is_none()) {
+                path::remove(Path::new(&socket.actual), socket.path);
             }
-            self.ended.push((entry.identity, entry.socket.name));
         }
     }
 
-    /// All names that are passed on.
+    /// All names that this generation and its predecessor share, and those that it passes on.
     pub(crate) fn names(&self) -> impl Iterator<Item = Name> + '_ {
-        self.entries.iter().map(|entry| entry.socket.name.clone())
+        self.entries.values().map(|entry| &entry.socket.name).chain(&self.released).cloned()
     }
 }
 
-/// Only the inode that this socket was bound to: another server may have bound the path since.
-fn remove_own_path(socket: &wire::Socket) {
-    let path = Path::new(&socket.actual);
-    let ours = |file: &fs::Metadata| (file.dev(), file.ino()) == socket.path;
-    if socket.kind != SocketKind::UnixListener || !fs::symlink_metadata(path).as_ref().is_ok_and(ours) {
-        return;
-    }
-    if let Err(error) = fs::remove_file(path) {
-        crate::log::warn!(socket = socket.name.as_str(), path = %path.display(), %error, "remove the socket's path");
-    }
-}
-
-/// Whether what was passed is what its manifest says. A successor that trusted a wrong one would serve the admin port's
-/// clients on the public port's router.
-pub(crate) fn verify(passed: &[(wire::Socket, OwnedFd)]) -> Result<(), Error> {
-    for (index, (socket, descriptor)) in passed.iter().enumerate() {
-        let name = &socket.name;
-        let wrong = |why: String| Error::new(ErrorKind::Socket, format!("the socket passed as {name:?}: {why}"));
-        if passed[..index].iter().any(|(other, _)| other.name == *name) {
-            return Err(wrong("the name was passed twice".into()));
-        }
-        match socket.kind {
-            SocketKind::TcpListener => {
-                (TcpListener::KIND.check)(SockRef::from(descriptor)).map_err(wrong)?;
-                let actual = kind::inet_address(descriptor).map_err(|error| wrong(error.to_string()))?;
-                if actual != socket.actual {
-                    return Err(wrong(different(&actual, &socket.actual)));
-                }
+impl Entry {
+    /// What the manifest says of it. A UDP socket that the application has connected is bound to another address since.
+    fn as_it_is(&self) -> wire::Socket {
+        let mut socket = self.socket.clone();
+        if Kind::of(socket.kind).is_some_and(Kind::has_address) {
+            match actual(self.descriptor.as_fd()) {
+                Ok(actual) => socket.actual = actual,
+                Err(error) => crate::log::warn!(socket = socket.name.as_str(), %error, "look at its address"),
             }
-            SocketKind::UnixListener => {
-                (UnixListener::KIND.check)(SockRef::from(descriptor)).map_err(wrong)?;
-                let actual = kind::unix_path(descriptor).map_err(|error| wrong(error.to_string()))?;
-                if actual != socket.actual {
-                    return Err(wrong(different(&actual, &socket.actual)));
-                }
-            }
-            _ => {}
         }
+        socket
     }
-    Ok(())
-}
 
-fn different(actual: &OsString, stated: &OsString) -> String {
-    format!("it is bound to {}, not to {}", shown(actual), shown(stated))
-}
-
-fn shown(address: &OsStr) -> impl fmt::Display + '_ {
-    Path::new(address).display()
+    fn status(&self) -> SocketStatus {
+        let wire::Socket { name, kind, origin, actual, .. } = self.as_it_is();
+        let kind = Kind::of(kind).map_or("unknown", |kind| kind.name.trim_start_matches("a "));
+        let origin = match origin {
+            Origin::Bound => "bound",
+            Origin::Offered => "offered",
+            Origin::Activated => "activated",
+            Origin::Other(_) => "unknown",
+        };
+        let (name, kind, origin) = (name.to_string(), kind.to_owned(), origin.to_owned());
+        SocketStatus { name, kind, address: shown(&actual).to_string(), origin }
+    }
 }
 
 fn failed(what: &str, name: &Name, error: std::io::Error) -> Error {
     Error::io(ErrorKind::Socket, format!("{what} {name:?}"), error)
-}
-
-fn kind_name(kind: SocketKind) -> &'static str {
-    match kind {
-        SocketKind::TcpListener => TcpListener::KIND.name,
-        SocketKind::UnixListener => UnixListener::KIND.name,
-        _ => "of a kind that this version does not know",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{net::SocketAddr, os::fd::AsFd};
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_listener_is_known_by_its_name_also_after_accepting_has_ended() {
-        let name = Name::new("http").unwrap();
-        let mut registry = Registry::default();
-        let anywhere = [Bound::Inet(([127, 0, 0, 1], 0).into())];
-        let listener = registry.listen::<TcpListener, SocketAddr>(&name, &anywhere, &mut Options::default()).unwrap();
-        assert_eq!(registry.name_of(listener.as_fd()), Some(name.clone()));
-        registry.close(&[], true);
-        assert_eq!(registry.name_of(listener.as_fd()), Some(name));
-    }
 }

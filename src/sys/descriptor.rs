@@ -54,3 +54,17 @@ pub(crate) fn set_blocking(descriptor: impl AsFd, blocking: bool) -> io::Result<
 pub(super) fn number(descriptor: &impl AsFd) -> i32 {
     descriptor.as_fd().as_raw_fd()
 }
+
+/// Lends an owner of a number that is not open, as one that believes its environment can be. High, so that no other
+/// thread opens a file under it meanwhile.
+#[cfg(test)]
+pub(crate) fn with_closed_number(look: impl FnOnce(OwnedFd) -> OwnedFd) {
+    let (file, _other_end) = pipe().expect("a pipe");
+    let number = fcntl(&file, FcntlArg::F_DUPFD_CLOEXEC(900)).expect("a number below the limit");
+    // SAFETY: F_DUPFD_CLOEXEC has just opened this number, so nobody else owns it.
+    drop(unsafe { OwnedFd::from_raw_fd(number) });
+    // SAFETY: it is not open, and its one use is to be found so; before it is dropped, it is open again.
+    let looked_at = look(unsafe { OwnedFd::from_raw_fd(number) });
+    // SAFETY: both are numbers, the first is open, and the second nobody else's.
+    assert_eq!(unsafe { libc::dup2(file.as_raw_fd(), looked_at.as_raw_fd()) }, number);
+}

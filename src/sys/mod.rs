@@ -15,6 +15,8 @@ mod stderr;
 mod watch;
 
 pub(crate) use activated::take_activated;
+#[cfg(test)]
+pub(crate) use descriptor::with_closed_number;
 pub(crate) use descriptor::{Identity, identity, pipe, set_blocking, socket_pair};
 pub(crate) use inherited::{Named, name_for_heir, take_once};
 pub(crate) use message::{MAX_DESCRIPTORS, peek, receive, send};

@@ -340,7 +340,7 @@ impl Socket {
     }
 
     fn decode(from: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let name = Name::new(&from.string()?).map_err(|error| Malformed::new(error.to_string()))?;
+        let name = Name::passed(&from.string()?).map_err(|error| Malformed::new(error.to_string()))?;
         let kind = SocketKind::of(from.u8()?);
         let origin = Origin::of(from.u8()?);
         let (requested, actual) = (from.os_string()?, from.os_string()?);

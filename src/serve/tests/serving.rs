@@ -168,7 +168,7 @@ async fn a_full_serve_lets_go_of_what_is_the_successors() {
     let _serving = tokio::spawn(Serve::new(listener, make, wiring).max_connections(1));
     let mut client = connector.connect();
     assert_eq!(client.get().await, kept("hello"));
-    roof.gate.send_replace(Gate::Ended(Ending::Claimed(Arc::new([Name::new("http").unwrap()]))));
+    roof.gate.send_replace(Gate::Ended(Ending::Claimed(Arc::new([Name::new("http").unwrap()].into()))));
     sleep(SECOND).await;
     assert!(connector.is_closed());
     assert_eq!(client.get().await, kept("hello"));
