@@ -42,6 +42,7 @@ mod restart;
 mod shortage;
 mod stop;
 mod stranger;
+mod systemd;
 mod terminal;
 mod tidy;
 

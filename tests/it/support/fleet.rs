@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     ffi::OsStr,
+    fs::{File, OpenOptions},
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -19,7 +20,7 @@ use nix::{
     unistd::Pid,
 };
 
-use super::{Release, process};
+use super::{Fifo, Release, process};
 
 /// No test waits longer for a line. A bound for a broken run, and never part of what is tested.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -76,46 +77,51 @@ impl Setup {
     /// Starts generation 0 and waits until it is ready.
     pub fn start(self) -> Fleet {
         let mut fleet = self.spawn();
-        let ready = fleet.until("ready generation=0");
-        fleet.http = ready["http"].parse().expect("an address");
-        fleet.echo = ready["echo"].parse().expect("an address");
+        fleet.greet();
         fleet
     }
 
     /// Starts generation 0.
     pub fn spawn(mut self) -> Fleet {
         let mut first = self.command.spawn().expect("the server starts");
-        let (tell, lines) = channel();
-        let stdout = first.stdout.take().expect("piped");
-        std::thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                if tell.send(Line::of(&line)).is_err() {
-                    return;
-                }
-            }
-        });
-        let log = Arc::<Log>::default();
-        let kept = Arc::clone(&log);
-        let mut stderr = first.stderr.take().expect("piped");
-        std::thread::spawn(move || {
-            // Not by lines: the last one may have no end.
-            let mut bytes = [0; 65536];
-            while let Ok(count @ 1..) = stderr.read(&mut bytes) {
-                kept.bytes.lock().expect("no panic").extend(&bytes[..count]);
-                kept.more.notify_all();
-            }
-        });
-        Fleet {
-            first,
-            lines,
-            seen: Vec::new(),
-            pids: HashSet::new(),
-            log,
-            release: self.release,
-            http: ([0, 0, 0, 0], 0).into(),
-            echo: ([0, 0, 0, 0], 0).into(),
-        }
+        let (stdout, stderr) = (first.stdout.take().expect("piped"), first.stderr.take().expect("piped"));
+        let mut fleet = Fleet::heard(stdout, stderr, self.release);
+        fleet.first = Some(first);
+        fleet
     }
+
+    /// Not started: these lines of a `[Service]` section have a manager start generation 0, as often as it will.
+    pub fn into_service(self) -> (String, Fleet) {
+        let words = std::iter::once(self.command.get_program()).chain(self.command.get_args());
+        // There, and not in a variable's value, a dollar begins a variable.
+        let words: Vec<_> = words.map(|word| quoted(word).replace('$', "$$")).collect();
+        let mut service = format!("ExecStart={}\n", words.join(" "));
+        for (name, value) in self.command.get_envs() {
+            let name = name.to_str().expect("UTF-8");
+            if let Some(value) = value.and_then(OsStr::to_str) {
+                service += &format!("Environment={}\n", quoted(OsStr::new(&format!("{name}={value}"))));
+            }
+        }
+        let mut open = OpenOptions::new();
+        let mut pipes = Vec::new();
+        for (key, name) in [("StandardOutput", "said"), ("StandardError", "logged")] {
+            let fifo = Fifo::new(self.place().join(name));
+            service += &format!("{key}=file:{}\n", fifo.path().display());
+            // Ours to write to, too: else the pipe would have an end between two processes that the manager starts.
+            let held = open.read(true).write(true).open(fifo.path()).expect("opened");
+            pipes.push((File::open(fifo.path()).expect("it has somebody who writes"), held));
+        }
+        let [(stdout, held_stdout), (stderr, held_stderr)] = pipes.try_into().expect("two");
+        let mut fleet = Fleet::heard(stdout, stderr, self.release);
+        fleet.held = vec![held_stdout, held_stderr];
+        (service, fleet)
+    }
+}
+
+/// A word, as a unit wants it: what is special to systemd stays as it is.
+fn quoted(word: &OsStr) -> String {
+    let word = word.to_str().expect("UTF-8").replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    format!("\"{}\"", word.replace('%', "%%"))
 }
 
 /// What all generations wrote to stderr.
@@ -163,7 +169,10 @@ impl std::ops::Index<&str> for Line {
 /// A server and all its successors. Dropped, it kills each process that it has heard of.
 #[derive(Debug)]
 pub struct Fleet {
-    first: Child,
+    /// `None` where a manager starts it.
+    first: Option<Child>,
+    /// Which keep a manager's pipes open while nobody runs.
+    held: Vec<File>,
     lines: Receiver<Line>,
     seen: Vec<Line>,
     pids: HashSet<i32>,
@@ -174,6 +183,39 @@ pub struct Fleet {
 }
 
 impl Fleet {
+    /// Nobody yet, whose lines will come from there.
+    fn heard(stdout: impl Read + Send + 'static, mut stderr: impl Read + Send + 'static, release: Release) -> Self {
+        let (tell, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if tell.send(Line::of(&line)).is_err() {
+                    return;
+                }
+            }
+        });
+        let log = Arc::<Log>::default();
+        let kept = Arc::clone(&log);
+        std::thread::spawn(move || {
+            // Not by lines: the last one may have no end.
+            let mut bytes = [0; 65536];
+            while let Ok(count @ 1..) = stderr.read(&mut bytes) {
+                kept.bytes.lock().expect("no panic").extend(&bytes[..count]);
+                kept.more.notify_all();
+            }
+        });
+        let nowhere = ([0, 0, 0, 0], 0).into();
+        let (seen, pids) = (Vec::new(), HashSet::new());
+        Self { first: None, held: Vec::new(), lines, seen, pids, log, release, http: nowhere, echo: nowhere }
+    }
+
+    /// Waits until a generation 0 is ready, and learns where it listens. Its pid.
+    pub fn greet(&mut self) -> i32 {
+        let ready = self.until("ready generation=0");
+        self.http = ready["http"].parse().expect("an address");
+        self.echo = ready["echo"].parse().expect("an address");
+        ready.pid()
+    }
+
     /// Waits for a line that begins so. Lines that came meanwhile stay to be asked for.
     pub fn until(&mut self, beginning: &str) -> Line {
         let end = Instant::now() + PATIENCE;
@@ -193,6 +235,7 @@ impl Fleet {
     /// Waits until every generation has ended: the pipe's last writer is gone.
     pub fn until_all_have_ended(&mut self) -> Vec<Line> {
         let end = Instant::now() + PATIENCE;
+        self.held.clear();
         loop {
             match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
                 Ok(line) => self.hear(line),
@@ -224,12 +267,12 @@ impl Fleet {
 
     /// The pid of generation 0.
     pub fn first(&self) -> i32 {
-        self.first.id() as i32
+        self.first.as_ref().expect("we have started it").id() as i32
     }
 
     /// The exit code of generation 0, once it has ended.
     pub fn first_exit(&mut self) -> std::process::ExitStatus {
-        self.first.wait().expect("our child")
+        self.first.as_mut().expect("we have started it").wait().expect("our child")
     }
 
     /// Restarts generation `from` with SIGUSR2 and waits until its successor is ready and it has let go. The successor's
@@ -309,7 +352,9 @@ impl Drop for Fleet {
                 let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
             }
         }
-        let _ = self.first.kill();
-        let _ = self.first.wait();
+        if let Some(first) = &mut self.first {
+            let _ = first.kill();
+            let _ = first.wait();
+        }
     }
 }

@@ -9,6 +9,8 @@ pub mod frames;
 pub mod http;
 #[cfg(feature = "http2")]
 pub mod http2;
+mod manager;
+pub mod notify;
 pub mod process;
 mod program;
 pub mod server;
@@ -19,6 +21,7 @@ mod tunnel;
 
 pub use fifo::Fifo;
 pub use fleet::{Fleet, Line, Setup};
+pub use manager::Manager;
 pub use program::{Release, again, this, write_program};
 pub use traffic::Traffic;
 pub use trial::{Footprint, Trial};
