@@ -80,6 +80,11 @@ impl Lines {
         self.0.first().map_or("nothing", |(name, _)| name)
     }
 
+    /// Whether it says anything that makes room.
+    pub(super) fn supersedes(&self) -> bool {
+        self.0.iter().any(|(name, _)| SUPERSEDED.contains(name))
+    }
+
     /// Takes out what `newer` says anew.
     pub(super) fn make_room_for(&mut self, newer: &Self) {
         let is_said_anew = |name: &str| SUPERSEDED.contains(&name) && newer.0.iter().any(|(newer, _)| *newer == name);

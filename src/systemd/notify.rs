@@ -136,10 +136,10 @@ impl Notifier {
     }
 
     fn queue(&mut self, lines: Lines, descriptor: Option<Arc<OwnedFd>>) {
-        for waiting in &mut self.outbox {
-            waiting.lines.make_room_for(&lines);
+        if lines.supersedes() {
+            self.outbox.iter_mut().for_each(|waiting| waiting.lines.make_room_for(&lines));
+            self.outbox.retain(|waiting| !waiting.lines.is_empty());
         }
-        self.outbox.retain(|waiting| !waiting.lines.is_empty());
         if lines.is_empty() {
             return;
         }

@@ -348,11 +348,43 @@ fn descriptors_are_offered_to_the_process_that_they_name() {
     assert!(Activation::of(&Environment::default()).is_none());
 }
 
-/// In this process descriptor 3 is at best the test harness's, and surely close-on-exec among the first ten thousand is
-/// one, or one is closed.
+/// Not a test: what the next one starts. It says which descriptors it was given.
 #[test]
-fn descriptors_that_did_not_come_through_the_exec_are_not_taken() {
-    let listen_fds = Some("10000".into());
-    let activation = Activation::of(&Environment { listen_fds, ..Environment::default() }).unwrap();
-    assert!(activation.take().is_empty());
+#[ignore = "the process that another test activates"]
+#[allow(clippy::print_stdout, reason = "by which the other test learns it")]
+fn activated() {
+    let activation = Activation::of(&Environment::of_this_process());
+    for (name, descriptor) in activation.map(Activation::take).unwrap_or_default() {
+        println!("[{name}: {}]", io::read_to_string(File::from(descriptor)).unwrap());
+    }
+}
+
+#[test]
+fn descriptors_come_through_an_exec_with_their_names_and_only_to_the_process_that_is_meant() {
+    let place = tempfile::tempdir().unwrap();
+    for file in ["one", "two"] {
+        std::fs::write(place.path().join(file), file).unwrap();
+    }
+    let given = |variables: &str, descriptors: &str| {
+        let this = std::env::current_exe().unwrap();
+        let run = "exec \"$0\" systemd::tests::activated --exact --ignored --nocapture";
+        let output = std::process::Command::new("sh")
+            .args(["-c", &format!("export {variables}; {run} {descriptors}")])
+            .arg(this)
+            .current_dir(&place)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let said = String::from_utf8(output.stdout).unwrap();
+        let given = said.split('[').skip(1).map(|rest| rest.split(']').next().unwrap().to_owned());
+        given.collect::<Vec<_>>()
+    };
+    let both = "3<one 4<two";
+    assert_eq!(given("LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=http:admin", both), ["http: one", "admin: two"]);
+    // As systemfd has it.
+    assert_eq!(given("LISTEN_FDS=2", both), ["unknown: one", "unknown: two"]);
+    // A grandchild of whom systemd started, with descriptors or without.
+    assert_eq!(given("LISTEN_PID=1 LISTEN_FDS=2", both), [""; 0]);
+    assert_eq!(given("LISTEN_FDS=2", "3<one 4<&-"), [""; 0]);
+    assert_eq!(given("LISTEN_FDS=2 LISTEN_FDNAMES=http", both), [""; 0]);
 }
