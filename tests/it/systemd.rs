@@ -3,7 +3,13 @@
 use std::{
     fs,
     io::{IoSlice, Read},
-    os::{fd::AsRawFd, unix::net::UnixDatagram},
+    os::{
+        fd::AsRawFd,
+        linux::net::SocketAddrExt,
+        unix::net::{SocketAddr, UnixDatagram},
+    },
+    path::Path,
+    process::Command,
 };
 
 use nix::{
@@ -72,10 +78,47 @@ fn the_server_runs_as_a_unit_and_a_stop_drains() {
     assert_eq!(manager.show("server.service", "Result"), "success");
 }
 
+/// `systemctl --version` begins with `systemd 252 (…)`.
+fn version() -> Option<u32> {
+    let output = Command::new("systemctl").arg("--version").output().ok()?;
+    String::from_utf8(output.stdout).ok()?.split(' ').nth(1)?.parse().ok()
+}
+
+#[test]
+fn systemd_has_nothing_to_say_against_the_units_of_the_examples() {
+    let Some(manager) = Manager::start() else { return };
+    let version = version().expect("it is installed");
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/systemd");
+    let place = manager.path("examples");
+    fs::create_dir(&place).unwrap();
+    for entry in fs::read_dir(&examples).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let text = fs::read_to_string(examples.join(&name)).unwrap();
+        // Programs that are there.
+        let text = text.replace("/usr/local/bin/server", "/bin/true").replace("/usr/local/bin/hotrestart", "/bin/true");
+        fs::write(place.join(name), text).unwrap();
+    }
+    for entry in fs::read_dir(&place).unwrap() {
+        let path = entry.unwrap().path();
+        let run = manager.path("run");
+        let verify = ["--user", "--man=no", "verify"];
+        let output = Command::new("systemd-analyze").args(verify).arg(&path).env("XDG_RUNTIME_DIR", run).output();
+        let output = output.expect("it comes with systemd");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        // It goes on without what it does not know, as it says.
+        let unknown = |line: &str| version < 253 && (line.contains("notify-reload") || line.contains("ReloadSignal"));
+        let against: Vec<_> = said.lines().filter(|line| !unknown(line)).collect();
+        assert_eq!((output.status.success(), against), (true, vec![]), "{}", path.display());
+    }
+}
+
 #[allow(clippy::disallowed_methods, reason = "nix wants numbers")]
 fn say(to: &NotifySocket, text: &str, file: Option<&dyn AsRawFd>) {
     let socket = UnixDatagram::unbound().unwrap();
-    socket.connect(to.name()).unwrap();
+    match to.name().to_str().unwrap().strip_prefix('@') {
+        Some(name) => socket.connect_addr(&SocketAddr::from_abstract_name(name).unwrap()).unwrap(),
+        None => socket.connect(to.name()).unwrap(),
+    }
     let numbers: Vec<_> = file.iter().map(|file| file.as_raw_fd()).collect();
     let rights = [ControlMessage::ScmRights(&numbers)];
     let rights = if numbers.is_empty() { &[][..] } else { &rights[..] };
@@ -85,7 +128,7 @@ fn say(to: &NotifySocket, text: &str, file: Option<&dyn AsRawFd>) {
 
 #[test]
 fn the_stand_in_records_who_said_what_and_keeps_what_it_is_given() {
-    let manager = NotifySocket::new();
+    let manager = NotifySocket::at_an_abstract_name();
     let file = tempfile::tempfile().unwrap();
     say(&manager, "READY=1\nSTATUS=up", None);
     say(&manager, "FDSTORE=1\nFDNAME=http\nFDPOLL=0", Some(&file));

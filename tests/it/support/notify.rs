@@ -3,13 +3,13 @@
 
 use std::{
     collections::HashMap,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     io::IoSliceMut,
     os::{
         fd::{AsRawFd, RawFd},
-        unix::net::UnixDatagram,
+        linux::net::SocketAddrExt,
+        unix::net::{SocketAddr, UnixDatagram},
     },
-    path::PathBuf,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -87,7 +87,7 @@ impl Drop for Kept {
 #[derive(Debug)]
 pub struct NotifySocket {
     _place: TempDir,
-    path: PathBuf,
+    name: OsString,
     socket: Arc<UnixDatagram>,
     heard: Arc<Heard>,
 }
@@ -120,7 +120,21 @@ impl NotifySocket {
     pub fn new() -> Self {
         let place = tempfile::tempdir().expect("a temporary directory");
         let path = place.path().join("notify");
-        let socket = Arc::new(UnixDatagram::bind(&path).expect("bound"));
+        let socket = UnixDatagram::bind(&path).expect("bound");
+        Self::of(socket, path.into(), place)
+    }
+
+    /// At a name that no path leads to.
+    pub fn at_an_abstract_name() -> Self {
+        // The directory is ours, so its name is nobody else's.
+        let place = tempfile::tempdir().expect("a temporary directory");
+        let name = format!("hotrestart{}", place.path().file_name().expect("a name").to_string_lossy());
+        let address = SocketAddr::from_abstract_name(&name).expect("short enough");
+        Self::of(UnixDatagram::bind_addr(&address).expect("bound"), format!("@{name}").into(), place)
+    }
+
+    fn of(socket: UnixDatagram, name: OsString, place: TempDir) -> Self {
+        let socket = Arc::new(socket);
         setsockopt(&*socket, PassCred, &true).expect("set");
         let heard = Arc::<Heard>::default();
         let (from, to) = (Arc::clone(&socket), Arc::clone(&heard));
@@ -131,12 +145,12 @@ impl NotifySocket {
                 to.more.notify_all();
             }
         });
-        Self { _place: place, path, socket, heard }
+        Self { _place: place, name, socket, heard }
     }
 
     /// What `NOTIFY_SOCKET` is to be.
-    pub fn name(&self) -> OsString {
-        self.path.clone().into()
+    pub fn name(&self) -> &OsStr {
+        &self.name
     }
 
     /// The next datagram that has not been given yet.
