@@ -24,7 +24,7 @@ mod sys;
 mod systemd;
 mod wire;
 
-pub use accept::{Listener, Parked};
+pub use accept::{Datagram, Listener, Parked};
 pub use drain::{Guard, Report, Tracked, Tracker};
 pub use error::{Error, ErrorKind};
 pub use generation::{Cause, State, Successor};

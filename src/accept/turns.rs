@@ -39,8 +39,8 @@ pub(super) enum Turn<C> {
     Over,
 }
 
-/// How long a connection that is in the queue may take to show in the reactor, before the queue is looked at anew.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// How long what is in the queue may take to show in the reactor, before the queue is looked at anew.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 impl Turns {
     pub(super) fn new(gate: watch::Receiver<Gate>, name: Option<Name>) -> Self {
@@ -54,10 +54,7 @@ impl Turns {
 
     /// Resolves when the gate has moved since [`order`](Self::order).
     pub(super) async fn changed(&mut self) {
-        if self.gate.changed().await.is_err() {
-            // The roof is gone, so nothing changes any more.
-            pending::<()>().await;
-        }
+        changed(&mut self.gate).await;
     }
 
     /// Resolves when the listener is the successor's.
@@ -152,13 +149,21 @@ impl Turns {
     }
 }
 
-/// Whether a connection waits in the queue, as the kernel sees it.
-fn has_waiting(socket: BorrowedFd<'_>) -> bool {
+/// Resolves when the gate has moved since it was last looked at.
+pub(super) async fn changed(gate: &mut watch::Receiver<Gate>) {
+    if gate.changed().await.is_err() {
+        // The roof is gone, so nothing changes any more.
+        pending::<()>().await;
+    }
+}
+
+/// Whether a connection or a datagram waits in the queue, as the kernel sees it.
+pub(super) fn has_waiting(socket: BorrowedFd<'_>) -> bool {
     let mut sockets = [PollFd::new(socket, PollFlags::POLLIN)];
     match poll(&mut sockets, PollTimeout::ZERO) {
         Ok(ready) => ready > 0,
         Err(error) => {
-            crate::log::debug!(%error, "cannot look into a listener's queue");
+            crate::log::debug!(%error, "cannot look into a socket's queue");
             false
         }
     }

@@ -2,6 +2,8 @@
 
 use std::{
     future::Future,
+    io,
+    os::fd::BorrowedFd,
     sync::{Arc, MutexGuard},
     time::Duration,
 };
@@ -19,7 +21,7 @@ use super::{
 };
 use crate::{
     Cause, Error, ErrorKind, State, Successor,
-    accept::{Listener, accept_from},
+    accept::{Datagram, Listener, accept_from, receive_from},
     drain::{Report, Tracker, Watch},
     name::Name,
     sockets::Registry,
@@ -244,14 +246,60 @@ impl Graceful {
     /// ```
     pub async fn accept<L: Listener>(&self, listener: &mut L) -> Option<(L::Io, L::Addr)> {
         let name = self.name_of(listener);
-        let error = match accept_from(listener, self.shared.gate.subscribe(), name).await? {
-            Ok(connection) => return Some(connection),
-            Err(error) => Error::io(ErrorKind::Socket, "accept: this listener can never accept again", error),
-        };
+        match accept_from(listener, self.shared.gate.subscribe(), name).await? {
+            Ok(connection) => Some(connection),
+            Err(error) => {
+                self.fail("accept: this listener can never accept again", error);
+                None
+            }
+        }
+    }
+
+    /// The next datagram of a socket, and whom it comes from; `None` once accepting has ended. It waits until this
+    /// generation is confirmed, and while a successor is on probation, so each datagram is received by one generation and
+    /// only one: answer it before you ask for the next. What is longer than the buffer is cut off. At a stop the queue is
+    /// emptied first; at a restart what is in it is the successor's.
+    ///
+    /// Run the loop in [`spawn`](Self::spawn) or in `main`, as that of [`accept`](Self::accept). Errors of a connected
+    /// socket about what it has sent are passed over.
+    ///
+    /// # Cancel safety
+    ///
+    /// No datagram is lost.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use tokio::net::UdpSocket;
+    ///
+    /// # let graceful = tokio_hotrestart::Graceful::detached();
+    /// let socket = graceful.bind::<UdpSocket, _>("echo", "127.0.0.1:7").await?;
+    /// graceful.ready().await?;
+    /// let mut buffer = [0; 2048];
+    /// while let Some((length, peer)) = graceful.receive(&socket, &mut buffer).await {
+    ///     socket.send_to(&buffer[..length], peer).await?;
+    /// }
+    /// println!("{}", graceful.drain().await);
+    /// # Ok(()) }
+    /// ```
+    pub async fn receive<S: Datagram>(&self, socket: &S, buffer: &mut [u8]) -> Option<(usize, S::Addr)> {
+        let name = |socket: BorrowedFd<'_>| self.registry().name_of(socket);
+        match receive_from(socket, self.shared.gate.subscribe(), buffer, name).await? {
+            Ok(datagram) => Some(datagram),
+            Err(error) => {
+                self.fail("receive: this socket can never receive again", error);
+                None
+            }
+        }
+    }
+
+    /// A generation that is up and deaf stops.
+    fn fail(&self, what: &str, error: io::Error) {
+        let error = Error::io(ErrorKind::Socket, what, error);
         crate::log::error!(%error, "this generation stops");
         // The loop ends only when accepting has ended, and then nobody needs to be told.
         let _ = self.shared.failed.send(error);
-        None
     }
 
     pub(super) fn name_of(&self, listener: &impl Listener) -> Option<Name> {
