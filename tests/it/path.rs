@@ -9,7 +9,7 @@ use std::{
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Setup, echo, process};
+use crate::support::{Fleet, Setup, echo, process};
 
 fn at_a_path() -> (PathBuf, Setup) {
     let setup = Setup::new();
@@ -136,6 +136,26 @@ fn the_path_of_a_server_that_lives_is_left_alone() {
     fleet.until_all_have_ended();
     assert_eq!(process::file(&path), file);
     drop(other);
+}
+
+/// Both find a path that a killed server has left behind.
+#[test]
+fn of_two_servers_that_start_at_once_on_a_stale_path_one_serves_and_the_other_is_told() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("server.sock");
+    for _ in 0..5 {
+        drop(UnixListener::bind(&path).unwrap());
+        let mut fleets = [(); 2].map(|()| Setup::new().with("UNIX_ECHO", &path).spawn());
+        process::until(|| fleets.iter().any(|fleet| !Fleet::lives(fleet.first())));
+        let loses = fleets.iter().position(|fleet| !Fleet::lives(fleet.first())).unwrap();
+        fleets[loses].until_logged("generation 0 failed: bind \"unix echo\"", 1);
+        let winner = &mut fleets[1 - loses];
+        winner.until("ready generation=0");
+        exchange(&path).unwrap();
+        winner.signal(winner.first(), Signal::SIGTERM);
+        winner.until_all_have_ended();
+        assert!(!path.exists());
+    }
 }
 
 /// Another server has taken the path over: what is there now is its own.

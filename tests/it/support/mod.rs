@@ -11,6 +11,7 @@ pub mod http;
 pub mod http2;
 mod manager;
 pub mod notify;
+pub mod kinds;
 pub mod process;
 mod program;
 pub mod server;

@@ -68,6 +68,7 @@ pub struct Descriptor {
     /// `socket:[1234]`, `/dev/null`, …
     pub target: PathBuf,
     pub close_on_exec: bool,
+    pub blocks: bool,
 }
 
 pub fn descriptors(pid: i32) -> Vec<Descriptor> {
@@ -77,8 +78,9 @@ pub fn descriptors(pid: i32) -> Vec<Descriptor> {
         let number = entry.file_name().to_str()?.parse().ok()?;
         let flags = fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}")).ok()?;
         let flags = flags.lines().find_map(|line| line.strip_prefix("flags:"))?.trim().to_owned();
-        let close_on_exec = u32::from_str_radix(&flags, 8).ok()? & 0o2_000_000 != 0;
-        Some(Descriptor { number, target: fs::read_link(entry.path()).ok()?, close_on_exec })
+        let flags = u32::from_str_radix(&flags, 8).ok()?;
+        let (close_on_exec, blocks) = (flags & 0o2_000_000 != 0, flags & 0o4_000 == 0);
+        Some(Descriptor { number, target: fs::read_link(entry.path()).ok()?, close_on_exec, blocks })
     };
     entries.filter_map(descriptor).collect()
 }

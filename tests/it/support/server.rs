@@ -26,7 +26,7 @@ use tokio_hotrestart::{
 };
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
-use super::{doors, step::Step};
+use super::{doors, kinds, step::Step};
 
 /// One line, written at once, so that lines of two generations never mix.
 pub fn say(line: fmt::Arguments<'_>) {
@@ -104,6 +104,7 @@ async fn live(graceful: &Graceful, generation: u64) -> Result<i32, tokio_hotrest
         tokio::spawn(serve_echo(graceful.clone(), graceful.listen_unix("unix echo", path).await?));
     }
     doors::open(graceful, generation).await?;
+    kinds::open(graceful, generation).await?;
     if let Some(extra) = number::<u64>("HR_EXTEND_MS") {
         graceful.extend_ready_deadline(Duration::from_millis(extra));
     }
@@ -151,7 +152,7 @@ fn kinds(report: &Report) -> String {
     words.collect::<Vec<_>>().join(",").replace(' ', "_")
 }
 
-async fn serve_echo<L: Listener>(graceful: Graceful, mut listener: L) {
+pub async fn serve_echo<L: Listener>(graceful: Graceful, mut listener: L) {
     while let Some((mut stream, _)) = graceful.accept(&mut listener).await {
         graceful.spawn(async move {
             let mut bytes = [0; 4096];
