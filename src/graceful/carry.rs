@@ -181,7 +181,7 @@ impl Life {
             capture_stderr: self.settings.capture_stderr,
             watchdog: None,
         };
-        self.successor = Some(Successor::spawn(program, legacy)?);
+        self.successor = Some(Successor::spawn(program, legacy, sys::Kinship::Child)?);
         self.set_deadline(self.settings.ready_deadline, Event::ReadyDeadline);
         Ok(())
     }

@@ -1,10 +1,13 @@
 //! The successor's process, as far as this one has to do with it.
 
-use std::{os::fd::AsFd, process::ExitStatus, thread};
+use std::{os::fd::AsFd, process::ExitStatus, thread, time::Duration};
 
-use tokio::{io::unix::AsyncFd, sync::oneshot};
+use tokio::{io::unix::AsyncFd, sync::oneshot, time::timeout};
 
 use crate::{Error, ErrorKind, sys};
+
+/// How long a successor that another process reaps may be a zombie before it is said to have ended, nobody knows how.
+const STATUS: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
 pub(super) enum Body {
@@ -50,6 +53,30 @@ impl Body {
             }
         }
         Ok(pid)
+    }
+
+    /// Its end, and its status if that comes soon.
+    ///
+    /// # Cancel safety
+    ///
+    /// It can be waited for again.
+    pub(super) async fn end(process: &AsyncFd<sys::Process>) {
+        if !sys::has_ended(process.get_ref().as_fd()) {
+            // An error means that the reactor is gone, and then nothing is awaited any more.
+            let _ = process.readable().await;
+        }
+        let reaped = async {
+            while process.get_ref().awaits_its_reaper() {
+                let Ok(mut ready) = process.readable().await else {
+                    return;
+                };
+                // What came since it was ready is not cleared with it.
+                ready.clear_ready();
+            }
+        };
+        if timeout(STATUS, reaped).await.is_err() {
+            crate::log::debug!("nobody has reaped the successor: how it ended remains unknown");
+        }
     }
 
     /// Whether it has ended by now, though the reactor may not have heard of it.

@@ -123,6 +123,9 @@ impl Program {
             Some(libc::ENOENT | libc::ENOTDIR) => Error::io(ErrorKind::ProgramMissing, format!("start {path}"), error),
             Some(libc::EACCES | libc::EPERM) => Error::io(ErrorKind::NotExecutable, format!("start {path}"), error),
             Some(libc::ENOEXEC) => Error::io(ErrorKind::NotAProgram, format!("start {path}"), error),
+            _ if error.kind() == io::ErrorKind::Unsupported => {
+                Error::io(ErrorKind::Unsupported, format!("start {path}"), error)
+            }
             _ => Error::io(ErrorKind::Spawn, format!("start {path}"), error),
         }
     }

@@ -14,7 +14,15 @@ use super::{
     conversation::Conversation,
     last_words::{self, LastWords},
 };
-use crate::{Error, ErrorKind, channel::Channel, generation, name::Name, phase::Event, sys, wire, wire::Message};
+use crate::{
+    Error, ErrorKind,
+    channel::Channel,
+    generation,
+    name::Name,
+    phase::Event,
+    sys::{self, Handed, Kinship},
+    wire::{self, Message},
+};
 
 /// What this process passes on.
 #[derive(Debug)]
@@ -50,7 +58,7 @@ enum Talk {
 
 impl Successor {
     /// Starts the program on a thread of its own, with one end of a new channel.
-    pub(crate) fn spawn(program: &Program, legacy: Legacy) -> Result<Self, Error> {
+    pub(crate) fn spawn(program: &Program, legacy: Legacy, kinship: Kinship) -> Result<Self, Error> {
         let failed = |what: &'static str| move |error| Error::io(ErrorKind::Spawn, what, error);
         let (ours, theirs) = sys::socket_pair().map_err(failed("open a channel for the successor"))?;
         let channel = Channel::new(ours).map_err(failed("open a channel for the successor"))?;
@@ -66,7 +74,9 @@ impl Successor {
         let command = program.command(name)?;
         let program = program.clone();
         let body = Body::spawn(move || {
-            let started = sys::spawn(&command, theirs.as_fd(), write.as_ref().map(AsFd::as_fd));
+            let stderr = write.as_ref().map(AsFd::as_fd);
+            let handed = Handed { stderr, channel: Some(theirs.as_fd()), ..Handed::default() };
+            let started = sys::spawn(&command, &handed, kinship);
             started.map_err(|error| program.not_started(error))
         })?;
         let generation = legacy.generation;
@@ -106,12 +116,11 @@ impl Successor {
                 tokio::select! {
                     biased;
                     event = conversation.next() => self.told(event),
-                    _ = process.readable() => self.ended(),
+                    () = Body::end(process) => self.ended(),
                 }
             }
             (Body::Alive(process), Talk::Over { .. }) => {
-                // An error means that the reactor is gone, and then nothing is awaited any more.
-                let _ = process.readable().await;
+                Body::end(process).await;
                 self.ended()
             }
             (Body::Elsewhere, Talk::Channel(conversation)) => {

@@ -5,16 +5,20 @@
 #![allow(unsafe_code, clippy::disallowed_methods)] // raw numbers become owned descriptors here, and nowhere else
 
 mod activated;
+mod clone;
+mod command;
 mod descriptor;
 mod inherited;
 mod message;
 mod peer;
+mod pidfd_info;
 mod process;
 mod spawn;
 mod stderr;
 mod watch;
 
 pub(crate) use activated::take_activated;
+pub(crate) use command::{Command, Handed};
 #[cfg(test)]
 pub(crate) use descriptor::with_closed_number;
 pub(crate) use descriptor::{Identity, identity, pipe, set_blocking, socket_pair};
@@ -22,6 +26,6 @@ pub(crate) use inherited::{Named, name_for_heir, take_once};
 pub(crate) use message::{MAX_DESCRIPTORS, peek, receive, send};
 pub(crate) use peer::{Peer, effective_uid, peer};
 pub(crate) use process::{Process, has_ended, is_refused_here, process_handle};
-pub(crate) use spawn::{Command, spawn};
+pub(crate) use spawn::{Kinship, spawn};
 pub(crate) use stderr::{replace_stderr, stderr};
 pub(crate) use watch::watch;

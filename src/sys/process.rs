@@ -20,27 +20,45 @@ use nix::{
     unistd::Pid,
 };
 
-/// A child of this process. It stays a zombie, so that its pid can't be another's, until `reap`.
+use super::pidfd_info::{self, Known};
+
+/// A process that this one has started.
 #[derive(Debug)]
 pub(crate) struct Process {
     pid: Pid,
     /// Readable when the process has ended: a pidfd, or the end of a pipe where the kernel or a sandbox has none.
     ended: OwnedFd,
-    pidfd: bool,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// It stays a zombie, so that its pid can't be another's, until `reap`.
+    Child,
+    /// The same without a pidfd.
+    ChildAtPipe,
+    /// Our parent's child, which that one reaps when it likes: only the pidfd surely leads to it.
+    Sibling,
 }
 
 impl Process {
     /// Of a child that this process has just spawned and not yet waited for.
     pub(super) fn of_child(pid: Pid) -> io::Result<Self> {
         match process_handle(pid.as_raw() as u32) {
-            Ok(ended) => Ok(Self { pid, ended, pidfd: true }),
-            Err(error) if is_refused_here(&error) => Ok(Self { pid, ended: pipe_that_ends_with(pid)?, pidfd: false }),
+            Ok(ended) => Ok(Self { pid, ended, kind: Kind::Child }),
+            Err(error) if is_refused_here(&error) => {
+                Ok(Self { pid, ended: pipe_that_ends_with(pid)?, kind: Kind::ChildAtPipe })
+            }
             // It has ended already, and the application ignores SIGCHLD, so the kernel has reaped it.
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {
-                Ok(Self { pid, ended: super::pipe()?.0, pidfd: false })
+                Ok(Self { pid, ended: super::pipe()?.0, kind: Kind::ChildAtPipe })
             }
             Err(error) => Err(error),
         }
+    }
+
+    pub(super) fn of_sibling(pid: Pid, pidfd: OwnedFd) -> Self {
+        Self { pid, ended: pidfd, kind: Kind::Sibling }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -48,8 +66,14 @@ impl Process {
     }
 
     /// Its status if it has ended, and then it is a zombie no more. `None` also where somebody else (a `waitpid(-1)` of
-    /// the application, or an ignored SIGCHLD) has taken it.
+    /// the application, or an ignored SIGCHLD) has taken it; and for a sibling where the kernel does not say, or not yet.
     pub(crate) fn reap(&self) -> Option<ExitStatus> {
+        if self.kind == Kind::Sibling {
+            return match pidfd_info::look(self.as_fd()) {
+                Known::Ended(status) => Some(status),
+                Known::NotYet | Known::Nothing => None,
+            };
+        }
         let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG;
         match waitid(Id::Pid(self.pid), flags) {
             Ok(WaitStatus::Exited(_, code)) => Some(ExitStatus::from_raw(code << 8)),
@@ -58,7 +82,13 @@ impl Process {
         }
     }
 
-    /// Kills it and waits until it is no zombie any more.
+    /// Whether it is a zombie whose parent, once it has reaped it, lets its status be known. Its descriptor wakes its reactor
+    /// again then.
+    pub(crate) fn awaits_its_reaper(&self) -> bool {
+        self.kind == Kind::Sibling && has_ended(self.as_fd()) && pidfd_info::look(self.as_fd()) == Known::NotYet
+    }
+
+    /// Kills it, waits until it has ended, and reaps it if that is ours to do.
     pub(crate) fn end(&self) {
         self.kill();
         let mut polled = [PollFd::new(self.ended.as_fd(), PollFlags::POLLIN)];
@@ -66,17 +96,27 @@ impl Process {
         self.reap();
     }
 
-    /// Ends it at once, and only it: by its pidfd, or by its pid while it is our unreaped child.
+    /// Ends it at once, and only it.
     pub(crate) fn kill(&self) {
-        let sent = if self.pidfd {
-            signal_by_handle(self.ended.as_fd(), Signal::SIGKILL)
+        self.signal(Signal::SIGKILL);
+    }
+
+    /// Asks it to end.
+    pub(crate) fn terminate(&self) {
+        self.signal(Signal::SIGTERM);
+    }
+
+    /// By its pidfd, or by its pid while it is our unreaped child.
+    fn signal(&self, signal: Signal) {
+        let sent = if self.kind != Kind::ChildAtPipe {
+            signal_by_handle(self.ended.as_fd(), signal)
         } else if has_ended(self.ended.as_fd()) {
             return; // and its pid may be another's
         } else {
-            kill(self.pid, Signal::SIGKILL).map_err(io::Error::from)
+            kill(self.pid, signal).map_err(io::Error::from)
         };
         if let Err(error) = sent {
-            crate::log::debug!(pid = self.pid(), %error, "kill: it has ended already");
+            crate::log::debug!(pid = self.pid(), %signal, %error, "signal a process: it has ended already");
         }
     }
 }
@@ -173,7 +213,7 @@ mod tests {
     #[test]
     fn without_pidfds_a_pipe_tells_of_the_end_and_the_status_is_still_there() {
         let pid = shell("exit 4");
-        let process = Process { pid, ended: pipe_that_ends_with(pid).unwrap(), pidfd: false };
+        let process = Process { pid, ended: pipe_that_ends_with(pid).unwrap(), kind: Kind::ChildAtPipe };
         wait(&process);
         assert_eq!(process.reap().and_then(|status| status.code()), Some(4));
     }

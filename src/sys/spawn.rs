@@ -1,79 +1,65 @@
-//! `posix_spawn`: a new program, without copying this process.
+//! A new program, without copying this process.
 
-use std::{
-    ffi::{CString, OsStr, OsString},
-    io, mem,
-    os::{
-        fd::{AsFd, BorrowedFd},
-        unix::ffi::OsStrExt,
-    },
-    path::{Path, PathBuf},
-    ptr,
-};
+use std::{ffi::CStr, io, mem};
 
 use nix::unistd::Pid;
 
-use super::{Process, descriptor::number};
+use super::{
+    Command, Handed, Process, clone,
+    command::{Group, Prepared},
+};
 
-/// What to run. Every descriptor is close-on-exec but for the two that it maps.
-#[derive(Debug)]
-pub(crate) struct Command {
-    pub(crate) program: PathBuf,
-    /// With the program's own name as the first.
-    pub(crate) arguments: Vec<OsString>,
-    pub(crate) environment: Vec<(OsString, OsString)>,
-    /// `None`: this process's own.
-    pub(crate) directory: Option<PathBuf>,
+/// Whose child the new process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kinship {
+    Child,
+    /// Our parent's, as a service manager needs it to be that follows its own children only.
+    Sibling,
 }
 
-/// Starts it, with `channel` under its own number and `stderr` as descriptor 2.
+/// Starts it.
 ///
 /// It suspends the calling thread until the exec is done (1 to 9 ms with a cold binary), so call it on a thread of its
 /// own. Errors of exec come back as what they are (`ENOENT`, `EACCES`, `ENOEXEC`).
-pub(crate) fn spawn(command: &Command, channel: BorrowedFd<'_>, stderr: Option<BorrowedFd<'_>>) -> io::Result<Process> {
-    let program = c_string(command.program.as_os_str())?;
-    let arguments = command.arguments.iter().map(|a| c_string(a)).collect::<io::Result<Vec<_>>>()?;
-    let environment = command.environment.iter().map(c_pair).collect::<io::Result<Vec<_>>>()?;
+pub(crate) fn spawn(command: &Command, handed: &Handed<'_>, kinship: Kinship) -> io::Result<Process> {
+    let prepared = Prepared::new(command, handed)?;
+    match kinship {
+        Kinship::Child => child(&prepared),
+        Kinship::Sibling => clone::sibling(&prepared),
+    }
+}
 
+/// By `posix_spawn`.
+fn child(it: &Prepared) -> io::Result<Process> {
     let mut actions = Actions::new()?;
-    if let Some(directory) = &command.directory {
+    if let Some(directory) = &it.directory {
         actions.change_directory(directory)?;
     }
-    if let Some(stderr) = stderr {
-        actions.map(number(&stderr), libc::STDERR_FILENO)?;
+    for (from, to) in &it.maps {
+        // Mapped onto itself: clears close-on-exec in the child only (glibc from 2.29, musl from 1.1).
+        actions.map(*from, *to)?;
     }
-    // Mapped onto itself: clears close-on-exec in the child only (glibc from 2.29, musl from 1.1).
-    actions.map(number(&channel.as_fd()), number(&channel.as_fd()))?;
     let mut attributes = Attributes::with_default_sigpipe()?;
-    if leads_a_terminal() {
+    if it.group == Group::Own {
         attributes.in_a_group_of_its_own()?;
     }
 
     let mut pid: libc::pid_t = 0;
-    let arguments = null_ended(&arguments);
-    let environment = null_ended(&environment);
     // SAFETY: every pointer leads to a value that outlives the call; both arrays end with a null pointer and their
     // strings with a null byte. posix_spawn does not write through any of them but `pid`.
     let code = unsafe {
         libc::posix_spawn(
             &raw mut pid,
-            program.as_ptr(),
+            it.program.as_ptr(),
             &raw const actions.0,
             &raw const attributes.0,
-            arguments.as_ptr(),
-            environment.as_ptr(),
+            it.arguments.as_ptr().cast(),
+            it.environment.as_ptr().cast(),
         )
     };
     check(code)?;
     let pid = Pid::from_raw(pid);
     Process::of_child(pid).inspect_err(|_| end_unwatched(pid))
-}
-
-/// Whether this process is the leader of a terminal's session (`tmux new ./server`): at its end the kernel sends SIGHUP to
-/// the terminal's foreground group, and a successor in that group would die of a restart that went well. Everywhere else
-/// the group stays one, for those who signal all of it.
-fn leads_a_terminal() -> bool {
-    nix::unistd::getsid(None) == Ok(nix::unistd::getpid()) && std::fs::File::open("/dev/tty").is_ok()
 }
 
 /// A child that can't be watched (no descriptor left for its pidfd) must not live on unseen.
@@ -99,8 +85,7 @@ impl Actions {
         check(unsafe { libc::posix_spawn_file_actions_adddup2(&raw mut self.0, from, to) })
     }
 
-    fn change_directory(&mut self, to: &Path) -> io::Result<()> {
-        let to = c_string(to.as_os_str())?;
+    fn change_directory(&mut self, to: &CStr) -> io::Result<()> {
         // SAFETY: `self.0` is initialised, and the path is copied.
         check(unsafe { libc::posix_spawn_file_actions_addchdir_np(&raw mut self.0, to.as_ptr()) })
     }
@@ -159,17 +144,188 @@ fn check(code: libc::c_int) -> io::Result<()> {
     if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(code)) }
 }
 
-fn c_string(text: &OsStr) -> io::Result<CString> {
-    CString::new(text.as_bytes()).map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "a null byte in an argument"))
-}
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::BTreeSet,
+        fs::File,
+        io::{Read, Seek},
+        os::fd::{AsFd, AsRawFd, BorrowedFd},
+        os::unix::fs::PermissionsExt,
+        path::Path,
+    };
 
-fn c_pair((key, value): &(OsString, OsString)) -> io::Result<CString> {
-    let mut pair = key.clone();
-    pair.push("=");
-    pair.push(value);
-    c_string(&pair)
-}
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-fn null_ended(strings: &[CString]) -> Vec<*mut libc::c_char> {
-    strings.iter().map(|s| s.as_ptr().cast_mut()).chain([ptr::null_mut()]).collect()
+    use super::*;
+    use crate::sys::pipe;
+
+    const BOTH: [Kinship; 2] = [Kinship::Child, Kinship::Sibling];
+
+    fn command(program: impl AsRef<Path>, arguments: &[&str]) -> Command {
+        let program = program.as_ref().to_owned();
+        let name = [program.clone().into_os_string()];
+        let arguments = name.into_iter().chain(arguments.iter().map(Into::into)).collect();
+        Command { program, arguments, environment: vec![("ANSWER".into(), "42".into())], directory: None }
+    }
+
+    fn shell(script: &str) -> Command {
+        command("/bin/sh", &["-c", script])
+    }
+
+    fn wait(process: &Process) {
+        let mut polled = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
+        assert_eq!(poll(&mut polled, PollTimeout::from(60_000_u16)), Ok(1));
+    }
+
+    /// What it writes to its descriptor 2.
+    fn says(command: &Command, handed: Handed<'_>, kinship: Kinship) -> String {
+        let mut file = tempfile::tempfile().unwrap();
+        let copy = file.try_clone().unwrap();
+        let handed = Handed { stderr: Some(copy.as_fd()), channel: handed.channel, listed: handed.listed };
+        wait(&spawn(command, &handed, kinship).unwrap());
+        let mut said = String::new();
+        file.rewind().unwrap();
+        file.read_to_string(&mut said).unwrap();
+        said
+    }
+
+    #[test]
+    fn a_program_gets_its_arguments_environment_and_directory() {
+        for kinship in BOTH {
+            let script = "echo $1 $ANSWER $(pwd) >&2";
+            let mut command = command("/bin/sh", &["-c", script, "sh", "argument"]);
+            command.directory = Some("/".into());
+            assert_eq!(says(&command, Handed::default(), kinship), "argument 42 /\n", "{kinship:?}");
+        }
+    }
+
+    #[test]
+    fn errors_of_exec_come_back_as_what_they_are() {
+        let place = tempfile::tempdir().unwrap();
+        let file = |name: &str, contents: &[u8], mode| {
+            let path = place.path().join(name);
+            std::fs::write(&path, contents).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            path
+        };
+        let cases = [
+            (place.path().join("missing"), libc::ENOENT),
+            (file("interpreter", b"#!/nowhere/sh\n", 0o755), libc::ENOENT),
+            (file("plain", b"#!/bin/sh\n", 0o644), libc::EACCES),
+            (file("garbage", &[0xff; 64], 0o755), libc::ENOEXEC),
+        ];
+        for (program, code) in cases {
+            for kinship in BOTH {
+                let error = spawn(&command(&program, &[]), &Handed::default(), kinship).unwrap_err();
+                assert_eq!(error.raw_os_error(), Some(code), "{} {kinship:?}", program.display());
+            }
+        }
+        let mut nowhere = shell("exit");
+        nowhere.directory = Some(place.path().join("missing"));
+        for kinship in BOTH {
+            let error = spawn(&nowhere, &Handed::default(), kinship).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(libc::ENOENT), "{kinship:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_handed_on_is_open_in_the_program() {
+        let (_read, channel) = pipe().unwrap();
+        let _other = tempfile::tempfile().unwrap();
+        for kinship in BOTH {
+            let handed = Handed { channel: Some(channel.as_fd()), ..Handed::default() };
+            let script = "exec >&2; for it in /proc/self/fd/*; do [ -e $it ] && echo ${it##*/}; done";
+            let open = says(&shell(script), handed, kinship);
+            let open: BTreeSet<i32> = open.lines().map(|it| it.parse().unwrap()).filter(|it| *it > 2).collect();
+            let expected: BTreeSet<i32> = inherited_ourselves().chain([channel.as_raw_fd()]).collect();
+            assert_eq!(open, expected, "{kinship:?}");
+        }
+    }
+
+    /// What whoever started the tests has left open: it is passed on by everybody.
+    fn inherited_ourselves() -> impl Iterator<Item = i32> {
+        let open = std::fs::read_dir("/proc/self/fdinfo").unwrap().flatten();
+        open.filter_map(|it| {
+            let number = it.file_name().to_str()?.parse().ok().filter(|number| *number > 2)?;
+            let info = std::fs::read_to_string(it.path()).ok()?;
+            let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?.trim();
+            (i32::from_str_radix(flags, 8).ok()? & libc::O_CLOEXEC == 0).then_some(number)
+        })
+    }
+
+    /// Each place is another's number: without care, the first copied would overwrite the last.
+    #[test]
+    fn listed_descriptors_are_at_their_places_though_their_numbers_overlap() {
+        let files: Vec<File> = (0..40).map(|_| tempfile::tempfile().unwrap()).collect();
+        for kinship in BOTH {
+            let listed: Vec<BorrowedFd<'_>> = files.iter().rev().map(AsFd::as_fd).collect();
+            let script = "for it in 3 4 10 41 42 43; do readlink /proc/self/fd/$it >&2 || echo none >&2; done";
+            let handed = Handed { listed: listed.clone(), ..Handed::default() };
+            let said = says(&shell(script), handed, kinship);
+            let path = |at: usize| {
+                let link = format!("/proc/self/fd/{}", listed[at].as_raw_fd());
+                std::fs::read_link(link).unwrap().display().to_string()
+            };
+            let expected = [path(0), path(1), path(7), path(38), path(39), "none".into()];
+            assert_eq!(said.lines().collect::<Vec<_>>(), expected, "{kinship:?}");
+        }
+    }
+
+    #[test]
+    fn signals_are_blocked_only_meanwhile_and_dispositions_are_as_exec_leaves_them() {
+        for kinship in BOTH {
+            let before = thread_mask();
+            let said = says(
+                &command("/bin/sh", &["-c", "grep -E 'Sig(Blk|Ign)' /proc/self/status >&2"]),
+                Handed::default(),
+                kinship,
+            );
+            assert_eq!(thread_mask(), before, "{kinship:?}");
+            // Without the two that libc uses itself, and blocks as it likes.
+            let set = |name: &str, of: &str| {
+                let line = of.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+                u64::from_str_radix(line.trim(), 16).unwrap() & !(3 << 31)
+            };
+            let ours = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+            assert_eq!(set("SigBlk:", &said), set("SigBlk:", &ours), "{kinship:?}");
+            let sigpipe = 1_u64 << (libc::SIGPIPE - 1);
+            assert_ne!(set("SigIgn:", &ours) & sigpipe, 0, "Rust ignores SIGPIPE");
+            assert_eq!(set("SigIgn:", &said), set("SigIgn:", &ours) & !sigpipe, "{kinship:?}");
+        }
+    }
+
+    fn thread_mask() -> Vec<nix::sys::signal::Signal> {
+        nix::sys::signal::SigSet::thread_get_mask().unwrap().iter().collect()
+    }
+
+    #[test]
+    fn a_sibling_is_our_parents_child_and_its_end_is_seen() {
+        let parent = nix::unistd::getppid();
+        assert_eq!(says(&shell("echo $PPID >&2"), Handed::default(), Kinship::Sibling), format!("{parent}\n"));
+        let own = std::process::id();
+        assert_eq!(says(&shell("echo $PPID >&2"), Handed::default(), Kinship::Child), format!("{own}\n"));
+    }
+
+    #[test]
+    fn a_sibling_can_be_killed() {
+        let process = spawn(&command("/bin/sleep", &["600"]), &Handed::default(), Kinship::Sibling).unwrap();
+        assert_eq!(process.reap(), None);
+        process.end();
+        assert!(crate::sys::has_ended(process.as_fd()));
+    }
+
+    #[test]
+    fn a_thousand_siblings_cost_no_descriptor() {
+        let open = || std::fs::read_dir("/proc/thread-self/fd").unwrap().count();
+        // Tests beside this one open some too: a leak would be a thousand.
+        let before = open();
+        for _ in 0..1000 {
+            assert!(spawn(&command("/nowhere", &[]), &Handed::default(), Kinship::Sibling).is_err());
+        }
+        for _ in 0..100 {
+            drop(spawn(&command("/bin/true", &[]), &Handed::default(), Kinship::Sibling).unwrap());
+        }
+        assert!(open() < before + 500);
+    }
 }

@@ -9,9 +9,9 @@ pub mod frames;
 pub mod http;
 #[cfg(feature = "http2")]
 pub mod http2;
+pub mod kinds;
 mod manager;
 pub mod notify;
-pub mod kinds;
 pub mod process;
 mod program;
 pub mod server;
