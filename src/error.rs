@@ -133,6 +133,11 @@ impl Error {
         self.0.stderr.as_deref().filter(|text| !text.is_empty())
     }
 
+    /// What the system said, where it is the cause.
+    pub(crate) fn io_kind(&self) -> Option<io::ErrorKind> {
+        self.0.source.as_ref().map(io::Error::kind)
+    }
+
     /// The message without the successor's last words, as the other generation is told.
     pub(crate) fn message(&self) -> &str {
         &self.0.message

@@ -90,3 +90,15 @@ pub enum State {
     /// The drain is over.
     Done,
 }
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Restarting => "restarting",
+            Self::Draining => "draining",
+            Self::Done => "done",
+        })
+    }
+}

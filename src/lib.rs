@@ -20,7 +20,6 @@ mod signal;
 pub mod sockets;
 pub mod status;
 mod sys;
-#[allow(dead_code, unused_imports, reason = "the roof does not use it yet")]
 mod systemd;
 mod wire;
 

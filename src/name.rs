@@ -39,7 +39,6 @@ impl Name {
     }
 
     /// The listener at which generations and operators meet.
-    #[cfg_attr(not(test), expect(dead_code))] // `control` binds it
     pub(crate) fn control() -> Self {
         Self(format!("{RESERVED} control").into())
     }

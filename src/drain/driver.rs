@@ -93,7 +93,6 @@ impl Drain {
     }
 
     /// Until what is left is cut; `None` before the drain has begun.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the status"))]
     pub(crate) fn remaining(&self) -> Option<Duration> {
         let schedule = self.plan().schedule?;
         Some(schedule.deadline.saturating_duration_since(Instant::now()))

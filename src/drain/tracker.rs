@@ -127,7 +127,6 @@ impl Tracker {
     ///
     /// For people, not for a loop: it looks at everything that is open (100,000 connections take 4 ms), and meanwhile
     /// nothing comes or goes.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the status"))]
     pub(crate) fn census(&self) -> Vec<ConnectionStatus> {
         self.0.ledger.census().statuses()
     }

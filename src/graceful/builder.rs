@@ -2,14 +2,22 @@
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use super::{Graceful, life, settings::Settings};
+use super::{
+    Graceful,
+    begin::Beginning,
+    life::Ground,
+    meeting::{Meeting, meet},
+    service::Service,
+    settings::Settings,
+};
 use crate::{
     Error, ErrorKind,
+    control::Allowed,
     drain::Times,
     pidfile::PidFile,
-    process::{self, Introduction, Program},
+    process::Program,
     signal::Signals,
-    sockets,
+    systemd::{Environment, Notifier},
 };
 
 /// The knobs of a [`Graceful`], all optional.
@@ -36,13 +44,22 @@ pub struct Builder {
     program: Option<OsString>,
     arguments: Option<Vec<OsString>>,
     pid_file: Option<PathBuf>,
+    control: Option<PathBuf>,
+    allowed: Allowed,
     pub(super) settings: Settings,
 }
 
 impl Builder {
     pub(super) fn new() -> Self {
-        let settings = Settings::default();
-        Self { signals: Signals::new(), program: None, arguments: None, pid_file: None, settings }
+        Self {
+            signals: Signals::new(),
+            program: None,
+            arguments: None,
+            pid_file: None,
+            control: None,
+            allowed: Allowed::default(),
+            settings: Settings::default(),
+        }
     }
 
     /// Which signals restart and stop ([`Signals::new`]).
@@ -96,6 +113,57 @@ impl Builder {
         self
     }
 
+    /// A Unix socket path at which this server can be found: by operators (the program `hotrestart`, or
+    /// [`control`](crate::control)), who restart it, stop it, or ask how it is; and by a successor that somebody else starts
+    /// with the same path, which then takes over. The second way is for processes that share nothing but a directory: two
+    /// containers, two units, two shells. [`control::default_path`](crate::control::default_path) suggests one.
+    ///
+    /// The socket has mode 0600, and both sides check the other's user. It stays the same one from generation to
+    /// generation, so nobody ever finds the path empty; the last generation removes it.
+    ///
+    /// If somebody serves at the path when this process starts, [`build`](Self::build) takes over from it; where that one
+    /// refuses, because it is not ready or another restart is under way, `build` is an error. If nobody does, this is
+    /// generation 0.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tokio_hotrestart::Error> {
+    /// use tokio_hotrestart::Graceful;
+    ///
+    /// let graceful = Graceful::builder().control("/run/server/control").build().await?;
+    /// # drop(graceful); Ok(()) }
+    /// ```
+    pub fn control(mut self, path: impl Into<PathBuf>) -> Self {
+        self.control = Some(path.into());
+        self
+    }
+
+    /// Which users may come to the [`control`](Self::control) path besides this process's own and root, and be found there.
+    /// The mode of the socket does not change: give the directory and the file to them by other means.
+    pub fn control_users(mut self, uids: impl IntoIterator<Item = u32>) -> Self {
+        self.allowed = Allowed::new(uids);
+        self
+    }
+
+    /// Whether systemd keeps duplicates of the sockets (`FileDescriptorStoreMax=` in the unit), so that a crash refuses
+    /// nobody: clients wait in the queues until it has started the server again (false).
+    pub fn descriptor_store(mut self, keep: bool) -> Self {
+        self.settings.descriptor_store = keep;
+        self
+    }
+
+    /// The program that a restart starts knows nothing of this crate, but socket activation (`LISTEN_FDS`, as systemd passes
+    /// sockets): it gets the sockets so, under their names. It is ready when it says `READY=1` to its `NOTIFY_SOCKET`, or
+    /// once it has lived for `alive`, if that is given.
+    ///
+    /// Such a successor can't refuse, and gets no state; it is confirmed by nobody, and so accepts from its first moment on,
+    /// while this process does, too. What becomes of its own restarts is its own affair.
+    pub fn foreign_successor(mut self, alive: impl Into<Option<Duration>>) -> Self {
+        self.settings.foreign = Some(alive.into());
+        self
+    }
+
     /// How many earlier generations may still drain when a restart is asked for (8, at most 250, because each is passed on
     /// as a descriptor in one message). With as many it is refused.
     pub fn max_draining(mut self, generations: usize) -> Self {
@@ -126,7 +194,8 @@ impl Builder {
     /// # Errors
     ///
     /// [`ErrorKind::Runtime`] outside a tokio runtime; [`ErrorKind::Signal`] for a signal that can't be handled; what is
-    /// wrong with that which a predecessor passes, and then the predecessor is told and serves on.
+    /// wrong with that which a predecessor passes, and then the predecessor is told and serves on; with a
+    /// [`control`](Self::control) path, why it can't be bound, or why the server that was found there refused.
     ///
     /// # Cancel safety
     ///
@@ -144,21 +213,16 @@ impl Builder {
         if let Some(arguments) = self.arguments {
             program = program.with_arguments(arguments);
         }
-        let inherited = match process::inherited().await? {
-            Some(introduction) => Some(verified(introduction).await?),
-            None => None,
-        };
-        Ok(Graceful::of(life::begin(self.settings, Some(life::Ground { signals, program, pid_file }), inherited)))
-    }
-}
-
-/// Everything that was passed is looked at before it is accepted: after that, the predecessor counts on us.
-async fn verified(introduction: Introduction) -> Result<Introduction, Error> {
-    match sockets::verify(&introduction.sockets) {
-        Ok(()) => Ok(introduction),
-        Err(error) => {
-            introduction.answer.refuse(&error).await;
-            Err(error)
-        }
+        let environment = Environment::of_this_process();
+        let control = self.control.as_deref().map(|path| (path, &self.allowed));
+        let Meeting { introduction, registry, door } = meet(&environment, control).await?;
+        let service = Notifier::of(&environment)?.map(|notifier| {
+            // One that was spawned is told the interval by who is the main process until then, and pings in its turn.
+            let spawned = introduction.as_ref().filter(|it| !it.met);
+            let interval = spawned.map_or_else(|| environment.watchdog_interval(), |it| it.watchdog);
+            Service::new(notifier, interval, spawned.is_none(), self.settings.descriptor_store)
+        });
+        let ground = Some(Ground { signals, program, pid_file });
+        Ok(Graceful::of(Beginning { settings: self.settings, ground, introduction, registry, door, service }.begin()))
     }
 }

@@ -1,20 +1,14 @@
 //! What the actions of `phase` mean in this process.
 
-use std::{collections::HashSet, os::fd::AsFd, sync::Arc, time::Duration};
-
-use tokio::time::Instant;
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use super::life::{Ground, Life};
 use crate::{
-    Error, ErrorKind,
+    Error,
     accept::{Ending, Gate},
-    drain::later,
-    generation::{Cause, Successor as Identity},
-    name::Name,
+    generation::Cause,
     phase::{Action, Event},
-    process::{Legacy, Successor},
-    sys,
-    wire::{self, Message},
+    wire::{Answer, Message},
 };
 
 /// How long a successor that has closed its channel may take to end by itself, before it is killed.
@@ -45,9 +39,12 @@ impl Life {
             Action::SayExtend(by) => {
                 let milliseconds = by.as_millis().try_into().unwrap_or(u64::MAX);
                 self.tell_predecessor(&Message::Extend { milliseconds });
+                self.tell_more_time(by);
             }
             Action::SayStopping(why) => self.tell_predecessor(&Message::Stopping { why }),
             Action::Spawn => return self.spawn().err().map(Event::SpawnFailed),
+            Action::Welcome => return self.welcome().err().map(Event::SpawnFailed),
+            Action::TurnAway(why) => self.turn_away(why),
             Action::ExtendReadyDeadline(by) => self.extend_ready_deadline(by),
             Action::Confirm => self.confirm(),
             Action::TakeBack(why) => self.tell_successor(&Message::Abort { why }),
@@ -61,7 +58,9 @@ impl Life {
                     successor.forget();
                 }
             }
+            Action::NameSuccessor => return self.name_successor(),
             Action::LetGo => self.let_go(),
+            Action::Withdraw => return self.withdraw(),
             Action::BeginDrain(cause) => self.begin_drain(cause),
             Action::NoteFailure(error) => self.shared.drain.failed(error),
             Action::SuccessorLost => {
@@ -90,14 +89,18 @@ impl Life {
         let askers: Vec<_> = self.restart_askers.drain(..).collect();
         let successor = self.successor.take();
         let generation = self.shared.generation;
+        self.tell_restart_failed(&error);
+        let failures = self.failures.clone();
         tokio::spawn(async move {
             let error = match successor {
                 Some(successor) => successor.epitaph(error).await,
                 None => error,
             };
             crate::log::warn!(generation, %error, "the restart failed");
+            // Only the loop's end closes it, and then nobody asks for a status any more.
+            let _ = failures.send(error.clone());
             for asker in askers {
-                let _ = asker.send(Err(error.clone()));
+                asker.answer(Err(error.clone()));
             }
         });
     }
@@ -105,7 +108,7 @@ impl Life {
     fn refuse(&mut self, error: &Error) {
         crate::log::info!(%error, "a restart was refused");
         for asker in self.restart_askers.drain(..) {
-            let _ = asker.send(Err(error.clone()));
+            asker.answer(Err(error.clone()));
         }
     }
 
@@ -114,7 +117,7 @@ impl Life {
         self.set_gate(Gate::Open);
     }
 
-    fn set_gate(&self, gate: Gate) {
+    pub(super) fn set_gate(&self, gate: Gate) {
         self.shared.gate.send_replace(gate);
     }
 
@@ -122,10 +125,11 @@ impl Life {
         self.owns_names = true;
         crate::log::info!(generation = self.shared.generation, pid = std::process::id(), "ready");
         self.write_pid_file(std::process::id());
+        self.tell_ready();
     }
 
     /// A server without its pid file still serves: the failure is logged and is in the report.
-    fn write_pid_file(&self, pid: u32) {
+    pub(super) fn write_pid_file(&self, pid: u32) {
         let Some(Ground { pid_file: Some(file), .. }) = &self.ground else {
             return;
         };
@@ -143,103 +147,10 @@ impl Life {
         }
     }
 
-    fn tell_predecessor(&mut self, message: &Message) {
+    pub(super) fn tell_predecessor(&mut self, message: &Message) {
         if let Some(predecessor) = &mut self.predecessor {
             predecessor.say(message);
         }
-    }
-
-    // ----------------------------------------------------------------------------------------- towards the successor
-
-    fn tell_successor(&mut self, message: &Message) {
-        if let Some(successor) = &mut self.successor {
-            successor.say(message, Vec::new());
-        }
-    }
-
-    fn spawn(&mut self) -> Result<(), Error> {
-        self.restart_began = Instant::now();
-        let Some(Ground { program, .. }) = &self.ground else {
-            return Err(Error::new(ErrorKind::Unsupported, "a detached handle does not restart"));
-        };
-        if std::process::id() == 1 && !self.settings.restart_as_pid_1 {
-            let what = "this process is PID 1, whose end would kill the successor: run it under an init, or insist with `restart_as_pid_1`";
-            return Err(Error::new(ErrorKind::Unsupported, what));
-        }
-        self.ancestors.retain(|(_, handle)| !sys::has_ended(handle.as_fd()));
-        if self.ancestors.len() >= self.settings.max_draining {
-            let what = format!("{} earlier generations are still draining", self.ancestors.len());
-            return Err(Error::new(ErrorKind::Busy, what));
-        }
-        let unchanged = program.is_unchanged();
-        let path = program.path().display();
-        crate::log::info!(generation = self.shared.generation, program = %path, unchanged, "restarting");
-        let legacy = Legacy {
-            generation: self.shared.generation + 1,
-            sockets: self.shared.registry().to_pass(),
-            ancestors: self.lineage()?,
-            capture_stderr: self.settings.capture_stderr,
-            watchdog: None,
-        };
-        self.successor = Some(Successor::spawn(program, legacy, sys::Kinship::Child)?);
-        self.set_deadline(self.settings.ready_deadline, Event::ReadyDeadline);
-        Ok(())
-    }
-
-    /// Those that drain, and this process, which will.
-    fn lineage(&self) -> Result<Vec<(wire::Ancestor, Arc<std::os::fd::OwnedFd>)>, Error> {
-        let mut lineage = self.ancestors.clone();
-        let this = wire::Ancestor { generation: self.shared.generation, pid: std::process::id() };
-        match sys::process_handle(this.pid) {
-            Ok(handle) => lineage.push((this, Arc::new(handle))),
-            // Without pidfds nobody counts the draining generations; everything else works.
-            Err(error) if sys::is_refused_here(&error) => {
-                crate::log::debug!(%error, "no pidfd here: draining generations are not counted");
-            }
-            Err(error) => return Err(Error::io(ErrorKind::Spawn, "open a handle of this process", error)),
-        }
-        Ok(lineage)
-    }
-
-    fn extend_ready_deadline(&mut self, by: Duration) {
-        if let Some((at, Event::ReadyDeadline)) = &mut self.deadline {
-            *at = later(Instant::now(), by).max(*at);
-        }
-    }
-
-    fn set_deadline(&mut self, after: Duration, event: Event) {
-        self.deadline = Some((later(Instant::now(), after), event));
-    }
-
-    fn confirm(&mut self) {
-        self.tell_successor(&Message::Commit);
-        let elapsed = self.restart_began.elapsed();
-        crate::log::info!(
-            generation = self.shared.generation,
-            ?elapsed,
-            "the successor is ready and serves, on probation"
-        );
-        self.set_deadline(self.settings.probation, Event::ProbationOver);
-    }
-
-    /// Step 7 of a restart: nothing after this can be taken back.
-    fn let_go(&mut self) {
-        let successor = self.successor.as_mut().expect("a successor on probation is held until it has ended");
-        successor.release_stderr();
-        let by = successor.identity();
-        let claimed: Arc<HashSet<Name>> = Arc::new(successor.claimed().iter().cloned().collect());
-        self.shared.registry().close(&claimed, self.owns_names);
-        self.set_gate(Gate::Ended(Ending::Claimed(claimed)));
-        // Before the successor knows that the file is its own: written after that, it could overwrite a later one.
-        self.write_pid_file(by.pid);
-        self.tell_successor(&Message::LetGo);
-        let Identity { pid, generation } = by;
-        self.tell_predecessor(&Message::Replaced { pid, generation });
-        for asker in self.restart_askers.drain(..) {
-            let _ = asker.send(Ok(by.clone()));
-        }
-        self.shared.drain.begin(Cause::Replaced { by: by.clone() }, &self.settings.on_restart);
-        self.tell_that_accepting_has_ended(Cause::Replaced { by });
     }
 
     // --------------------------------------------------------------------------------------------------------- drain
@@ -247,6 +158,9 @@ impl Life {
     fn begin_drain(&mut self, cause: Cause) {
         if let Cause::Failed { why } = &cause {
             self.shared.drain.failed(why.clone());
+        }
+        if let Some(service) = &mut self.service {
+            service.say_stopping();
         }
         self.end_accepting();
         self.shared.drain.begin(cause.clone(), &self.settings.on_stop);
@@ -267,7 +181,7 @@ impl Life {
         self.set_gate(Gate::Ended(ending));
     }
 
-    fn tell_that_accepting_has_ended(&self, cause: Cause) {
+    pub(super) fn tell_that_accepting_has_ended(&self, cause: Cause) {
         crate::log::info!(generation = self.shared.generation, %cause, "draining");
         self.shared.token.cancel();
         self.shared.cause.send_replace(Some(cause));
@@ -281,8 +195,14 @@ impl Life {
         if let Some(Ground { pid_file: Some(file), .. }) = &self.ground {
             file.remove_if_ours();
         }
+        // The control path answers until here.
+        self.door = None;
+        self.shared.registry().close_control(&HashSet::new(), self.owns_names);
         if let Some(report) = &self.report {
             crate::log::info!(generation = self.shared.generation, %report, "drained");
+            for asker in self.stop_askers.drain(..) {
+                asker.answer(Answer::Stopped { code: report.exit_code(), report: report.to_string() });
+            }
         }
         self.shared.report.send_replace(self.report.take());
     }

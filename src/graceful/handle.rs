@@ -15,8 +15,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Builder, life,
-    settings::Settings,
+    Builder,
+    begin::Beginning,
     shared::{Ask, Shared},
 };
 use crate::{
@@ -92,7 +92,7 @@ impl Graceful {
     /// # Ok(()) }
     /// ```
     pub fn detached() -> Self {
-        Self::of(life::begin(Settings::default(), None, None))
+        Self::of(Beginning::default().begin())
     }
 
     // ---------------------------------------------------------------------------------------------------- life

@@ -5,31 +5,37 @@ use std::{
     mem,
     os::fd::OwnedFd,
     sync::Arc,
+    time::{Duration, SystemTime},
 };
 
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, oneshot},
     task::JoinHandle,
     time::{Instant, sleep_until},
 };
-use tokio_util::sync::CancellationToken;
 
 use super::{
+    asker::Asker,
+    service::Service,
     settings::Settings,
     shared::{Ask, Shared},
 };
 use crate::{
     Cause, Error, ErrorKind, State,
     accept::{Ending, Gate},
-    drain::{Drain, Report, Times},
-    generation,
+    control::{Door, Visitor},
+    drain::{Report, Times},
     phase::{Event, Phase},
     pidfile::PidFile,
-    process::{Borrowed, Introduction, Predecessor, Program, Successor},
+    process::{Borrowed, Predecessor, Program, Successor},
     signal::Inbox,
-    sockets::Registry,
+    status::LastRestart,
     wire,
 };
+
+/// How often systemd and a successor are told how things are: often enough for an operator who looks.
+const NEWS: Duration = Duration::from_secs(5);
+const NEWS_OF_A_DRAIN: Duration = Duration::from_secs(1);
 
 /// What belongs to a process and not to a detached handle.
 #[derive(Debug)]
@@ -54,82 +60,33 @@ pub(super) struct Life {
     /// The one deadline of a restart that is running now, and what it says.
     pub(super) deadline: Option<(Instant, Event)>,
     pub(super) ready_askers: Vec<oneshot::Sender<Result<(), Error>>>,
-    pub(super) restart_askers: Vec<oneshot::Sender<Result<generation::Successor, Error>>>,
+    pub(super) restart_askers: Vec<Asker>,
+    /// Operators who wait for this generation's end.
+    pub(super) stop_askers: Vec<Visitor>,
+    /// A successor that came by itself, until it is welcomed or turned away.
+    pub(super) candidate: Option<Visitor>,
+    pub(super) door: Option<Door>,
+    pub(super) service: Option<Service>,
+    pub(super) since: SystemTime,
+    pub(super) last_restart: Option<LastRestart>,
     /// This generation has accepted, or may have.
     pub(super) confirmed: bool,
     /// What is in the file system under this generation's names is its own to remove.
     pub(super) owns_names: bool,
     pub(super) restart_began: Instant,
     pub(super) report: Option<Report>,
-    asks: mpsc::UnboundedReceiver<Ask>,
-    failed: mpsc::UnboundedReceiver<Error>,
-}
-
-/// Spawns the loop, and gives what a handle needs of it.
-pub(super) fn begin(settings: Settings, ground: Option<Ground>, inherited: Option<Introduction>) -> Arc<Shared> {
-    let (asks, asked) = mpsc::unbounded_channel();
-    let (failed, failures) = mpsc::unbounded_channel();
-    let mut ancestors = Vec::new();
-    let mut stderr = None;
-    let mut predecessor = None;
-    let mut registry = Registry::default();
-    let mut generation = 0;
-    if let Some(introduction) = inherited {
-        crate::log::debug!(
-            generation = introduction.generation,
-            predecessor = introduction.predecessor_pid,
-            sockets = introduction.sockets.len(),
-            "inherited"
-        );
-        generation = introduction.generation;
-        registry = Registry::inherit(introduction.sockets, Vec::new());
-        ancestors = introduction.ancestors.into_iter().map(|(who, handle)| (who, Arc::new(handle))).collect();
-        stderr = introduction.stderr;
-        predecessor = Some(introduction.answer.accept());
-    }
-    let is_successor = predecessor.is_some();
-    let drain = Drain::new();
-    let shared = Arc::new(Shared {
-        generation,
-        is_successor,
-        asks,
-        failed,
-        state: watch::Sender::new(State::Starting),
-        cause: watch::Sender::new(None),
-        report: watch::Sender::new(None),
-        registry: registry.into(),
-        gate: watch::Sender::new(if is_successor { Gate::Shut } else { Gate::Open }),
-        tracker: drain.tracker(),
-        drain,
-        token: CancellationToken::new(),
-    });
-    let life = Life {
-        shared: Arc::clone(&shared),
-        settings,
-        phase: Phase::first(is_successor),
-        ground,
-        predecessor,
-        ancestors,
-        stderr,
-        successor: None,
-        deadline: None,
-        ready_askers: Vec::new(),
-        restart_askers: Vec::new(),
-        confirmed: !is_successor,
-        owns_names: !is_successor,
-        restart_began: Instant::now(),
-        report: None,
-        asks: asked,
-        failed: failures,
-    };
-    let times = life.settings.on_stop.clone();
-    tokio::spawn(end_with(tokio::spawn(life.run()), Arc::clone(&shared), times));
-    shared
+    /// The failures of restarts, with the last words that were waited for.
+    pub(super) failures: mpsc::UnboundedSender<Error>,
+    pub(super) failed_restarts: mpsc::UnboundedReceiver<Error>,
+    /// When the next are due.
+    pub(super) news: Instant,
+    pub(super) asks: mpsc::UnboundedReceiver<Ask>,
+    pub(super) failed: mpsc::UnboundedReceiver<Error>,
 }
 
 /// A loop that has panicked carries nothing out any more, and its signals are swallowed: without this, the process would
 /// serve on, deaf to everything but SIGKILL. So it drains and ends, and its supervisor starts another.
-async fn end_with(running: JoinHandle<()>, shared: Arc<Shared>, times: Times) {
+pub(super) async fn end_with(running: JoinHandle<()>, shared: Arc<Shared>, times: Times) {
     if !running.await.is_err_and(|error| error.is_panic()) {
         return;
     }
@@ -148,10 +105,11 @@ async fn end_with(running: JoinHandle<()>, shared: Arc<Shared>, times: Times) {
 }
 
 impl Life {
-    async fn run(mut self) {
+    pub(super) async fn run(mut self) {
         while !matches!(self.phase, Phase::Done) {
             if let Some(event) = self.next().await {
                 self.live(event);
+                self.tell_status();
             }
         }
         // Whoever asks from here on finds the loop gone, and knows what that means.
@@ -166,7 +124,7 @@ impl Life {
             self.phase = phase;
             // Before the actions: whoever is answered by one of them and looks sees the state that the answer means.
             self.shared.state.send_if_modified(|state| mem::replace(state, self.phase.state()) != self.phase.state());
-            if !self.is_restarting() {
+            if !self.has_deadline() {
                 self.deadline = None;
             }
             for action in actions {
@@ -178,16 +136,26 @@ impl Life {
 
     /// The next thing that happens. `None`: what happened concerns nobody.
     async fn next(&mut self) -> Option<Event> {
-        let draining = self.is_draining();
+        let (draining, news) = (self.is_draining(), self.has_news());
         let due = self.deadline.as_ref().map(|(at, _)| *at);
         tokio::select! {
             biased;
             event = signal(&mut self.ground) => Some(event),
             Some(ask) = self.asks.recv() => self.hear(ask),
             Some(why) = self.failed.recv() => Some(Event::ServeFailed(why)),
-            event = predecessor(&mut self.predecessor) => event,
+            event = predecessor(&mut self.predecessor) => self.heard_of_predecessor(event),
             event = successor(&mut self.successor) => Some(event),
+            event = service(&mut self.service) => Some(event),
+            visitor = door(&mut self.door) => self.receive(visitor),
+            Some(why) = self.failed_restarts.recv() => {
+                self.note_outcome(Err(why));
+                None
+            }
             () = deadline(due) => self.due(),
+            () = sleep_until(self.news), if news => {
+                self.tell_news();
+                None
+            }
             report = self.shared.drain.run(), if draining => {
                 self.report = Some(report);
                 Some(Event::Drained)
@@ -202,7 +170,7 @@ impl Life {
                 Some(Event::ReadyAsked)
             }
             Ask::Restart(answer) => {
-                self.restart_askers.push(answer);
+                self.restart_askers.push(Asker::Method(answer));
                 Some(Event::RestartAsked)
             }
             Ask::Time(by) => Some(Event::TimeAsked(by)),
@@ -225,8 +193,38 @@ impl Life {
         matches!(self.phase, Phase::Draining { .. } | Phase::Done)
     }
 
-    fn is_restarting(&self) -> bool {
-        matches!(self.phase, Phase::Restarting(_) | Phase::Burying { .. })
+    fn has_deadline(&self) -> bool {
+        matches!(self.phase, Phase::Restarting(_) | Phase::Burying { .. } | Phase::Withdrawing { .. })
+    }
+
+    fn has_news(&self) -> bool {
+        self.service.is_some() || self.is_draining() && self.successor.is_some()
+    }
+
+    fn tell_news(&mut self) {
+        let until_next = if self.is_draining() { NEWS_OF_A_DRAIN } else { NEWS };
+        self.news = Instant::now() + until_next;
+        self.tell_status();
+        self.tell_what_is_waited_for();
+    }
+
+    /// What the predecessor said or did that is no event: somebody to receive, or news of the drain.
+    fn heard_of_predecessor(&mut self, event: Option<Event>) -> Option<Event> {
+        if matches!(event, Some(Event::PredecessorGone)) {
+            let number = self.shared.generation;
+            self.ancestors.retain(|(who, _)| who.generation + 1 != number);
+        }
+        if event.is_some() {
+            return event;
+        }
+        let (want, socket) = self.predecessor.as_mut()?.forwarded()?;
+        match Visitor::forwarded(want, socket) {
+            Ok(visitor) => self.receive(visitor),
+            Err(error) => {
+                crate::log::warn!(%error, "a visitor that the predecessor passed on");
+                None
+            }
+        }
     }
 }
 
@@ -247,6 +245,20 @@ async fn predecessor(predecessor: &mut Option<Predecessor>) -> Option<Event> {
 async fn successor(successor: &mut Option<Successor>) -> Event {
     match successor {
         Some(successor) => successor.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn service(service: &mut Option<Service>) -> Event {
+    match service {
+        Some(service) => service.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn door(door: &mut Option<Door>) -> Visitor {
+    match door {
+        Some(door) => door.next().await,
         None => std::future::pending().await,
     }
 }

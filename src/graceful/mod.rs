@@ -1,15 +1,21 @@
 //! The roof: the handle, its builder, and the one loop from events over phases to actions.
 
+mod asker;
+mod begin;
 mod bind;
 mod builder;
 mod carry;
 mod handle;
 mod life;
+mod meeting;
+mod restart;
 #[cfg(feature = "serve")]
 mod serve;
+mod service;
 mod settings;
 mod shared;
 mod sockets;
+mod visits;
 
 #[cfg(test)]
 mod tests;

@@ -23,6 +23,9 @@ pub(super) struct Settings {
     pub(super) max_draining: usize,
     pub(super) capture_stderr: bool,
     pub(super) restart_as_pid_1: bool,
+    pub(super) descriptor_store: bool,
+    /// The successor knows only socket activation; `Some(Some(_))`: it counts as ready once it has lived so long.
+    pub(super) foreign: Option<Option<Duration>>,
 }
 
 impl Default for Settings {
@@ -35,6 +38,8 @@ impl Default for Settings {
             max_draining: MAX_DRAINING,
             capture_stderr: true,
             restart_as_pid_1: false,
+            descriptor_store: false,
+            foreign: None,
         }
     }
 }

@@ -36,6 +36,10 @@ pub(crate) enum Action {
     // Towards the successor.
     /// Spawn it if nothing forbids that here (PID 1, too many that drain), and start the ready deadline.
     Spawn,
+    /// The one at the control path is taken for the successor, if nothing forbids that, as after a spawn.
+    Welcome,
+    /// The one at the control path is refused.
+    TurnAway(Error),
     ExtendReadyDeadline(Duration),
     /// COMMIT, and start the probation.
     Confirm,
@@ -47,11 +51,17 @@ pub(crate) enum Action {
     AwaitEnd,
     /// Stop caring for it: what is left of it is reaped when it ends.
     Forget,
+    /// The supervisor is told who the main process is now, which nobody can take back; it is done when the supervisor
+    /// knows.
+    NameSuccessor,
     /// The point of no return: let the listeners go, tell successor and predecessor, rewrite the pid file, answer
     /// the askers.
     LetGo,
 
     // Drain.
+    /// The supervisor is told of the stop, and gives the sockets back that it keeps: as long as it holds one, clients
+    /// queue up in it, whom nobody will serve. It is done when the supervisor knows.
+    Withdraw,
     BeginDrain(Cause),
     /// For the report.
     NoteFailure(Error),

@@ -21,6 +21,11 @@ pub(crate) enum Event {
     /// A `serve` can never accept again.
     ServeFailed(Error),
 
+    /// A successor that somebody else has started is at the control path.
+    Met,
+    /// What had to be said to the supervisor has reached it, or never will.
+    SupervisorKnows,
+
     // What the predecessor does.
     /// COMMIT.
     Confirmed,

@@ -8,18 +8,20 @@
 //!
 //! 1. A successor accepts nobody before COMMIT, or before it knows that its predecessor is dead.
 //! 2. Only the predecessor decides between COMMIT and ABORT; its death decides for the successor.
-//! 3. Nothing irrevocable ([`Action::LetGo`]) happens before the probation is over.
+//! 3. Nothing irrevocable ([`Action::NameSuccessor`], [`Action::LetGo`]) happens before the probation is over.
 //! 4. Whoever asked for a restart is answered, once.
 //! 5. A failed successor is seen dead before the next is spawned, unless it leaves by itself (STOPPING).
 
 mod action;
 mod event;
+mod reason;
 mod step;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use action::Action;
 pub(crate) use event::Event;
-pub(crate) use step::Phase;
 #[cfg(test)]
-use step::{Heir, Step};
+use step::Heir;
+pub(crate) use step::Phase;
+use step::Step;

@@ -1,8 +1,9 @@
 //! The phases, and the one function between them.
 
-use std::{os::unix::process::ExitStatusExt, process::ExitStatus};
-
-use super::{Action, Event};
+use super::{
+    Action, Event,
+    reason::{busy, ended_unconfirmed, ending, not_ready, stopped},
+};
 use crate::{
     Error, ErrorKind,
     generation::{Cause, State},
@@ -33,6 +34,10 @@ pub(crate) enum Phase {
         error: Error,
         killed: bool,
     },
+    /// A stop is certain; accepting ends as soon as the supervisor has given back what it holds of it.
+    Withdrawing {
+        cause: Cause,
+    },
     /// Accepted work is finished by a deadline.
     Draining {
         heir: Heir,
@@ -55,6 +60,8 @@ pub(crate) enum Step {
     Closing,
     /// The same in its probation. This process serves again.
     Dying,
+    /// Its probation is over, and the supervisor is told its name: from here nothing is taken back.
+    Naming,
 }
 
 /// Who serves while this process drains.
@@ -80,7 +87,7 @@ impl Phase {
             Self::Starting { .. } | Self::Confirming { .. } => State::Starting,
             Self::OnProbation { .. } | Self::Serving => State::Ready,
             Self::Restarting(_) | Self::Burying { .. } => State::Restarting,
-            Self::Draining { .. } => State::Draining,
+            Self::Withdrawing { .. } | Self::Draining { .. } => State::Draining,
             Self::Done => State::Done,
         }
     }
@@ -94,6 +101,7 @@ impl Phase {
             Self::Serving => serving(event),
             Self::Restarting(step) => restarting(step, event),
             Self::Burying { error, killed } => burying(error, killed, event),
+            Self::Withdrawing { cause } => withdrawing(cause, event),
             Self::Draining { heir, stops } => draining(heir, stops, event),
             Self::Done => (Self::Done, afterwards(event)),
         }
@@ -109,7 +117,7 @@ fn starting(predecessor: bool, restart: bool, event: Event) -> Next {
             (Phase::Confirming { restart }, vec![Action::CloseLeftovers, Action::SayReady])
         }
         Event::ReadyAsked => confirmed_for_good(restart, vec![Action::CloseLeftovers]),
-        Event::TimeAsked(by) if predecessor => (stay, vec![Action::SayExtend(by)]),
+        Event::TimeAsked(by) => (stay, vec![Action::SayExtend(by)]),
         // The application asks before it has said that it can serve: it can mend that itself, so it is told.
         Event::RestartAsked => (stay, vec![Action::Refuse(not_ready())]),
         // Whoever sent the signal can't be told: it is kept until it can be followed.
@@ -144,16 +152,24 @@ fn before_it_served(stay: Phase, restart: bool, event: Event) -> Next {
             let error = Error::new(ErrorKind::Aborted, format!("the predecessor took the restart back: {why}"));
             (vec![Action::GiveStderrBack], error, STOPPED)
         }
+        Event::Met => return (stay, vec![Action::TurnAway(not_ready())]),
         _ => return (stay, vec![]),
     };
-    let (phase, actions) = stop(restart, cause);
-    (phase, [before, vec![Action::AnswerReady(Err(error))], actions].concat())
+    // Nothing of it is in anybody else's hands, so there is nothing to withdraw.
+    let (phase, mut actions) = begin_drain(cause.clone(), 0);
+    actions
+        .splice(0..0, [before, vec![Action::AnswerReady(Err(error)), Action::SayStopping(cause.to_string())]].concat());
+    if restart {
+        actions.push(Action::Refuse(ending()));
+    }
+    (phase, actions)
 }
 
 fn on_probation(restart: bool, event: Event) -> Next {
     match event {
         Event::PredecessorLetGo | Event::PredecessorGone => confirmed_for_good(restart, vec![]),
         Event::RestartAsked | Event::RestartSignalled => (Phase::OnProbation { restart: true }, vec![]),
+        Event::Met => (Phase::OnProbation { restart }, vec![Action::TurnAway(busy())]),
         Event::ReadyAsked => (Phase::OnProbation { restart }, vec![Action::AnswerReady(Ok(()))]),
         // The predecessor was stopped. This generation serves already, so it ends as any serving generation does.
         Event::TakenBack(_) => stop(restart, STOPPED),
@@ -175,6 +191,7 @@ fn confirmed_for_good(restart: bool, before: Vec<Action>) -> Next {
 fn serving(event: Event) -> Next {
     match event {
         Event::RestartAsked | Event::RestartSignalled => (Phase::Restarting(Step::Spawning), vec![Action::Spawn]),
+        Event::Met => (Phase::Restarting(Step::Spawning), vec![Action::Welcome]),
         Event::ReadyAsked => (Phase::Serving, vec![Action::AnswerReady(Ok(()))]),
         Event::StopAsked(by) => stop(false, Cause::Stopped { by }),
         Event::ServeFailed(why) => stop(false, Cause::Failed { why }),
@@ -184,6 +201,8 @@ fn serving(event: Event) -> Next {
 
 fn restarting(step: Step, event: Event) -> Next {
     match event {
+        Event::Met => (Phase::Restarting(step), vec![Action::TurnAway(busy())]),
+        event if step == Step::Naming => naming(event),
         Event::StopAsked(by) => stop_restarting(step, Cause::Stopped { by }),
         Event::ServeFailed(why) => stop_restarting(step, Cause::Failed { why }),
         Event::ReadyAsked => (Phase::Restarting(step), vec![Action::AnswerReady(Ok(()))]),
@@ -229,10 +248,22 @@ fn on_its_way(step: Step, event: Event) -> Next {
             let why = "the successor closed its channel within its probation, and lived on";
             bury(step, Error::new(ErrorKind::Probation, why))
         }
-        (Step::Probation, Event::ProbationOver) => {
-            (Phase::Draining { heir: Heir::Successor, stops: 0 }, vec![Action::LetGo])
-        }
+        (Step::Probation, Event::ProbationOver) => (Phase::Restarting(Step::Naming), vec![Action::NameSuccessor]),
         (step, _) => (Phase::Restarting(step), vec![]),
+    }
+}
+
+/// The supervisor takes the successor for the main process, or is about to. Whatever else happens now happens to a
+/// generation that has let go.
+fn naming(event: Event) -> Next {
+    match event {
+        Event::ReadyAsked => (Phase::Restarting(Step::Naming), vec![Action::AnswerReady(Ok(()))]),
+        // They join: the answer is on its way.
+        Event::RestartAsked | Event::RestartSignalled => (Phase::Restarting(Step::Naming), vec![]),
+        event => {
+            let (phase, actions) = draining(Heir::Successor, 0, event);
+            (phase, [vec![Action::LetGo], actions].concat())
+        }
     }
 }
 
@@ -246,8 +277,26 @@ fn burying(error: Error, killed: bool, event: Event) -> Next {
         Event::ReadyAsked => (Phase::Burying { error, killed }, vec![Action::AnswerReady(Ok(()))]),
         Event::StopAsked(by) => stop_burying(error, Cause::Stopped { by }),
         Event::ServeFailed(why) => stop_burying(error, Cause::Failed { why }),
+        Event::Met => (Phase::Burying { error, killed }, vec![Action::TurnAway(busy())]),
         _ => (Phase::Burying { error, killed }, vec![]),
     }
+}
+
+fn withdrawing(cause: Cause, event: Event) -> Next {
+    match event {
+        Event::SupervisorKnows => begin_drain(cause, 0),
+        // The second one: the drain is over as soon as it has begun.
+        Event::StopAsked(_) => {
+            let (phase, actions) = begin_drain(cause, 1);
+            (phase, [actions, vec![Action::CutDrain]].concat())
+        }
+        Event::ServeFailed(why) => (Phase::Withdrawing { cause }, vec![Action::NoteFailure(why)]),
+        event => (Phase::Withdrawing { cause }, afterwards(event)),
+    }
+}
+
+fn begin_drain(cause: Cause, stops: u8) -> Next {
+    (Phase::Draining { heir: Heir::Nobody, stops }, vec![Action::BeginDrain(cause)])
 }
 
 fn draining(heir: Heir, stops: u8, event: Event) -> Next {
@@ -273,6 +322,7 @@ fn afterwards(event: Event) -> Vec<Action> {
     match event {
         Event::ReadyAsked => vec![Action::AnswerReady(Err(ending()))],
         Event::RestartAsked | Event::RestartSignalled => vec![Action::Refuse(ending())],
+        Event::Met => vec![Action::TurnAway(ending())],
         _ => vec![],
     }
 }
@@ -299,13 +349,13 @@ fn bury(step: Step, error: Error) -> Next {
 const STOPPED: Cause = Cause::Stopped { by: None };
 
 /// The predecessor, if it still listens, is told first: then this end is no loss to it, and within a probation it opens
-/// its gate again now, and not only when this process has drained.
+/// its gate again now, and not only when this process has drained. `Withdraw` comes last, for what follows from it.
 fn stop(restart: bool, cause: Cause) -> Next {
-    let mut actions = vec![Action::SayStopping(cause.to_string()), Action::BeginDrain(cause)];
+    let mut actions = vec![Action::SayStopping(cause.to_string()), Action::Withdraw];
     if restart {
-        actions.push(Action::Refuse(ending()));
+        actions.insert(1, Action::Refuse(ending()));
     }
-    (Phase::Draining { heir: Heir::Nobody, stops: 0 }, actions)
+    (Phase::Withdrawing { cause }, actions)
 }
 
 /// A stop while a successor is on its way takes the restart back. In probation the successor serves: it is told, and
@@ -319,28 +369,6 @@ fn stop_restarting(step: Step, cause: Cause) -> Next {
 
 fn stop_burying(error: Error, cause: Cause) -> Next {
     let (phase, mut actions) = stop(false, cause);
-    actions.push(Action::AnswerFailed(error));
+    actions.insert(0, Action::AnswerFailed(error));
     (phase, actions)
-}
-
-fn not_ready() -> Error {
-    Error::new(ErrorKind::NotReady, "this generation is not ready, so it can't be replaced: `ready()` has not returned")
-}
-
-fn ending() -> Error {
-    Error::new(ErrorKind::Ending, "this generation is ending")
-}
-
-fn stopped(why: &str) -> Error {
-    Error::new(ErrorKind::Exited, format!("the successor ended before it was confirmed for good: {why}"))
-}
-
-fn ended_unconfirmed(step: Step, status: Option<ExitStatus>) -> Error {
-    let how = status.map_or_else(|| "its status is unknown".to_owned(), |status| status.to_string());
-    if matches!(step, Step::Probation | Step::Dying) {
-        return Error::new(ErrorKind::Probation, format!("the successor died within its probation: {how}"));
-    }
-    let killed = status.is_some_and(|status| status.signal().is_some());
-    let kind = if killed { ErrorKind::Killed } else { ErrorKind::Exited };
-    Error::new(kind, format!("the successor ended before it was ready: {how}"))
 }

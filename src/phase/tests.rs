@@ -15,7 +15,8 @@ fn error() -> Error {
 }
 
 fn phases() -> Vec<Phase> {
-    let steps = [Step::Spawning, Step::Introducing, Step::Awaiting, Step::Probation, Step::Closing, Step::Dying];
+    let steps =
+        [Step::Spawning, Step::Introducing, Step::Awaiting, Step::Probation, Step::Closing, Step::Dying, Step::Naming];
     let mut phases: Vec<_> = steps.into_iter().map(Phase::Restarting).collect();
     for flag in [false, true] {
         phases.push(Phase::Starting { predecessor: flag, restart: false });
@@ -27,7 +28,7 @@ fn phases() -> Vec<Phase> {
     for heir in [Heir::Nobody, Heir::Successor, Heir::Settled] {
         phases.extend([0, 1, u8::MAX].map(|stops| Phase::Draining { heir, stops }));
     }
-    phases.extend([Phase::Serving, Phase::Done]);
+    phases.extend([Phase::Serving, Phase::Withdrawing { cause: Cause::Stopped { by: None } }, Phase::Done]);
     phases
 }
 
@@ -39,6 +40,8 @@ fn events() -> Vec<Event> {
         Event::RestartSignalled,
         Event::StopAsked(Some(SignalKind::terminate())),
         Event::ServeFailed(error()),
+        Event::Met,
+        Event::SupervisorKnows,
         Event::Confirmed,
         Event::TakenBack("why".into()),
         Event::PredecessorLetGo,
@@ -83,10 +86,18 @@ fn every_phase_meets_every_event_and_the_invariants_hold() {
             }
             // 2. and 3. Nothing irrevocable but after a whole probation; COMMIT only after READY.
             if has(|action| matches!(action, Action::LetGo)) {
+                assert!(matches!(phase, Phase::Restarting(Step::Naming)), "{case}");
+            }
+            if has(|action| matches!(action, Action::NameSuccessor)) {
                 assert!(
                     matches!((&phase, &event), (Phase::Restarting(Step::Probation), Event::ProbationOver)),
                     "{case}"
                 );
+            }
+            // Nor is it taken back after that.
+            if matches!(phase, Phase::Restarting(Step::Naming)) {
+                let onwards = matches!(next, Phase::Restarting(Step::Naming) | Phase::Draining { .. } | Phase::Done);
+                assert!(onwards, "{case}");
             }
             if has(|action| matches!(action, Action::Confirm)) {
                 assert!(matches!((&phase, &event), (Phase::Restarting(Step::Awaiting), Event::Ready)), "{case}");
@@ -104,23 +115,33 @@ fn every_phase_meets_every_event_and_the_invariants_hold() {
                 let seen_dead = matches!(event, Event::Ended(_) | Event::SpawnFailed(_) | Event::EndDeadline);
                 assert!(seen_dead || has(|action| matches!(action, Action::Forget)), "{case}");
             }
-            // A drain begins once, and a process that drains never serves again.
+            // A drain begins once, and a process that drains, or is certain to, never serves again.
             let begins = actions.iter().filter(|a| matches!(a, Action::BeginDrain(_) | Action::LetGo)).count();
             let drains = |phase: &Phase| matches!(phase, Phase::Draining { .. } | Phase::Done);
             assert_eq!(begins, usize::from(drains(&next) && !drains(&phase)), "{case}");
+            let ends = |phase: &Phase| drains(phase) || matches!(phase, Phase::Withdrawing { .. });
+            assert!(ends(&next) || !ends(&phase), "{case}");
             assert!(drains(&next) || !drains(&phase), "{case}");
+            // What is withdrawn is so before the drain, and the supervisor's answer always comes.
+            let withdraws = matches!(actions.last(), Some(Action::Withdraw));
+            assert_eq!(withdraws, matches!(next, Phase::Withdrawing { .. }) && !ends(&phase), "{case}: {actions:?}");
+            // Whoever comes to the control path is answered, once.
+            if matches!(event, Event::Met) {
+                let answers = actions.iter().filter(|a| matches!(a, Action::Welcome | Action::TurnAway(_))).count();
+                assert_eq!((answers, actions.len()), (1, 1), "{case}");
+            }
             // `ready()` is answered wherever it is asked, but while COMMIT is awaited.
             if matches!(event, Event::ReadyAsked) {
                 let awaited = matches!(phase, Phase::Starting { predecessor: true, .. } | Phase::Confirming { .. });
                 assert_eq!(has(|action| matches!(action, Action::AnswerReady(_))), !awaited, "{case}");
             }
             // A spawn never meets another successor.
-            if has(|action| matches!(action, Action::Spawn)) {
-                assert!(!restarting(&phase) && !drains(&phase), "{case}");
+            if has(|action| matches!(action, Action::Spawn | Action::Welcome)) {
+                assert!(!restarting(&phase) && !ends(&phase), "{case}");
             }
             // A stop always ends in a drain.
             if matches!(event, Event::StopAsked(_) | Event::ServeFailed(_)) {
-                assert!(drains(&next), "{case}");
+                assert!(ends(&next), "{case}");
             }
         }
     }
@@ -148,12 +169,13 @@ fn a_restart_that_goes_well() {
         Event::NeedsTime(Duration::from_secs(5)),
         Event::Ready,
         Event::ProbationOver,
+        Event::SupervisorKnows,
         Event::Drained,
     ];
     let (phase, told) = play(Phase::first(false), events);
     let wanted = [
         ["CloseLeftovers", "OpenGate", "OwnNames", "AnswerReady"].as_slice(),
-        &["Spawn", "ExtendReadyDeadline", "ShutGate", "Confirm", "LetGo", "Finish"],
+        &["Spawn", "ExtendReadyDeadline", "ShutGate", "Confirm", "NameSuccessor", "LetGo", "Finish"],
     ];
     assert_eq!(told, wanted.concat());
     assert_eq!(phase.state(), State::Done);
@@ -244,9 +266,9 @@ fn a_successor_is_lost_once_and_only_if_the_chain_ends_with_it() {
 #[test]
 fn a_stop_on_probation_tells_the_successor_and_does_not_kill_it() {
     let (_, told) = play(Phase::Restarting(Step::Probation), vec![Event::StopAsked(None)]);
-    assert_eq!(told, ["TakeBack", "Forget", "AnswerFailed", "SayStopping", "BeginDrain"]);
+    assert_eq!(told, ["TakeBack", "Forget", "AnswerFailed", "SayStopping", "Withdraw"]);
     let (_, told) = play(Phase::OnProbation { restart: false }, vec![Event::TakenBack("stopped".into())]);
-    assert_eq!(told, ["SayStopping", "BeginDrain"]);
+    assert_eq!(told, ["SayStopping", "Withdraw"]);
 }
 
 #[test]
@@ -259,6 +281,37 @@ fn a_spawn_that_outlives_the_deadline_is_killed_when_it_comes() {
 
 #[test]
 fn a_failed_serve_stops_the_generation_with_the_reason() {
-    let (_, actions) = Phase::Serving.on(Event::ServeFailed(error()));
+    let (phase, _) = Phase::Serving.on(Event::ServeFailed(error()));
+    let (_, actions) = phase.on(Event::SupervisorKnows);
     assert!(actions.iter().any(|action| matches!(action, Action::BeginDrain(Cause::Failed { .. }))));
+}
+
+#[test]
+fn what_happens_while_the_supervisor_is_told_of_the_successor_happens_to_one_that_has_let_go() {
+    for (event, then) in [
+        (Event::StopAsked(None), "ShortenDrain"),
+        (Event::Ended(None), "SuccessorLost"),
+        (Event::ServeFailed(error()), "NoteFailure"),
+    ] {
+        let (phase, told) = play(Phase::Restarting(Step::Probation), vec![Event::ProbationOver, event]);
+        assert_eq!(told, ["NameSuccessor", "LetGo", then]);
+        assert!(matches!(phase, Phase::Draining { .. }));
+    }
+}
+
+#[test]
+fn a_second_stop_does_not_wait_for_the_supervisor() {
+    let stop = || Event::StopAsked(None);
+    let (_, told) = play(Phase::Serving, vec![stop(), stop(), Event::SupervisorKnows]);
+    assert_eq!(told, ["SayStopping", "Withdraw", "BeginDrain", "CutDrain"]);
+}
+
+#[test]
+fn one_that_comes_to_the_control_path_goes_the_way_of_one_that_was_spawned() {
+    let events = vec![Event::Met, Event::Spawned, Event::Accepted, Event::Ready, Event::Met];
+    let (phase, told) = play(Phase::Serving, events);
+    assert_eq!(told, ["Welcome", "ShutGate", "Confirm", "TurnAway"]);
+    assert!(matches!(phase, Phase::Restarting(Step::Probation)));
+    let (phase, told) = play(Phase::Serving, vec![Event::Met, Event::SpawnFailed(error())]);
+    assert_eq!((told, phase.state()), (vec!["Welcome".into(), "AnswerFailed".into()], State::Ready));
 }

@@ -40,23 +40,27 @@ pub(crate) struct Introduction {
     pub(crate) answer: Unanswered,
 }
 
-/// Takes what a predecessor passes that has spawned this process. `Ok(None)`: there is none, this is generation 0.
-pub(crate) async fn inherited() -> Result<Option<Introduction>, Error> {
-    let Some(named) = named_in_environment() else {
-        return Ok(None);
-    };
-    if !sys::take_once() {
-        crate::log::warn!(
-            "what the predecessor passed was taken by an earlier handle: this one starts as generation 0"
-        );
-        return Ok(None);
+/// The channel that is named in the environment, before anybody has looked into it.
+#[derive(Debug)]
+pub(crate) struct Inheritance(sys::Named);
+
+impl Inheritance {
+    /// `None`: nothing of ours is named, this is generation 0.
+    pub(crate) fn named() -> Option<Self> {
+        named_in_environment().map(Self)
     }
-    if !patiently(addressed_to_us(named.as_fd())).await? {
-        return Ok(None);
+
+    /// Takes what a predecessor passes that has spawned this process. `Ok(None)`: it was meant for another. Once in a
+    /// process, which [`sys::take_once`] is for.
+    pub(crate) async fn take(self) -> Result<Option<Introduction>, Error> {
+        let Self(named) = self;
+        if !patiently(addressed_to_us(named.as_fd())).await? {
+            return Ok(None);
+        }
+        let failed = |error| Error::io(ErrorKind::Protocol, "take the predecessor's channel", error);
+        let channel = named.own().and_then(Channel::new).map_err(failed)?;
+        introduced(channel, Meeting::Inherited).await.map(Some)
     }
-    let failed = |error| Error::io(ErrorKind::Protocol, "take the predecessor's channel", error);
-    let channel = named.own().and_then(Channel::new).map_err(failed)?;
-    introduced(channel, Meeting::Inherited).await.map(Some)
 }
 
 /// Takes what a predecessor passes over a path. It knows already what is wanted of it, and by whom.

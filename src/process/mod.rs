@@ -13,7 +13,7 @@ mod successor;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use introduction::{Introduction, inherited, take_over};
+pub(crate) use introduction::{Inheritance, Introduction, take_over};
 pub(crate) use last_words::Borrowed;
 pub(crate) use predecessor::Predecessor;
 pub(crate) use program::Program;

@@ -81,6 +81,11 @@ impl Program {
         &self.path
     }
 
+    /// Device and inode of the running image.
+    pub(crate) fn image(&self) -> Option<(u64, u64)> {
+        self.image.as_ref().map(|image| (image.device, image.inode))
+    }
+
     /// Whether a restart would start the very file that runs already.
     pub(crate) fn is_unchanged(&self) -> bool {
         self.image.is_some() && Stamp::of(&self.path) == self.image

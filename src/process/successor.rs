@@ -221,6 +221,11 @@ impl Successor {
         }
     }
 
+    /// Whether what is said to it can still arrive.
+    pub(crate) fn hears(&self) -> bool {
+        matches!(self.talk, Talk::Channel(_))
+    }
+
     /// Nothing goes out before HELLO: a process that peeks at any other first message takes the channel for a stranger's,
     /// and a successor that was taken back while it was spawned would start as generation 0 beside us. It finds an
     /// ended channel instead, and gives up.

@@ -18,7 +18,6 @@ pub(crate) struct ControlListener(UnixListener);
 
 impl ControlListener {
     /// The listener, to accept from.
-    #[cfg_attr(not(test), expect(dead_code))] // `control` accepts from it
     pub(crate) fn into_inner(self) -> UnixListener {
         self.0
     }

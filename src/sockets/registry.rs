@@ -55,10 +55,16 @@ struct Entry {
 }
 
 impl Registry {
-    /// Of what a predecessor has passed, in its order, and of what systemd or another has activated, with its names: these
-    /// may be missing or repeat.
-    pub(crate) fn inherit(passed: Vec<(wire::Socket, OwnedFd)>, activated: Vec<(String, OwnedFd)>) -> Self {
-        Self { unclaimed: Unclaimed::new(passed, activated), ..Self::default() }
+    /// Of what a predecessor has passed, in its order.
+    pub(crate) fn inherit(passed: Vec<(wire::Socket, OwnedFd)>) -> Self {
+        let mut registry = Self::default();
+        registry.unclaimed.inherit(passed);
+        registry
+    }
+
+    /// What systemd or another has activated, with its names: these may be missing or repeat.
+    pub(crate) fn activate(&mut self, activated: Vec<(String, OwnedFd)>) {
+        self.unclaimed.activate(activated);
     }
 
     /// The socket that was passed under this name, if it is of this kind.
@@ -210,20 +216,23 @@ impl Registry {
 
     /// What systemd's descriptor store is to keep, under these names: what clients wait at. A pipe or a memfd in there
     /// would outlive whoever knows what it is for.
-    #[cfg_attr(not(test), expect(dead_code))] // `systemd` stores them
     pub(crate) fn stored(&self) -> Vec<(Name, Arc<OwnedFd>)> {
         let is_kept = |entry: &&Entry| {
             let code = entry.socket.kind;
-            code != SocketKind::Control && Kind::of(code).is_some_and(Kind::has_address)
+            !entry.is_control() && Kind::of(code).is_some_and(Kind::has_address)
         };
         let kept = self.entries.values().filter(is_kept);
         kept.map(|entry| (entry.socket.name.clone(), Arc::clone(&entry.descriptor))).collect()
     }
 
     /// The sockets in the order in which they are passed on, and those that this generation was passed and closed.
-    #[cfg_attr(not(test), expect(dead_code))] // `control` tells it
     pub(crate) fn status(&self) -> (Vec<SocketStatus>, Vec<Leftover>) {
         (self.entries.values().map(Entry::status).collect(), self.leftovers.clone())
+    }
+
+    /// Under which names something was passed that is not served.
+    pub(crate) fn dropped(&self) -> Vec<Name> {
+        self.leftovers.iter().filter_map(|left| Name::passed(&left.name).ok()).collect()
     }
 
     /// The places of the inherited sockets that were claimed, for READY.
@@ -248,18 +257,22 @@ impl Registry {
         drop(descriptor);
     }
 
-    /// Lets all duplicates go, and removes the paths of those that are this generation's alone: not those that a
-    /// successor has `claimed`, nor, before it `owns` what it inherited, those of its predecessor.
+    /// Lets all duplicates go but the control path's, and removes the paths of those that are this generation's alone: not
+    /// those that a successor has `claimed`, nor, before it `owns` what it inherited, those of its predecessor.
     pub(crate) fn close(&mut self, claimed: &HashSet<Name>, owns: bool) {
         self.closed = true;
         self.unclaimed.drain().for_each(drop);
         self.names.clear();
+        let (control, others): (BTreeMap<_, _>, _) =
+            std::mem::take(&mut self.entries).into_iter().partition(|(_, entry)| entry.is_control());
+        self.entries = control;
+        others.into_values().for_each(|entry| entry.close(claimed, owns));
+    }
+
+    /// The same for the control path, at which a generation can be asked until its end.
+    pub(crate) fn close_control(&mut self, claimed: &HashSet<Name>, owns: bool) {
         for entry in std::mem::take(&mut self.entries).into_values() {
-            // Only what was bound by us has the inode of a path.
-            let Entry { place, socket, .. } = entry;
-            if socket.path != (0, 0) && !claimed.contains(&socket.name) && (owns || place.is_none()) {
-                path::remove(Path::new(&socket.actual), socket.path);
-            }
+            entry.close(claimed, owns);
         }
     }
 
@@ -270,6 +283,18 @@ impl Registry {
 }
 
 impl Entry {
+    fn is_control(&self) -> bool {
+        self.socket.kind == SocketKind::Control
+    }
+
+    fn close(self, claimed: &HashSet<Name>, owns: bool) {
+        // Only what was bound by us has the inode of a path.
+        let Self { place, socket, .. } = self;
+        if socket.path != (0, 0) && !claimed.contains(&socket.name) && (owns || place.is_none()) {
+            path::remove(Path::new(&socket.actual), socket.path);
+        }
+    }
+
     /// What the manifest says of it. A UDP socket that the application has connected is bound to another address since.
     fn as_it_is(&self) -> wire::Socket {
         let mut socket = self.socket.clone();

@@ -406,11 +406,13 @@ fn successor(registry: &Registry) -> Registry {
     let passed = registry.to_pass();
     let passed: Vec<_> = passed.into_iter().map(|(socket, fd)| (socket, fd.try_clone().unwrap())).collect();
     verify(&passed).unwrap();
-    Registry::inherit(passed, Vec::new())
+    Registry::inherit(passed)
 }
 
 fn activated(sockets: impl IntoIterator<Item = (&'static str, OwnedFd)>) -> Registry {
-    Registry::inherit(Vec::new(), sockets.into_iter().map(|(name, fd)| (name.to_owned(), fd)).collect())
+    let mut registry = Registry::default();
+    registry.activate(sockets.into_iter().map(|(name, fd)| (name.to_owned(), fd)).collect());
+    registry
 }
 
 fn inet(descriptor: impl AsFd) -> SocketAddr {
@@ -609,7 +611,9 @@ async fn only_a_path_that_was_bound_here_is_removed() {
     next.close(&HashSet::new(), false);
     assert_eq!(files(&place), ["bound", "bound too", "control", "datagram", "listener"], "before it owns them");
     registry.close(&HashSet::from([name("bound")]), true);
-    assert_eq!(files(&place), ["bound", "datagram", "listener"], "what the successor has claimed stays");
+    assert_eq!(files(&place), ["bound", "control", "datagram", "listener"], "what the successor has claimed stays");
+    registry.close_control(&HashSet::new(), true);
+    assert_eq!(files(&place), ["bound", "datagram", "listener"], "the control path goes last");
 }
 
 #[tokio::test]
@@ -691,12 +695,14 @@ async fn what_was_inherited_comes_before_what_was_activated() {
     let mut registry = Registry::default();
     let inherited = tcp_listen(&mut registry, "http", ([127, 0, 0, 1], 0).into()).unwrap();
     let passed: Vec<_> = registry.to_pass().into_iter().map(|(socket, fd)| (socket, fd.try_clone().unwrap())).collect();
-    let mut next = Registry::inherit(passed, vec![("http".to_owned(), tcp())]);
+    let mut next = Registry::inherit(passed);
+    next.activate(vec![("http".to_owned(), tcp())]);
     assert!(same(tcp_listen(&mut next, "http", inet(&inherited)).unwrap(), &inherited));
     // At another address it is neither: but the operator has given one under this name.
     let passed: Vec<_> = registry.to_pass().into_iter().map(|(socket, fd)| (socket, fd.try_clone().unwrap())).collect();
     let activated = tcp();
-    let mut next = Registry::inherit(passed, vec![("http".to_owned(), activated.try_clone().unwrap())]);
+    let mut next = Registry::inherit(passed);
+    next.activate(vec![("http".to_owned(), activated.try_clone().unwrap())]);
     assert!(same(tcp_listen(&mut next, "http", ([127, 0, 0, 9], 80).into()).unwrap(), &activated));
 }
 

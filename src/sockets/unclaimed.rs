@@ -41,26 +41,32 @@ pub(super) struct Came {
 }
 
 impl Unclaimed {
-    pub(super) fn new(inherited: Vec<(wire::Socket, OwnedFd)>, activated: Vec<(String, OwnedFd)>) -> Self {
-        let mut unclaimed = Self::default();
-        for (place, (socket, descriptor)) in inherited.into_iter().enumerate() {
-            let index = unclaimed.all.len();
-            unclaimed.inherited.insert(socket.name.clone(), index);
-            unclaimed.all.insert(index, Came { place: Some(place as u32), socket, descriptor });
+    pub(super) fn inherit(&mut self, passed: Vec<(wire::Socket, OwnedFd)>) {
+        for (place, (socket, descriptor)) in passed.into_iter().enumerate() {
+            let name = socket.name.clone();
+            let index = self.add(Came { place: Some(place as u32), socket, descriptor });
+            self.inherited.insert(name, index);
         }
+    }
+
+    pub(super) fn activate(&mut self, activated: Vec<(String, OwnedFd)>) {
         for (name, descriptor) in activated {
-            let index = unclaimed.all.len();
             let came = Came::activated(&name, descriptor);
-            let (name, at) = (&came.socket.name, &came.socket.actual);
+            let (name, at) = (came.socket.name.clone(), came.socket.actual.clone());
+            let index = self.add(came);
             if !NAMELESS.contains(&name.as_str()) {
-                unclaimed.activated.entry(name.clone()).or_default().push(index);
+                self.activated.entry(name).or_default().push(index);
             }
             if !at.is_empty() {
-                unclaimed.activated_at.entry(at.clone()).or_default().push(index);
+                self.activated_at.entry(at).or_default().push(index);
             }
-            unclaimed.all.insert(index, came);
         }
-        unclaimed
+    }
+
+    fn add(&mut self, came: Came) -> usize {
+        let index = self.all.last_key_value().map_or(0, |(last, _)| last + 1);
+        self.all.insert(index, came);
+        index
     }
 
     /// The socket under a name, of whatever kind; of several that were activated under it, the first of this kind.

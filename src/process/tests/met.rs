@@ -127,6 +127,7 @@ async fn dies_in_its_probation() {
 async fn dies_while_the_predecessor_drains_and_what_it_had_claimed_is_still_known() {
     let (mut restart, mut theirs) = Restart::until_confirmed().await;
     restart.live(Event::ProbationOver);
+    restart.live(Event::SupervisorKnows);
     is_said(hear(&mut theirs).await, &Message::LetGo);
     drop(theirs);
     assert!(matches!(restart.step().await, Event::Ended(None)));

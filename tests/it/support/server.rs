@@ -212,6 +212,13 @@ fn builder() -> Builder {
     if let Some(path) = env::var_os("HR_PID_FILE") {
         builder = builder.pid_file(PathBuf::from(path));
     }
+    if let Some(path) = env::var_os("HR_CONTROL") {
+        builder = builder.control(path);
+    }
+    builder = builder.descriptor_store(text("HR_STORE").is_some());
+    if let Some(alive) = time("HR_FOREIGN_ALIVE_MS") {
+        builder = builder.foreign_successor(alive);
+    }
     if let Some(program) = env::var_os("HR_PROGRAM") {
         builder = builder.program(program);
     }

@@ -1,0 +1,100 @@
+//! What a generation begins with, and its loop's beginning.
+
+use std::{sync::Arc, time::SystemTime};
+
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    life::{Ground, Life, end_with},
+    service::Service,
+    settings::Settings,
+    shared::Shared,
+};
+use crate::{
+    State, Successor, accept::Gate, control::Door, drain::Drain, phase::Phase, process::Introduction,
+    sockets::Registry, status::LastRestart,
+};
+
+/// Everything that was found, taken or opened before the loop runs. A detached handle begins with nothing.
+#[derive(Debug, Default)]
+pub(super) struct Beginning {
+    pub(super) settings: Settings,
+    pub(super) ground: Option<Ground>,
+    pub(super) introduction: Option<Introduction>,
+    pub(super) registry: Registry,
+    pub(super) door: Option<Door>,
+    pub(super) service: Option<Service>,
+}
+
+impl Beginning {
+    /// Accepts what the predecessor has passed, spawns the loop, and gives what a handle needs of it.
+    pub(super) fn begin(self) -> Arc<Shared> {
+        let Self { settings, ground, introduction, registry, door, service } = self;
+        let (asks, asked) = mpsc::unbounded_channel();
+        let (failed, failures) = mpsc::unbounded_channel();
+        let (failed_restart, failed_restarts) = mpsc::unbounded_channel();
+        let since = SystemTime::now();
+        let (mut ancestors, mut stderr, mut predecessor, mut last_restart) = (Vec::new(), None, None, None);
+        let mut generation = 0;
+        if let Some(introduction) = introduction {
+            generation = introduction.generation;
+            crate::log::debug!(generation, predecessor = introduction.predecessor_pid, "inherited");
+            ancestors = introduction.ancestors.into_iter().map(|(who, handle)| (who, Arc::new(handle))).collect();
+            stderr = introduction.stderr;
+            predecessor = Some(introduction.answer.accept());
+            let this = Successor { pid: std::process::id(), generation };
+            last_restart = Some(LastRestart { at: since, outcome: Ok(this) });
+        }
+        let is_successor = predecessor.is_some();
+        let drain = Drain::new();
+        let shared = Arc::new(Shared {
+            generation,
+            is_successor,
+            asks,
+            failed,
+            state: watch::Sender::new(State::Starting),
+            cause: watch::Sender::new(None),
+            report: watch::Sender::new(None),
+            registry: registry.into(),
+            gate: watch::Sender::new(if is_successor { Gate::Shut } else { Gate::Open }),
+            tracker: drain.tracker(),
+            drain,
+            token: CancellationToken::new(),
+        });
+        let times = settings.on_stop.clone();
+        let life = Life {
+            shared: Arc::clone(&shared),
+            settings,
+            phase: Phase::first(is_successor),
+            ground,
+            predecessor,
+            ancestors,
+            stderr,
+            successor: None,
+            deadline: None,
+            ready_askers: Vec::new(),
+            restart_askers: Vec::new(),
+            stop_askers: Vec::new(),
+            candidate: None,
+            door,
+            service,
+            since,
+            last_restart,
+            confirmed: !is_successor,
+            owns_names: !is_successor,
+            restart_began: Instant::now(),
+            report: None,
+            failures: failed_restart,
+            failed_restarts,
+            news: Instant::now(),
+            asks: asked,
+            failed: failures,
+        };
+        tokio::spawn(end_with(tokio::spawn(life.run()), Arc::clone(&shared), times));
+        shared
+    }
+}

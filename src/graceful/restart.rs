@@ -1,0 +1,166 @@
+//! A restart's actions: from the spawn, or the welcome of one that came by itself, to the point of no return.
+
+use std::{
+    collections::HashSet,
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::{
+    life::{Ground, Life},
+    service::Service,
+};
+use crate::{
+    Error, ErrorKind,
+    accept::{Ending, Gate},
+    drain::later,
+    generation::{Cause, Successor as Identity},
+    phase::Event,
+    process::{Legacy, Successor},
+    sys::{self, Kinship},
+    wire::{self, Answer, Message},
+};
+
+impl Life {
+    pub(super) fn tell_successor(&mut self, message: &Message) {
+        if let Some(successor) = &mut self.successor {
+            successor.say(message, Vec::new());
+        }
+    }
+
+    /// Starts the program, if nothing forbids it here.
+    pub(super) fn spawn(&mut self) -> Result<(), Error> {
+        self.restart_began = Instant::now();
+        let Some(Ground { program, .. }) = &self.ground else {
+            return Err(Error::new(ErrorKind::Unsupported, "a detached handle does not restart"));
+        };
+        if std::process::id() == 1 && !self.settings.restart_as_pid_1 {
+            let what = "this process is PID 1, whose end would kill the successor: run it under an init, or insist with `restart_as_pid_1`";
+            return Err(Error::new(ErrorKind::Unsupported, what));
+        }
+        let unchanged = program.is_unchanged();
+        let path = program.path().display();
+        crate::log::info!(generation = self.shared.generation, program = %path, unchanged, "restarting");
+        let program = program.clone();
+        let legacy = self.legacy()?;
+        // systemd decides once whether a main process is its child, and watches no other: so the successor must be one.
+        let kinship = if self.is_main_service() { Kinship::Sibling } else { Kinship::Child };
+        self.successor = Some(match self.settings.foreign {
+            None => Successor::spawn(&program, legacy, kinship)?,
+            Some(_) => Successor::spawn(&program, legacy, kinship)?,
+        });
+        self.begin_restart();
+        Ok(())
+    }
+
+    /// Takes the one at the control path for the successor.
+    pub(super) fn welcome(&mut self) -> Result<(), Error> {
+        let visitor = self.candidate.take().expect("who has come is held until it is welcomed or turned away");
+        self.restart_began = Instant::now();
+        let pid = visitor.pid();
+        crate::log::info!(generation = self.shared.generation, pid, "a successor came by itself");
+        match self.legacy() {
+            Ok(legacy) => {
+                self.successor = Some(Successor::met(visitor.into_channel(), pid, legacy));
+                self.begin_restart();
+                Ok(())
+            }
+            Err(error) => {
+                visitor.answer(Answer::Failed(error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    fn begin_restart(&mut self) {
+        self.set_deadline(self.settings.ready_deadline, Event::ReadyDeadline);
+        self.tell_reloading();
+    }
+
+    fn is_main_service(&self) -> bool {
+        self.service.as_ref().is_some_and(Service::is_main)
+    }
+
+    /// Everything that a successor gets.
+    fn legacy(&mut self) -> Result<Legacy, Error> {
+        self.ancestors.retain(|(_, handle)| !sys::has_ended(handle.as_fd()));
+        if self.ancestors.len() >= self.settings.max_draining {
+            let what = format!("{} earlier generations are still draining", self.ancestors.len());
+            return Err(Error::new(ErrorKind::Busy, what));
+        }
+        Ok(Legacy {
+            generation: self.shared.generation + 1,
+            sockets: self.shared.registry().to_pass(),
+            ancestors: self.lineage()?,
+            capture_stderr: self.settings.capture_stderr,
+            watchdog: self.service.as_ref().and_then(Service::watchdog_interval),
+        })
+    }
+
+    /// Those that drain, and this process, which will.
+    fn lineage(&self) -> Result<Vec<(wire::Ancestor, Arc<OwnedFd>)>, Error> {
+        let mut lineage = self.ancestors.clone();
+        let this = wire::Ancestor { generation: self.shared.generation, pid: std::process::id() };
+        match sys::process_handle(this.pid) {
+            Ok(handle) => lineage.push((this, Arc::new(handle))),
+            // Without pidfds nobody counts the draining generations; everything else works.
+            Err(error) if sys::is_refused_here(&error) => {
+                crate::log::debug!(%error, "no pidfd here: draining generations are not counted");
+            }
+            Err(error) => return Err(Error::io(ErrorKind::Spawn, "open a handle of this process", error)),
+        }
+        Ok(lineage)
+    }
+
+    pub(super) fn extend_ready_deadline(&mut self, by: Duration) {
+        if let Some((at, Event::ReadyDeadline)) = &mut self.deadline {
+            *at = later(Instant::now(), by).max(*at);
+        }
+        self.tell_more_time(by);
+    }
+
+    pub(super) fn set_deadline(&mut self, after: Duration, event: Event) {
+        self.deadline = Some((later(Instant::now(), after), event));
+    }
+
+    pub(super) fn confirm(&mut self) {
+        self.tell_successor(&Message::Commit);
+        let elapsed = self.restart_began.elapsed();
+        crate::log::info!(
+            generation = self.shared.generation,
+            ?elapsed,
+            "the successor is ready and serves, on probation"
+        );
+        self.set_deadline(self.settings.probation, Event::ProbationOver);
+    }
+
+    /// Step 7 of a restart: nothing after this can be taken back.
+    pub(super) fn let_go(&mut self) {
+        let successor = self.successor.as_mut().expect("a successor on probation is held until it has ended");
+        successor.release_stderr();
+        let by = successor.identity();
+        let claimed: Arc<HashSet<_>> = Arc::new(successor.claimed().iter().cloned().collect());
+        // Its listener is the successor's now, as the others are; who has come through it is passed on.
+        if let Some(door) = &mut self.door {
+            door.shut();
+        }
+        let mut registry = self.shared.registry();
+        registry.close(&claimed, self.owns_names);
+        registry.close_control(&claimed, self.owns_names);
+        drop(registry);
+        self.set_gate(Gate::Ended(Ending::Claimed(claimed)));
+        // Before the successor knows that the file is its own: written after that, it could overwrite a later one.
+        self.write_pid_file(by.pid);
+        self.tell_successor(&Message::LetGo);
+        let Identity { pid, generation } = by;
+        self.tell_predecessor(&Message::Replaced { pid, generation });
+        for asker in self.restart_askers.drain(..) {
+            asker.answer(Ok(by.clone()));
+        }
+        self.shared.drain.begin(Cause::Replaced { by: by.clone() }, &self.settings.on_restart);
+        self.tell_that_accepting_has_ended(Cause::Replaced { by });
+    }
+}

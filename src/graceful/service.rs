@@ -1,0 +1,188 @@
+//! What systemd is told, and when: this process as a service.
+
+use std::time::Duration;
+
+use super::life::Life;
+use crate::{
+    State,
+    phase::Event,
+    systemd::{Notice, Notifier, Watchdog},
+};
+
+/// How long systemd may take to hear what was said to it, before this process goes on without knowing. A barrier takes 0
+/// to 22 ms; a manager that hangs must not hang the server.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Beyond what a successor may take: for the probation's end and the telling.
+const MARGIN: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+pub(super) struct Service {
+    notifier: Notifier,
+    /// As systemd has told the first generation.
+    watchdog_interval: Option<Duration>,
+    watchdog: Watchdog,
+    /// Whether systemd takes this process for the main one: the word of another does not count (`NotifyAccess=main`).
+    is_main: bool,
+    /// Whether systemd keeps duplicates of the sockets, for the time after a crash.
+    stores: bool,
+    has_said_stopping: bool,
+    status: String,
+}
+
+impl Service {
+    pub(super) fn new(notifier: Notifier, watchdog_interval: Option<Duration>, is_main: bool, stores: bool) -> Self {
+        let (watchdog, status) = (Watchdog::new(watchdog_interval), String::new());
+        Self { notifier, watchdog_interval, watchdog, is_main, stores, has_said_stopping: false, status }
+    }
+
+    /// What it has to do by itself: ping, and send what could not be sent at once. `SupervisorKnows` when systemd has heard
+    /// what was said before a barrier. Cancel safe.
+    pub(super) async fn next(&mut self) -> Event {
+        loop {
+            let Self { notifier, watchdog, is_main, .. } = self;
+            tokio::select! {
+                biased;
+                () = watchdog.tick(), if *is_main => notifier.say(&[Notice::Watchdog]),
+                () = notifier.next() => return Event::SupervisorKnows,
+            }
+        }
+    }
+
+    pub(super) fn is_main(&self) -> bool {
+        self.is_main
+    }
+
+    pub(super) fn watchdog_interval(&self) -> Option<Duration> {
+        self.watchdog_interval
+    }
+
+    /// Only on a real stop, never by a generation that was replaced: that one is the main process no more.
+    pub(super) fn say_stopping(&mut self) {
+        if !self.has_said_stopping {
+            self.has_said_stopping = true;
+            self.say(&[Notice::Stopping]);
+        }
+    }
+
+    fn say(&mut self, notices: &[Notice<'_>]) {
+        if self.is_main {
+            self.notifier.say(notices);
+        }
+    }
+}
+
+impl Life {
+    /// This process is the ready generation, and nobody can take that back. A predecessor that has let go has told systemd
+    /// so; one that is dead has not, and where systemd listens to others than the main process, this mends it.
+    pub(super) fn tell_ready(&mut self) {
+        let status = self.status_line();
+        let sockets = self.shared.registry().stored();
+        let dropped = self.shared.registry().dropped();
+        let Some(service) = &mut self.service else { return };
+        service.is_main = true;
+        match self.shared.is_successor {
+            true => service.say(&[Notice::Ready, Notice::MainPid(std::process::id()), Notice::Status(&status)]),
+            // Which process is the main one is systemd's to know: a script may stand between it and the first generation.
+            false => service.say(&[Notice::Ready, Notice::Status(&status)]),
+        }
+        service.status = status;
+        if service.stores {
+            // What was stored under a name and is no more, or is another socket now, must not come back after a crash.
+            dropped.iter().for_each(|name| service.notifier.remove(name));
+            sockets.into_iter().for_each(|(name, socket)| service.notifier.store(&name, socket));
+        }
+    }
+
+    /// A restart has begun, and may take so long.
+    pub(super) fn tell_reloading(&mut self) {
+        let time = self.settings.ready_deadline.saturating_add(self.settings.probation).saturating_add(MARGIN);
+        if let Some(service) = &mut self.service {
+            service.say(&[Notice::Reloading, Notice::ExtendTimeout(time)]);
+        }
+    }
+
+    /// The unit is as before: a reload is answered by READY alone, and why it failed is in the status.
+    pub(super) fn tell_restart_failed(&mut self, why: &crate::Error) {
+        let status = format!("generation {}: the restart failed: {}", self.shared.generation, why.message());
+        if let Some(service) = &mut self.service {
+            service.say(&[Notice::Ready, Notice::Status(&status)]);
+            service.status = status;
+        }
+    }
+
+    pub(super) fn tell_more_time(&mut self, by: Duration) {
+        if let Some(service) = &mut self.service {
+            service.say(&[Notice::ExtendTimeout(by.saturating_add(MARGIN))]);
+        }
+    }
+
+    /// From here systemd watches the successor, in place of this process. `Some`: nobody needs to be told.
+    pub(super) fn name_successor(&mut self) -> Option<Event> {
+        let successor = self.successor.as_ref().expect("a successor on probation is held until it has ended");
+        let (pid, spawned) = (successor.identity().pid, successor.is_spawned());
+        let Some(service) = self.service.as_mut().filter(|service| service.is_main) else {
+            return Some(Event::SupervisorKnows);
+        };
+        if spawned {
+            // One datagram, for after it this process's word counts no more.
+            service.notifier.say(&[Notice::MainPid(pid), Notice::Ready]);
+            service.is_main = false;
+        } else {
+            // Somebody else has started it, so it is a service of its own, and this one ends.
+            service.say_stopping();
+        }
+        self.await_supervisor();
+        None
+    }
+
+    /// A stop is certain. `Some`: systemd holds nothing that clients could queue up in.
+    pub(super) fn withdraw(&mut self) -> Option<Event> {
+        let names: Vec<_> = self.shared.registry().stored().into_iter().map(|(name, _)| name).collect();
+        let Some(service) = self.service.as_mut().filter(|service| service.is_main) else {
+            return Some(Event::SupervisorKnows);
+        };
+        service.say_stopping();
+        if !service.stores {
+            return Some(Event::SupervisorKnows);
+        }
+        names.iter().for_each(|name| service.notifier.remove(name));
+        self.await_supervisor();
+        None
+    }
+
+    fn await_supervisor(&mut self) {
+        if let Some(service) = &mut self.service {
+            service.notifier.barrier();
+        }
+        self.set_deadline(PATIENCE, Event::SupervisorKnows);
+    }
+
+    /// The line that `systemctl status` shows, if it has changed.
+    pub(super) fn tell_status(&mut self) {
+        if !self.service.as_ref().is_some_and(Service::is_main) {
+            return;
+        }
+        let status = self.status_line();
+        if let Some(service) = self.service.as_mut().filter(|service| service.status != status) {
+            service.say(&[Notice::Status(&status)]);
+            service.status = status;
+        }
+    }
+
+    fn status_line(&self) -> String {
+        let mut line = format!("generation {}: {}", self.shared.generation, self.phase.state());
+        let open = self.shared.tracker.waits_for();
+        match self.phase.state() {
+            State::Draining => line.push_str(&format!(", waits for {open}")),
+            _ => line.push_str(&format!(", {open}")),
+        }
+        for it in self.draining_ancestors() {
+            line.push_str(&format!("; generation {} (pid {}) drains", it.generation, it.pid));
+            if !it.waits_for.is_empty() {
+                line.push_str(&format!(", waits for {}", it.waits_for));
+            }
+        }
+        line
+    }
+}
