@@ -28,4 +28,5 @@ pub use drain::{Guard, Report, Tracked, Tracker};
 pub use error::{Error, ErrorKind};
 pub use generation::{Cause, State, Successor};
 pub use graceful::{Bind, Builder, Graceful};
+pub use process::scrub;
 pub use signal::Signals;

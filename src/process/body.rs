@@ -99,6 +99,13 @@ impl Body {
         }
     }
 
+    /// SIGTERM.
+    pub(super) fn terminate(&self) {
+        if let Self::Alive(process) = self {
+            process.get_ref().terminate();
+        }
+    }
+
     /// Leaves it to itself; its zombie is reaped when it ends.
     pub(super) async fn outlast(self) {
         match self {

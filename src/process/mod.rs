@@ -5,14 +5,17 @@
 
 mod body;
 mod conversation;
+mod handoff;
 mod introduction;
 mod last_words;
+mod notices;
 mod predecessor;
 mod program;
 mod successor;
 #[cfg(test)]
 mod tests;
 
+pub use handoff::scrub;
 pub(crate) use introduction::{Inheritance, Introduction, take_over};
 pub(crate) use last_words::Borrowed;
 pub(crate) use predecessor::Predecessor;

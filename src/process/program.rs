@@ -8,8 +8,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::VARIABLE;
-use crate::{Error, ErrorKind, sys};
+use nix::unistd::AccessFlags;
+
+use super::{
+    VARIABLE,
+    handoff::{is_for_this_process_only, is_handoff},
+};
+use crate::{Error, ErrorKind, name::Name, sys};
 
 /// Captured once at start-up, because later the file may have been replaced, the directory changed, and `/proc` says
 /// `(deleted)`.
@@ -103,6 +108,38 @@ impl Program {
         })
     }
 
+    /// The same for a program that knows only how systemd passes sockets. `LISTEN_PID` must be its own pid, and must be there
+    /// before anybody knows it: so a shell says its own, and then becomes the program.
+    pub(super) fn foreign_command(&self, names: &[Name], notify: OsString) -> Result<sys::Command, Error> {
+        let mut environment: Vec<_> = env::vars_os().filter(|(name, _)| !is_handoff(name)).collect();
+        let names: Vec<_> = names.iter().map(Name::as_str).collect();
+        environment.push(("LISTEN_FDS".into(), names.len().to_string().into()));
+        environment.push(("LISTEN_FDNAMES".into(), names.join(":").into()));
+        environment.push(("NOTIFY_SOCKET".into(), notify));
+        let shell = [SHELL, "-c", "export LISTEN_PID=$$; exec \"$0\" \"$@\""].map(OsString::from);
+        let program = [self.path.clone().into_os_string()];
+        let arguments = self.arguments.iter().skip(1).cloned();
+        Ok(sys::Command {
+            program: SHELL.into(),
+            arguments: shell.into_iter().chain(program).chain(arguments).collect(),
+            environment,
+            directory: self.directory_to_enter()?,
+        })
+    }
+
+    /// Asked before a shell is started, which would only say with which status it has failed.
+    pub(super) fn can_be_started(&self) -> Result<(), Error> {
+        nix::unistd::access(&self.path, AccessFlags::X_OK).map_err(|error| self.not_started(error.into()))
+    }
+
+    pub(super) fn shell_not_started(error: io::Error) -> Error {
+        let what = format!("start {SHELL}, which tells a foreign successor its own pid");
+        match error.kind() {
+            io::ErrorKind::Unsupported => Error::io(ErrorKind::Unsupported, what, error),
+            _ => Error::io(ErrorKind::Spawn, what, error),
+        }
+    }
+
     /// `None`: this process stands in it, and the successor inherits it, although it has been deleted, or may no longer be
     /// entered by a process that has given its privileges up.
     fn directory_to_enter(&self) -> Result<Option<PathBuf>, Error> {
@@ -136,13 +173,8 @@ impl Program {
     }
 }
 
-/// systemd's sockets and watchdog were given to this pid, and the channel to this process. By name, and not all of
-/// `LISTEN_*`: an application's own `LISTEN_ADDR` has to reach the successor.
-fn is_for_this_process_only(name: &OsStr) -> bool {
-    ["LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID", VARIABLE]
-        .iter()
-        .any(|it| name == *it)
-}
+/// What POSIX promises to be there, and a container from scratch does not have.
+const SHELL: &str = "/bin/sh";
 
 /// The working directory, which `.` names only for who may search it.
 const HERE: &str = "/proc/self/cwd";

@@ -13,6 +13,7 @@ use super::{
     body::Body,
     conversation::Conversation,
     last_words::{self, LastWords},
+    notices::Notices,
 };
 use crate::{
     Error, ErrorKind,
@@ -21,7 +22,7 @@ use crate::{
     name::Name,
     phase::Event,
     sys::{self, Handed, Kinship},
-    wire::{self, Message},
+    wire::{self, Message, SocketKind},
 };
 
 /// What this process passes on.
@@ -53,7 +54,11 @@ pub(crate) struct Successor {
 #[derive(Debug)]
 enum Talk {
     Channel(Box<Conversation>),
-    Over { claimed: Vec<Name> },
+    /// It knows nothing of this crate.
+    Notices(Box<Notices>),
+    Over {
+        claimed: Vec<Name>,
+    },
 }
 
 impl Successor {
@@ -95,6 +100,30 @@ impl Successor {
         met
     }
 
+    /// Starts a program that knows only how systemd passes sockets: from descriptor 3 on, as `LISTEN_FDS` and its kin say.
+    /// It gets and claims everything but the control listener; the sockets do not block, for that state is shared with
+    /// this process. It is ready when it says `READY=1` to a notify socket of ours, or has been alive for so long.
+    ///
+    /// Nothing is said to it: to be taken back means SIGTERM, to be confirmed means nothing, and its standard error is ours.
+    pub(crate) fn foreign(
+        program: &Program,
+        legacy: Legacy,
+        kinship: Kinship,
+        alive: Option<Duration>,
+    ) -> Result<Self, Error> {
+        let passed = legacy.sockets.into_iter().filter(|(socket, _)| socket.kind != SocketKind::Control);
+        let (names, sockets): (Vec<_>, Vec<_>) = passed.map(|(socket, descriptor)| (socket.name, descriptor)).unzip();
+        program.can_be_started()?;
+        let failed = |error| Error::io(ErrorKind::Spawn, "open a notify socket for the successor", error);
+        let (notices, address) = Notices::open(names.clone(), alive).map_err(failed)?;
+        let command = program.foreign_command(&names, address)?;
+        let body = Body::spawn(move || {
+            let handed = Handed { listed: sockets.iter().map(|it| it.as_fd()).collect(), ..Handed::default() };
+            sys::spawn(&command, &handed, kinship).map_err(Program::shell_not_started)
+        })?;
+        Ok(Self::new(legacy.generation, true, body, Talk::Notices(notices.into()), None))
+    }
+
     fn new(generation: u64, spawned: bool, body: Body, talk: Talk, words: Option<LastWords>) -> Self {
         let identity = generation::Successor { pid: 0, generation };
         Self { identity, spawned, body, talk, words, status: None }
@@ -119,6 +148,13 @@ impl Successor {
                     () = Body::end(process) => self.ended(),
                 }
             }
+            (Body::Alive(process), Talk::Notices(notices)) => {
+                tokio::select! {
+                    biased;
+                    event = notices.next() => event,
+                    () = Body::end(process) => self.ended(),
+                }
+            }
             (Body::Alive(process), Talk::Over { .. }) => {
                 Body::end(process).await;
                 self.ended()
@@ -127,7 +163,7 @@ impl Successor {
                 let event = conversation.next().await;
                 self.told(event)
             }
-            (Body::Elsewhere, Talk::Over { .. }) | (Body::Gone, _) => std::future::pending().await,
+            (Body::Elsewhere, Talk::Notices(_) | Talk::Over { .. }) | (Body::Gone, _) => std::future::pending().await,
         }
     }
 
@@ -146,7 +182,8 @@ impl Successor {
     fn said_by_now(&mut self) -> Option<Event> {
         let event = match &mut self.talk {
             Talk::Channel(conversation) => conversation.next_now()?,
-            Talk::Over { .. } => return None,
+            Talk::Notices(notices) if matches!(self.body, Body::Alive(_)) => notices.next_now()?,
+            Talk::Notices(_) | Talk::Over { .. } => return None,
         };
         Some(self.told(event))
     }
@@ -159,8 +196,10 @@ impl Successor {
             Ok(pid) => self.identity.pid = pid,
             Err(error) => return Event::SpawnFailed(error),
         }
-        if let Talk::Channel(conversation) = &mut self.talk {
-            conversation.begin(self.identity.pid);
+        match &mut self.talk {
+            Talk::Channel(conversation) => conversation.begin(self.identity.pid),
+            Talk::Notices(notices) => notices.begin(self.identity.pid),
+            Talk::Over { .. } => {}
         }
         Event::Spawned
     }
@@ -217,6 +256,7 @@ impl Successor {
     pub(crate) fn claimed(&self) -> &[Name] {
         match &self.talk {
             Talk::Channel(conversation) => conversation.claimed(),
+            Talk::Notices(notices) => notices.claimed(),
             Talk::Over { claimed } => claimed,
         }
     }
@@ -228,13 +268,15 @@ impl Successor {
 
     /// Nothing goes out before HELLO: a process that peeks at any other first message takes the channel for a stranger's,
     /// and a successor that was taken back while it was spawned would start as generation 0 beside us. It finds an
-    /// ended channel instead, and gives up.
+    /// ended channel instead, and gives up. To a foreign one only ABORT can be said, as SIGTERM.
     pub(crate) fn say(&mut self, message: &Message, descriptors: Vec<Arc<OwnedFd>>) {
         if matches!(self.body, Body::Spawning(_)) {
             return;
         }
-        if let Talk::Channel(conversation) = &mut self.talk {
-            conversation.say(message, descriptors);
+        match (&mut self.talk, message) {
+            (Talk::Channel(conversation), _) => conversation.say(message, descriptors),
+            (Talk::Notices(_), Message::Abort { .. }) => self.body.terminate(),
+            (Talk::Notices(_) | Talk::Over { .. }, _) => {}
         }
     }
 

@@ -25,8 +25,12 @@ pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[Borrowed
 #[repr(C, align(8))]
 struct Control([u8; CONTROL_SIZE]);
 
-// SAFETY: CMSG_SPACE only computes with its argument.
-const CONTROL_SIZE: usize = unsafe { libc::CMSG_SPACE((MAX_DESCRIPTORS * size_of::<RawFd>()) as u32) } as usize;
+const CONTROL_SIZE: usize = space(MAX_DESCRIPTORS * size_of::<RawFd>()) + space(size_of::<libc::ucred>());
+
+const fn space(data: usize) -> usize {
+    // SAFETY: CMSG_SPACE only computes with its argument.
+    unsafe { libc::CMSG_SPACE(data as u32) as usize }
+}
 
 /// Reads what lies in the socket without waiting: 0 is its end. Descriptors are owned and close-on-exec before
 /// anything can fail; where some were dropped because this process has no room for them, that is an error (`EMFILE`)
@@ -34,6 +38,33 @@ const CONTROL_SIZE: usize = unsafe { libc::CMSG_SPACE((MAX_DESCRIPTORS * size_of
 ///
 /// Written against libc: nix refuses to list the descriptors of a truncated message, and so leaks them.
 pub(crate) fn receive(socket: BorrowedFd<'_>, bytes: &mut [u8], into: &mut Vec<OwnedFd>) -> io::Result<usize> {
+    let arrived = into.len();
+    let received = receive_all(socket, bytes, into)?;
+    if received.flags & libc::MSG_CTRUNC != 0 {
+        into.truncate(arrived);
+        return Err(io::Error::from_raw_os_error(libc::EMFILE));
+    }
+    Ok(received.bytes)
+}
+
+/// A datagram and the pid of its sender, as the kernel knows it: the socket was opened to be told ([`notify_socket`]).
+/// Descriptors that came with it are closed, and one that is longer than `bytes` counts as empty.
+///
+/// [`notify_socket`]: super::notify_socket
+pub(crate) fn receive_from(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<(usize, Option<u32>)> {
+    let received = receive_all(socket, bytes, &mut Vec::new())?;
+    let whole = received.flags & libc::MSG_TRUNC == 0;
+    Ok((if whole { received.bytes } else { 0 }, received.sender))
+}
+
+/// What one `recvmsg` has brought, beside descriptors.
+struct Received {
+    bytes: usize,
+    flags: libc::c_int,
+    sender: Option<u32>,
+}
+
+fn receive_all(socket: BorrowedFd<'_>, bytes: &mut [u8], into: &mut Vec<OwnedFd>) -> io::Result<Received> {
     let mut slice = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
     let mut control = Control([0; CONTROL_SIZE]);
     // SAFETY: all-zero is a valid msghdr: null pointers with zero lengths.
@@ -48,16 +79,13 @@ pub(crate) fn receive(socket: BorrowedFd<'_>, bytes: &mut [u8], into: &mut Vec<O
     if read < 0 {
         return Err(io::Error::last_os_error());
     }
-    let arrived = into.len();
-    own_descriptors(&header, into);
-    if header.msg_flags & libc::MSG_CTRUNC != 0 {
-        into.truncate(arrived);
-        return Err(io::Error::from_raw_os_error(libc::EMFILE));
-    }
-    Ok(read as usize)
+    let sender = own_descriptors(&header, into);
+    Ok(Received { bytes: read as usize, flags: header.msg_flags, sender })
 }
 
-fn own_descriptors(header: &libc::msghdr, into: &mut Vec<OwnedFd>) {
+/// And says who has sent them, where the kernel does.
+fn own_descriptors(header: &libc::msghdr, into: &mut Vec<OwnedFd>) -> Option<u32> {
+    let mut sender = None;
     // SAFETY: recvmsg has filled the header's control data, and msg_controllen says how much of it.
     let mut control = unsafe { libc::CMSG_FIRSTHDR(header) };
     while !control.is_null() {
@@ -77,9 +105,16 @@ fn own_descriptors(header: &libc::msghdr, into: &mut Vec<OwnedFd>) {
                 into.push(unsafe { OwnedFd::from_raw_fd(number) });
             }
         }
+        if cmsg.cmsg_level == libc::SOL_SOCKET && cmsg.cmsg_type == libc::SCM_CREDENTIALS {
+            // SAFETY: `control` is a whole header within the control data.
+            let data: *const libc::ucred = unsafe { libc::CMSG_DATA(control) }.cast();
+            // SAFETY: the kernel has written credentials there.
+            sender = Some(unsafe { ptr::read_unaligned(data) }.pid as u32);
+        }
         // SAFETY: `control` came from this header.
         control = unsafe { libc::CMSG_NXTHDR(header, control) };
     }
+    sender
 }
 
 /// Reads without taking: no descriptor is installed, and the bytes stay.

@@ -149,10 +149,11 @@ mod tests {
     use std::{
         collections::BTreeSet,
         fs::File,
-        io::{Read, Seek},
+        io::{BufRead, BufReader, Read, Seek, Write},
         os::fd::{AsFd, AsRawFd, BorrowedFd},
         os::unix::fs::PermissionsExt,
         path::Path,
+        process::Stdio,
     };
 
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -313,6 +314,50 @@ mod tests {
         assert_eq!(process.reap(), None);
         process.end();
         assert!(crate::sys::has_ended(process.as_fd()));
+    }
+
+    /// Not a test: a process whose parent is under control. It starts a sibling that exits with 7, says what it sees of its
+    /// end before and after its parent has reaped it.
+    #[test]
+    #[ignore = "started by the test after it"]
+    fn one_that_starts_a_sibling() {
+        let process = spawn(&shell("exit 7"), &Handed::default(), Kinship::Sibling).unwrap();
+        wait(&process);
+        let mut out = io::stdout();
+        writeln!(out, "\nsibling {} {} {:?}", process.pid(), process.awaits_its_reaper(), process.reap()).unwrap();
+        io::stdin().read_line(&mut String::new()).unwrap();
+        let code = process.reap().and_then(|status| status.code());
+        writeln!(out, "\nreaped {} {code:?}", process.awaits_its_reaper()).unwrap();
+    }
+
+    #[test]
+    fn how_a_sibling_ended_is_known_once_its_parent_has_reaped_it() {
+        let mut starter = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["sys::spawn::tests::one_that_starts_a_sibling", "--exact", "--ignored", "--nocapture"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(starter.stdout.take().unwrap()).lines();
+        let mut lines = lines.map(Result::unwrap).filter(|it| it.starts_with("sibling ") || it.starts_with("reaped "));
+        let sibling = lines.next().unwrap();
+        let [_, pid, waits, status] = sibling.split(' ').collect::<Vec<_>>()[..] else { panic!("{sibling}") };
+        // It is this process's child, and so reaped here and nowhere else.
+        let pid = Pid::from_raw(pid.parse().unwrap());
+        assert_eq!(nix::sys::wait::waitpid(pid, None), Ok(nix::sys::wait::WaitStatus::Exited(pid, 7)));
+        starter.stdin.take().unwrap().write_all(b"\n").unwrap();
+        let after = lines.next().unwrap();
+        assert!(starter.wait().unwrap().success());
+        // A kernel before 6.15 never says.
+        let known = (waits, status, after.as_str()) == ("true", "None", "reaped false Some(7)");
+        let unknown = (status, after.as_str()) == ("None", "reaped false None");
+        assert!(known || unknown && !kernel_says_how_siblings_end(), "{sibling}; {after}");
+    }
+
+    fn kernel_says_how_siblings_end() -> bool {
+        let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+        let mut numbers = release.split('.').map(|it| it.parse::<u32>().unwrap_or(0));
+        (numbers.next(), numbers.next()) >= (Some(6), Some(15))
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Two generations that meet over a socket pair in this one process.
 
+mod foreign;
 mod met;
 mod take_over;
 

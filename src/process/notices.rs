@@ -1,0 +1,127 @@
+//! What a foreign successor says, one that knows nothing of this crate: notices as a service sends them to systemd.
+
+use std::{collections::VecDeque, ffi::OsString, io, os::fd::AsFd, time::Duration};
+
+use tokio::{
+    io::Interest,
+    net::UnixDatagram,
+    time::{Instant, sleep_until},
+};
+
+use crate::{name::Name, phase::Event, sys};
+
+/// Longer than anything that concerns us; systemd's own bound.
+const LONGEST: usize = 4096;
+
+#[derive(Debug)]
+pub(super) struct Notices {
+    socket: UnixDatagram,
+    /// Whose notices count. Anybody else on this host could send some.
+    pid: u32,
+    /// How long it has to have lived to count as ready, if it does not say so.
+    alive: Option<Duration>,
+    alive_at: Option<Instant>,
+    ready: bool,
+    names: Vec<Name>,
+    told: VecDeque<Event>,
+}
+
+impl Notices {
+    /// With what goes into `NOTIFY_SOCKET`. `names`: of all that it gets, and so claims.
+    pub(super) fn open(names: Vec<Name>, alive: Option<Duration>) -> io::Result<(Self, OsString)> {
+        let (socket, address) = sys::notify_socket()?;
+        let socket = UnixDatagram::from_std(std::os::unix::net::UnixDatagram::from(socket))?;
+        // It can't refuse, for it is not asked.
+        let told = VecDeque::from([Event::Accepted]);
+        Ok((Self { socket, pid: 0, alive, alive_at: None, ready: false, names, told }, address))
+    }
+
+    /// It has been spawned.
+    pub(super) fn begin(&mut self, pid: u32) {
+        self.pid = pid;
+        self.alive_at = self.alive.and_then(|alive| Instant::now().checked_add(alive));
+    }
+
+    /// Cancel safe.
+    pub(super) async fn next(&mut self) -> Event {
+        loop {
+            if let Some(event) = self.next_now() {
+                return event;
+            }
+            let alive = async {
+                match self.alive_at {
+                    Some(at) if !self.ready => sleep_until(at).await,
+                    _ => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                // Of an error `next_now` tells, which comes next in each case.
+                _ = self.socket.readable() => {}
+                () = alive => {}
+            }
+        }
+    }
+
+    /// What it has said, or has lived to, by now.
+    pub(super) fn next_now(&mut self) -> Option<Event> {
+        while self.told.is_empty() && self.read() {}
+        if let Some(event) = self.told.pop_front() {
+            return Some(event);
+        }
+        let due = !self.ready && self.alive_at.is_some_and(|at| at <= Instant::now());
+        due.then(|| {
+            self.ready = true;
+            Event::Ready
+        })
+    }
+
+    /// Whether there was something to read.
+    fn read(&mut self) -> bool {
+        let mut bytes = [0; LONGEST];
+        let mut receive = || sys::receive_from(self.socket.as_fd(), &mut bytes);
+        // Tried before the reactor has heard of it; only where there is nothing, the reactor is told to wait for more.
+        let received = match receive() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.socket.try_io(Interest::READABLE, receive),
+            received => received,
+        };
+        match received {
+            Ok((length, Some(sender))) if sender == self.pid => self.hear(&bytes[..length]),
+            Ok((_, sender)) => {
+                crate::log::debug!(?sender, successor = self.pid, "a notice of somebody else's: ignored");
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+            Err(error) => {
+                crate::log::warn!(%error, "receive a notice of the successor's");
+                return false;
+            }
+        }
+        true
+    }
+
+    fn hear(&mut self, notice: &[u8]) {
+        let notice = String::from_utf8_lossy(notice);
+        let status = notice.lines().find_map(|line| line.strip_prefix("STATUS="));
+        for line in notice.lines() {
+            match line.split_once('=') {
+                Some(("READY", "1")) if !self.ready => {
+                    self.ready = true;
+                    self.told.push_back(Event::Ready);
+                }
+                Some(("STOPPING", "1")) => {
+                    let why = status.unwrap_or("it says that it is stopping").to_owned();
+                    self.told.push_back(Event::Stopping(why));
+                }
+                Some(("EXTEND_TIMEOUT_USEC", time)) => match time.parse() {
+                    Ok(time) => self.told.push_back(Event::NeedsTime(Duration::from_micros(time))),
+                    Err(error) => crate::log::debug!(time, %error, "a notice of the successor's: no time"),
+                },
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) fn claimed(&self) -> &[Name] {
+        if self.ready { &self.names } else { &[] }
+    }
+}
