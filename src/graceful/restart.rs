@@ -50,7 +50,7 @@ impl Life {
         let kinship = if self.is_main_service() { Kinship::Sibling } else { Kinship::Child };
         self.successor = Some(match self.settings.foreign {
             None => Successor::spawn(&program, legacy, kinship)?,
-            Some(_) => Successor::spawn(&program, legacy, kinship)?,
+            Some(alive) => Successor::foreign(&program, legacy, kinship, alive)?,
         });
         self.begin_restart();
         Ok(())
