@@ -116,14 +116,14 @@ fn exec(birth: &Birth<'_>) -> Result<Infallible, Errno> {
         Errno::result(unsafe { libc::chdir(directory.as_ptr()) })?;
     }
     for (from, to) in &it.maps {
-        // SAFETY: two or three integers, and a table of descriptors that is this process's own.
-        Errno::result(unsafe {
-            match from == to {
-                // dup2 onto itself does nothing, and would leave it close-on-exec.
-                true => libc::fcntl(*from, libc::F_SETFD, 0),
-                false => libc::dup2(*from, *to),
-            }
-        })?;
+        let mapped = match from == to {
+            // dup2 onto itself does nothing, and would leave it close-on-exec.
+            // SAFETY: integers, and a table of descriptors that is this process's own.
+            true => unsafe { libc::fcntl(*from, libc::F_SETFD, 0) },
+            // SAFETY: the same.
+            false => unsafe { libc::dup2(*from, *to) },
+        };
+        Errno::result(mapped)?;
     }
     for signal in 1..=Mask::BITS {
         reset_handler(signal)?;

@@ -87,6 +87,18 @@ async fn finds_its_sockets_by_their_names_from_3_on_and_not_the_control_listener
     assert_eq!((place.read("first").as_str(), place.read("second").as_str()), ("one", "two"));
 }
 
+/// This process's own parent, whoever that is, need not reap it: nobody waits for that for long.
+#[tokio::test]
+async fn a_sibling_finds_its_own_pid_too_and_its_end_is_seen_reaped_or_not() {
+    let place = Place::new();
+    let program = place.script("[ \"$LISTEN_PID\" = $$ ] && echo $PPID > $HERE/parent");
+    let mut successor = Successor::foreign(&program, legacy(&["http"]), Kinship::Sibling, None).unwrap();
+    begun(&mut successor).await;
+    let Event::Ended(status) = next(&mut successor).await else { panic!("it ends") };
+    assert!(status.is_none_or(|status| status.success()), "{status:?}");
+    assert_eq!(place.read("parent").trim(), nix::unistd::getppid().to_string());
+}
+
 // ---------------------------------------------------------------------------------------------------- what it says
 
 /// Not a test: what a script becomes to say `NOTICES` to `NOTIFY_SOCKET`, one datagram for each line, and to end.
