@@ -11,7 +11,10 @@ use std::{
     ptr,
 };
 
-use nix::fcntl::{FcntlArg, fcntl};
+use nix::{
+    errno::Errno,
+    fcntl::{FcntlArg, fcntl},
+};
 
 use super::descriptor::number;
 
@@ -74,10 +77,15 @@ impl Prepared {
         let beyond = FIRST_LISTED + handed.listed.len() as i32;
         for (listed, place) in handed.listed.iter().zip(FIRST_LISTED..) {
             // A descriptor whose own number is the place of one before it would be overwritten before its turn.
-            if number(listed) < beyond {
-                moved.push(copy_from(listed, beyond)?);
-            }
-            let from = if number(listed) < beyond { moved.last().map_or(-1, number) } else { number(listed) };
+            let from = match number(listed) {
+                own if own >= beyond => own,
+                _ => {
+                    let copy = copy_from(listed, beyond)?;
+                    let from = number(&copy);
+                    moved.push(copy);
+                    from
+                }
+            };
             maps.push((from, place));
         }
         Ok(Self {
@@ -94,7 +102,11 @@ impl Prepared {
 
 /// Under a number from `least` on.
 fn copy_from(descriptor: &BorrowedFd<'_>, least: i32) -> io::Result<OwnedFd> {
-    let number = fcntl(descriptor.as_fd(), FcntlArg::F_DUPFD_CLOEXEC(least))?;
+    let number = match fcntl(descriptor.as_fd(), FcntlArg::F_DUPFD_CLOEXEC(least)) {
+        // Beyond the limit of open files altogether, which is the same shortage.
+        Err(Errno::EINVAL) => return Err(Errno::EMFILE.into()),
+        number => number?,
+    };
     // SAFETY: F_DUPFD_CLOEXEC has just opened this number, so nobody else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
