@@ -93,9 +93,20 @@ async fn who_finds_another_just_binding_the_path_leaves_it_and_says_so() {
     assert_eq!(files(&place), ["s"]);
 }
 
-/// All find a stale path, or none. Whoever wins answers, also when all have made up their minds.
+/// In a process of its own: a program that a test beside this one starts holds a copy of each descriptor until its exec,
+/// and so a listener that was dropped here would answer for a moment longer.
 #[test]
 fn of_starters_that_race_for_a_path_exactly_one_wins() {
+    let mut race = std::process::Command::new(std::env::current_exe().unwrap());
+    race.args(["--exact", "sockets::tests::paths::a_race_for_a_path", "--ignored"]);
+    let race = race.output().unwrap();
+    assert!(race.status.success(), "{}", String::from_utf8_lossy(&race.stdout));
+}
+
+/// All find a stale path, or none. Whoever wins answers, also when all have made up their minds.
+#[test]
+#[ignore = "run by the test above"]
+fn a_race_for_a_path() {
     const ROUNDS: usize = 500;
     const STARTERS: usize = 4;
     let place = tempfile::tempdir().unwrap();
@@ -137,11 +148,8 @@ fn of_starters_that_race_for_a_path_exactly_one_wins() {
         won.sort_unstable();
         won
     });
-    assert_eq!(
-        won,
-        (0..ROUNDS).map(|round| (round, true)).collect::<Vec<_>>(),
-        "one in each, and the path leads to it"
-    );
+    let wanted = (0..ROUNDS).map(|round| (round, true)).collect::<Vec<_>>();
+    assert!(won == wanted, "one in each, and the path leads to it: {won:?}");
 }
 
 #[tokio::test]
