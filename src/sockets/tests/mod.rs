@@ -131,3 +131,14 @@ fn same(one: impl AsFd, other: impl AsFd) -> bool {
 fn tcp_listen(registry: &mut Registry, under: &str, to: SocketAddr) -> Result<TcpListener, Error> {
     registry.listen::<TcpListener, SocketAddr>(&name(under), &[Bound::Inet(to)], &mut Options::default())
 }
+
+/// Waits until nobody answers there. A process that another test has just forked holds copies of our descriptors until it
+/// is another program, and so long what we have closed is open.
+fn until_refused<T>(connect: impl Fn() -> io::Result<T>) {
+    loop {
+        match connect() {
+            Ok(_) => std::thread::yield_now(),
+            Err(error) => return assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused),
+        }
+    }
+}

@@ -17,6 +17,7 @@ async fn a_stale_path_is_replaced_and_a_live_one_is_left_to_its_owner() {
     let place = tempfile::tempdir().unwrap();
     let path = at(&place, "s");
     drop(listen(&path).await.unwrap());
+    until_refused(|| unix::UnixStream::connect(&path));
     let live = listen(&path).await.unwrap();
     let error = listen(&path).await.unwrap_err();
     assert_eq!(io::Error::from(error).kind(), io::ErrorKind::AddrInUse);
@@ -31,6 +32,7 @@ async fn a_stale_datagram_path_is_replaced_and_a_live_one_is_left_to_its_owner()
     let path = at(&place, "s");
     let bind = async || bind::<UnixDatagram, _>(path.clone(), &mut Options::default()).await;
     drop(bind().await.unwrap());
+    until_refused(|| unix::UnixDatagram::unbound()?.connect(&path));
     let live = bind().await.unwrap();
     assert!(bind().await.is_err());
     assert!(listen(&path).await.is_err(), "nor does a listener take it for stale");
@@ -134,6 +136,10 @@ fn a_race_for_a_path() {
             barrier.wait();
             let has_won = listener.is_ok();
             drop((listener, registry));
+            while has_won && unix::UnixStream::connect(&path).is_ok() {
+                // As in `until_refused`, but where two have won, the path may be gone.
+                std::thread::yield_now();
+            }
             if has_won && round % 2 == 0 {
                 // Where two have won, the second finds nothing; what counts is written down above.
                 let _ = fs::remove_file(&path);
