@@ -104,7 +104,8 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("s");
         assert!(connect(&path, Duration::ZERO).await.unwrap().is_none());
-        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        // Without `listen`: a process that another test spawns would have a copy of the listener until its exec.
+        Socket::new(Domain::UNIX, Type::STREAM, None).unwrap().bind(&SockAddr::unix(&path).unwrap()).unwrap();
         assert!(path.exists() && connect(&path, Duration::ZERO).await.unwrap().is_none());
     }
 
