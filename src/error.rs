@@ -138,8 +138,8 @@ impl Error {
         self.0.source.as_ref().map(io::Error::kind)
     }
 
-    /// The message without the successor's last words, as the other generation is told.
-    pub(crate) fn message(&self) -> &str {
+    /// The sentence without the successor's last words, which `Display` appends to it.
+    pub fn message(&self) -> &str {
         &self.0.message
     }
 }
