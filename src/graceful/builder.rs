@@ -158,7 +158,10 @@ impl Builder {
     /// once it has lived for `alive`, if that is given.
     ///
     /// Such a successor can't refuse, and gets no state; it is confirmed by nobody, and so accepts from its first moment on,
-    /// while this process does, too. What becomes of its own restarts is its own affair.
+    /// while this process does, too. Taken back, it gets SIGTERM and, before it was ready, SIGKILL. The sockets are
+    /// non-blocking, for that is a state which both processes share: a program that expects blocking ones has to wait
+    /// until they are readable. The [`control`](Self::control) path ends with this process. What becomes of such a
+    /// successor's own restarts is its own affair.
     pub fn foreign_successor(mut self, alive: impl Into<Option<Duration>>) -> Self {
         self.settings.foreign = Some(alive.into());
         self
