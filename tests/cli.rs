@@ -163,7 +163,7 @@ fn a_wrong_command_line_is_a_usage_error() {
 #[test]
 fn a_stop_tells_how_the_drain_went() {
     let output = run(&["stop"], WANT_STOP, &recorded(STOPPED));
-    check(&output, 0, "stopped: cut 2 connections (exit code 1)\n", "");
+    check(&output, 0, "cut 2 connections (exit code 1)\n", "");
     let output = run(&["stop", "--json"], WANT_STOP, &recorded(STOPPED));
     check(&output, 0, "{\"code\":1,\"ok\":true,\"report\":\"cut 2 connections\"}\n", "");
 }

@@ -16,7 +16,11 @@ impl Life {
     /// `None`: it is answered, or will be when something else happens.
     pub(super) fn receive(&mut self, visitor: Visitor) -> Option<Event> {
         let visitor = self.pass_on(visitor)?;
-        crate::log::info!(wish = ?visitor.wish(), pid = visitor.pid(), "asked at the control path");
+        match visitor.wish() {
+            // Whoever watches a server asks every few seconds.
+            Wish::Status => crate::log::debug!(pid = visitor.pid(), "asked how it is at the control path"),
+            wish => crate::log::info!(?wish, pid = visitor.pid(), "asked at the control path"),
+        }
         match visitor.wish() {
             Wish::Status => {
                 visitor.answer(Answer::Status(Box::new(self.status())));

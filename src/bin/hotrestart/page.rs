@@ -17,7 +17,7 @@ pub(crate) fn reply(reply: &Reply) -> String {
     match reply {
         Reply::Replaced(by) => format!("restarted: {by} serves\n"),
         Reply::Status(status) => self::status(status),
-        Reply::Stopped(stopped) => format!("stopped: {} (exit code {})\n", stopped.report, stopped.code),
+        Reply::Stopped(stopped) => format!("{} (exit code {})\n", stopped.report, stopped.code),
         // There are no others in the version of the crate to which this program belongs.
         other => format!("{other:?}\n"),
     }
