@@ -67,7 +67,7 @@ pub(crate) enum Action {
     NoteFailure(Error),
     /// The successor is dead and nobody serves but a supervisor's next start: hurry, and say so in the report.
     SuccessorLost,
-    /// A first stop while a restart's drain is under way.
+    /// A first stop while this process drains for another reason.
     ShortenDrain,
     /// A second stop.
     CutDrain,

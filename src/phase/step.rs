@@ -37,8 +37,9 @@ pub(crate) enum Phase {
     /// A stop is certain; accepting ends as soon as the supervisor has given back what it holds of it.
     Withdrawing {
         cause: Cause,
+        stops: u8,
     },
-    /// Accepted work is finished by a deadline.
+    /// Accepted work is finished by a deadline. `stops`: how often a stop was asked for here.
     Draining {
         heir: Heir,
         stops: u8,
@@ -101,7 +102,7 @@ impl Phase {
             Self::Serving => serving(event),
             Self::Restarting(step) => restarting(step, event),
             Self::Burying { error, killed } => burying(error, killed, event),
-            Self::Withdrawing { cause } => withdrawing(cause, event),
+            Self::Withdrawing { cause, stops } => withdrawing(cause, stops, event),
             Self::Draining { heir, stops } => draining(heir, stops, event),
             Self::Done => (Self::Done, afterwards(event)),
         }
@@ -145,18 +146,18 @@ fn confirming(restart: bool, event: Event) -> Next {
 /// predecessor is not let go. Unless that one has given up, it reads this generation's standard error to the end: given
 /// back, the last words would go past it, and nobody would learn why the restart failed.
 fn before_it_served(stay: Phase, restart: bool, event: Event) -> Next {
-    let (before, error, cause) = match event {
-        Event::StopAsked(by) => (vec![], ending(), Cause::Stopped { by }),
-        Event::ServeFailed(why) => (vec![], why.clone(), Cause::Failed { why }),
+    let (before, error, cause, stops) = match event {
+        Event::StopAsked(by) => (vec![], ending(), Cause::Stopped { by }, 1),
+        Event::ServeFailed(why) => (vec![], why.clone(), Cause::Failed { why }, 0),
         Event::TakenBack(why) => {
             let error = Error::new(ErrorKind::Aborted, format!("the predecessor took the restart back: {why}"));
-            (vec![Action::GiveStderrBack], error, STOPPED)
+            (vec![Action::GiveStderrBack], error, STOPPED, 0)
         }
         Event::Met => return (stay, vec![Action::TurnAway(not_ready())]),
         _ => return (stay, vec![]),
     };
     // Nothing of it is in anybody else's hands, so there is nothing to withdraw.
-    let (phase, mut actions) = begin_drain(cause.clone(), 0);
+    let (phase, mut actions) = begin_drain(cause.clone(), stops);
     actions
         .splice(0..0, [before, vec![Action::AnswerReady(Err(error)), Action::SayStopping(cause.to_string())]].concat());
     if restart {
@@ -171,10 +172,11 @@ fn on_probation(restart: bool, event: Event) -> Next {
         Event::RestartAsked | Event::RestartSignalled => (Phase::OnProbation { restart: true }, vec![]),
         Event::Met => (Phase::OnProbation { restart }, vec![Action::TurnAway(busy())]),
         Event::ReadyAsked => (Phase::OnProbation { restart }, vec![Action::AnswerReady(Ok(()))]),
-        // The predecessor was stopped. This generation serves already, so it ends as any serving generation does.
-        Event::TakenBack(_) => stop(restart, STOPPED),
-        Event::StopAsked(by) => stop(restart, Cause::Stopped { by }),
-        Event::ServeFailed(why) => stop(restart, Cause::Failed { why }),
+        // The predecessor was stopped. This generation serves already, so it ends as any serving generation does. If that
+        // one has its stop from systemd, the same signal is on its way to this one: it is the first, and cuts nothing.
+        Event::TakenBack(_) => stop(restart, STOPPED, 0),
+        Event::StopAsked(by) => stop(restart, Cause::Stopped { by }, 1),
+        Event::ServeFailed(why) => stop(restart, Cause::Failed { why }, 0),
         _ => (Phase::OnProbation { restart }, vec![]),
     }
 }
@@ -193,8 +195,8 @@ fn serving(event: Event) -> Next {
         Event::RestartAsked | Event::RestartSignalled => (Phase::Restarting(Step::Spawning), vec![Action::Spawn]),
         Event::Met => (Phase::Restarting(Step::Spawning), vec![Action::Welcome]),
         Event::ReadyAsked => (Phase::Serving, vec![Action::AnswerReady(Ok(()))]),
-        Event::StopAsked(by) => stop(false, Cause::Stopped { by }),
-        Event::ServeFailed(why) => stop(false, Cause::Failed { why }),
+        Event::StopAsked(by) => stop(false, Cause::Stopped { by }, 1),
+        Event::ServeFailed(why) => stop(false, Cause::Failed { why }, 0),
         _ => (Phase::Serving, vec![]),
     }
 }
@@ -203,8 +205,8 @@ fn restarting(step: Step, event: Event) -> Next {
     match event {
         Event::Met => (Phase::Restarting(step), vec![Action::TurnAway(busy())]),
         event if step == Step::Naming => naming(event),
-        Event::StopAsked(by) => stop_restarting(step, Cause::Stopped { by }),
-        Event::ServeFailed(why) => stop_restarting(step, Cause::Failed { why }),
+        Event::StopAsked(by) => stop_restarting(step, Cause::Stopped { by }, 1),
+        Event::ServeFailed(why) => stop_restarting(step, Cause::Failed { why }, 0),
         Event::ReadyAsked => (Phase::Restarting(step), vec![Action::AnswerReady(Ok(()))]),
         // On probation it has accepted, and ends in its own time: nothing is left to decide about it.
         Event::Stopping(why) if step == Step::Probation => failed(step, vec![Action::Forget], stopped(&why)),
@@ -275,23 +277,24 @@ fn burying(error: Error, killed: bool, event: Event) -> Next {
         // The spawn was slower than the ready deadline: what it brought is not wanted any more.
         Event::Spawned => (Phase::Burying { error, killed: true }, vec![Action::Kill]),
         Event::ReadyAsked => (Phase::Burying { error, killed }, vec![Action::AnswerReady(Ok(()))]),
-        Event::StopAsked(by) => stop_burying(error, Cause::Stopped { by }),
-        Event::ServeFailed(why) => stop_burying(error, Cause::Failed { why }),
+        Event::StopAsked(by) => stop_burying(error, Cause::Stopped { by }, 1),
+        Event::ServeFailed(why) => stop_burying(error, Cause::Failed { why }, 0),
         Event::Met => (Phase::Burying { error, killed }, vec![Action::TurnAway(busy())]),
         _ => (Phase::Burying { error, killed }, vec![]),
     }
 }
 
-fn withdrawing(cause: Cause, event: Event) -> Next {
+fn withdrawing(cause: Cause, stops: u8, event: Event) -> Next {
     match event {
-        Event::SupervisorKnows => begin_drain(cause, 0),
+        Event::SupervisorKnows => begin_drain(cause, stops),
+        Event::StopAsked(_) if stops == 0 => (Phase::Withdrawing { cause, stops: 1 }, vec![]),
         // The second one: the drain is over as soon as it has begun.
         Event::StopAsked(_) => {
-            let (phase, actions) = begin_drain(cause, 1);
+            let (phase, actions) = begin_drain(cause, stops.saturating_add(1));
             (phase, [actions, vec![Action::CutDrain]].concat())
         }
-        Event::ServeFailed(why) => (Phase::Withdrawing { cause }, vec![Action::NoteFailure(why)]),
-        event => (Phase::Withdrawing { cause }, afterwards(event)),
+        Event::ServeFailed(why) => (Phase::Withdrawing { cause, stops }, vec![Action::NoteFailure(why)]),
+        event => (Phase::Withdrawing { cause, stops }, afterwards(event)),
     }
 }
 
@@ -303,8 +306,7 @@ fn draining(heir: Heir, stops: u8, event: Event) -> Next {
     let settled = Phase::Draining { heir: Heir::Settled, stops };
     match event {
         Event::StopAsked(_) => {
-            let first_of_a_restart = heir != Heir::Nobody && stops == 0;
-            let action = if first_of_a_restart { Action::ShortenDrain } else { Action::CutDrain };
+            let action = if stops == 0 { Action::ShortenDrain } else { Action::CutDrain };
             (Phase::Draining { heir, stops: stops.saturating_add(1) }, vec![action])
         }
         Event::Replaced | Event::Stopping(_) if heir == Heir::Successor => (settled, vec![]),
@@ -350,25 +352,25 @@ const STOPPED: Cause = Cause::Stopped { by: None };
 
 /// The predecessor, if it still listens, is told first: then this end is no loss to it, and within a probation it opens
 /// its gate again now, and not only when this process has drained. `Withdraw` comes last, for what follows from it.
-fn stop(restart: bool, cause: Cause) -> Next {
+fn stop(restart: bool, cause: Cause, stops: u8) -> Next {
     let mut actions = vec![Action::SayStopping(cause.to_string()), Action::Withdraw];
     if restart {
         actions.insert(1, Action::Refuse(ending()));
     }
-    (Phase::Withdrawing { cause }, actions)
+    (Phase::Withdrawing { cause, stops }, actions)
 }
 
 /// A stop while a successor is on its way takes the restart back. In probation the successor serves: it is told, and
 /// ends as a serving generation does, for a kill would cut what it has accepted.
-fn stop_restarting(step: Step, cause: Cause) -> Next {
-    let (phase, mut actions) = stop(false, cause);
+fn stop_restarting(step: Step, cause: Cause, stops: u8) -> Next {
+    let (phase, mut actions) = stop(false, cause, stops);
     let end = if step == Step::Probation { Action::Forget } else { Action::Kill };
     actions.splice(0..0, [Action::TakeBack("the predecessor was stopped".into()), end, Action::AnswerFailed(ending())]);
     (phase, actions)
 }
 
-fn stop_burying(error: Error, cause: Cause) -> Next {
-    let (phase, mut actions) = stop(false, cause);
+fn stop_burying(error: Error, cause: Cause, stops: u8) -> Next {
+    let (phase, mut actions) = stop(false, cause, stops);
     actions.insert(0, Action::AnswerFailed(error));
     (phase, actions)
 }

@@ -28,7 +28,8 @@ fn phases() -> Vec<Phase> {
     for heir in [Heir::Nobody, Heir::Successor, Heir::Settled] {
         phases.extend([0, 1, u8::MAX].map(|stops| Phase::Draining { heir, stops }));
     }
-    phases.extend([Phase::Serving, Phase::Withdrawing { cause: Cause::Stopped { by: None } }, Phase::Done]);
+    phases.extend([Phase::Serving, Phase::Done]);
+    phases.extend([0, 1, u8::MAX].map(|stops| Phase::Withdrawing { cause: Cause::Stopped { by: None }, stops }));
     phases
 }
 
@@ -249,8 +250,20 @@ fn the_first_stop_in_a_restarts_drain_shortens_it_and_the_second_cuts() {
     let stop = || Event::StopAsked(None);
     let (_, told) = play(Phase::Draining { heir: Heir::Successor, stops: 0 }, vec![stop(), stop()]);
     assert_eq!(told, ["ShortenDrain", "CutDrain"]);
-    let (_, told) = play(Phase::Draining { heir: Heir::Nobody, stops: 0 }, vec![stop()]);
-    assert_eq!(told, ["CutDrain"]);
+    let (_, told) = play(Phase::Serving, vec![stop(), Event::SupervisorKnows, stop()]);
+    assert_eq!(told, ["SayStopping", "Withdraw", "BeginDrain", "CutDrain"]);
+}
+
+/// systemd signals all generations at once, and the predecessor's word may come before the signal.
+#[test]
+fn a_stop_cuts_nothing_of_a_successor_that_its_predecessors_stop_has_ended_already() {
+    for early in [true, false] {
+        let mut events = vec![Event::TakenBack("stopped".into()), Event::SupervisorKnows];
+        events.insert(if early { 1 } else { 2 }, Event::StopAsked(None));
+        let (phase, told) = play(Phase::OnProbation { restart: false }, events);
+        assert!(!told.contains(&"CutDrain".to_owned()), "{told:?}");
+        assert_eq!(play(phase, vec![Event::StopAsked(None)]).1, ["CutDrain"]);
+    }
 }
 
 #[test]
