@@ -55,6 +55,14 @@ impl Census {
         Group { count: idle.count + active.count, oldest: idle.oldest.min(active.oldest) }
     }
 
+    /// All but `serve`s, in words.
+    pub(super) fn open(&self) -> Option<String> {
+        let rest = [(Kind::Task, "task"), (Kind::Other, "guard")];
+        let rest = rest.into_iter().filter_map(|(kind, name)| counted(self.of(kind).count, name));
+        let said: Vec<_> = self.connections().into_iter().chain(rest).collect();
+        (!said.is_empty()).then(|| said.join("; "))
+    }
+
     /// `3 connections: oldest 41 s, 2 upgraded, 1 http2`
     fn connections(&self) -> Option<String> {
         let mut kinds = CONNECTIONS.map(|kind| (kind, self.of(kind)));
@@ -71,14 +79,11 @@ impl Census {
 
 impl fmt::Display for Census {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rest = [(Kind::Task, "task"), (Kind::Other, "guard")];
-        let rest = rest.into_iter().filter_map(|(kind, name)| counted(self.of(kind).count, name));
-        let said: Vec<_> = self.connections().into_iter().chain(rest).collect();
-        match said.is_empty() {
-            false => f.write_str(&said.join("; ")),
+        match self.open() {
+            Some(open) => f.write_str(&open),
             // A make-service that is never ready holds up the last `serve`: "nothing" would be no answer to "why?".
-            true if self.of(Kind::Serve).count > 0 => f.write_str("the end of accepting"),
-            true => f.write_str("nothing"),
+            None if self.of(Kind::Serve).count > 0 => f.write_str("the end of accepting"),
+            None => f.write_str("nothing"),
         }
     }
 }

@@ -89,7 +89,9 @@ impl Life {
         let askers: Vec<_> = self.restart_askers.drain(..).collect();
         let successor = self.successor.take();
         let generation = self.shared.generation;
-        self.tell_restart_failed(&error);
+        // Its last words follow.
+        self.note_outcome(Err(error.clone()));
+        self.tell_restart_failed();
         let failures = self.failures.clone();
         tokio::spawn(async move {
             let error = match successor {

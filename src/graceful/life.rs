@@ -217,6 +217,8 @@ impl Life {
         if event.is_some() {
             return event;
         }
+        // Most likely of what its drain waits for, which the status tells in our turn.
+        self.news = self.news.min(Instant::now() + NEWS_OF_A_DRAIN);
         let (want, socket) = self.predecessor.as_mut()?.forwarded()?;
         match Visitor::forwarded(want, socket) {
             Ok(visitor) => self.receive(visitor),

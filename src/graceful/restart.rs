@@ -162,5 +162,7 @@ impl Life {
         }
         self.shared.drain.begin(Cause::Replaced { by: by.clone() }, &self.settings.on_restart);
         self.tell_that_accepting_has_ended(Cause::Replaced { by });
+        // The successor learns what is waited for as soon as anything is.
+        self.news = Instant::now();
     }
 }

@@ -6,6 +6,7 @@ use super::life::Life;
 use crate::{
     State,
     phase::Event,
+    status::LastRestart,
     systemd::{Notice, Notifier, Watchdog},
 };
 
@@ -103,8 +104,8 @@ impl Life {
     }
 
     /// The unit is as before: a reload is answered by READY alone, and why it failed is in the status.
-    pub(super) fn tell_restart_failed(&mut self, why: &crate::Error) {
-        let status = format!("generation {}: the restart failed: {}", self.shared.generation, why.message());
+    pub(super) fn tell_restart_failed(&mut self) {
+        let status = self.status_line();
         if let Some(service) = &mut self.service {
             service.say(&[Notice::Ready, Notice::Status(&status)]);
             service.status = status;
@@ -171,17 +172,22 @@ impl Life {
     }
 
     fn status_line(&self) -> String {
-        let mut line = format!("generation {}: {}", self.shared.generation, self.phase.state());
-        let open = self.shared.tracker.waits_for();
-        match self.phase.state() {
-            State::Draining => line.push_str(&format!(", waits for {open}")),
-            _ => line.push_str(&format!(", {open}")),
+        let state = self.phase.state();
+        let mut line = format!("generation {}: {state}", self.shared.generation);
+        match (state, self.shared.tracker.open()) {
+            (State::Draining, _) => line.push_str(&format!(", waits for {}", self.shared.tracker.waits_for())),
+            (_, Some(open)) => line.push_str(&format!(", {open}")),
+            (_, None) => {}
         }
         for it in self.draining_ancestors() {
             line.push_str(&format!("; generation {} (pid {}) drains", it.generation, it.pid));
             if !it.waits_for.is_empty() {
                 line.push_str(&format!(", waits for {}", it.waits_for));
             }
+        }
+        // For as long as it is the last one: whoever has reloaded looks when it suits them, and not just then.
+        if let Some(LastRestart { outcome: Err(why), .. }) = &self.last_restart {
+            line.push_str(&format!("; the last restart failed: {}", why.message()));
         }
         line
     }
