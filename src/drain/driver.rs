@@ -98,6 +98,11 @@ impl Drain {
         Some(schedule.deadline.saturating_duration_since(Instant::now()))
     }
 
+    /// When it is over, also if something is left; `None` before it has begun.
+    pub(crate) fn end(&self) -> Option<Instant> {
+        Some(self.plan().schedule?.end)
+    }
+
     /// Waits for the beginning, raises the level when its time has come, and ends when nothing is left to wait for,
     /// or when what was cut at the deadline has had a second to notice.
     ///

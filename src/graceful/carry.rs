@@ -55,6 +55,7 @@ impl Life {
             Action::AwaitEnd => self.set_deadline(LAST_WORDS, Event::EndDeadline),
             Action::Forget => {
                 if let Some(successor) = self.successor.take() {
+                    self.note_straggler(&successor);
                     successor.forget();
                 }
             }

@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{
     asker::Asker,
-    service::Service,
+    service::{Service, drained},
     settings::Settings,
     shared::{Ask, Shared},
 };
@@ -138,6 +138,7 @@ impl Life {
     async fn next(&mut self) -> Option<Event> {
         let (draining, news) = (self.is_draining(), self.has_news());
         let due = self.deadline.as_ref().map(|(at, _)| *at);
+        let company = if draining { self.company() } else { Vec::new() };
         tokio::select! {
             biased;
             event = signal(&mut self.ground) => Some(event),
@@ -156,7 +157,7 @@ impl Life {
                 self.tell_news();
                 None
             }
-            report = self.shared.drain.run(), if draining => {
+            report = drained(self.shared.drain.clone(), company), if draining => {
                 self.report = Some(report);
                 Some(Event::Drained)
             }

@@ -1,12 +1,21 @@
 //! What systemd is told, and when: this process as a service.
 
-use std::time::Duration;
+use std::{
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::time::timeout_at;
 
 use super::life::Life;
 use crate::{
     State,
+    drain::{Drain, Report},
     phase::Event,
+    process::Successor,
     status::LastRestart,
+    sys,
     systemd::{Notice, Notifier, Watchdog},
 };
 
@@ -29,12 +38,15 @@ pub(super) struct Service {
     stores: bool,
     has_said_stopping: bool,
     status: String,
+    /// Successors that were stopped on probation, and may still drain.
+    stragglers: Vec<Arc<OwnedFd>>,
 }
 
 impl Service {
     pub(super) fn new(notifier: Notifier, watchdog_interval: Option<Duration>, is_main: bool, stores: bool) -> Self {
-        let (watchdog, status) = (Watchdog::new(watchdog_interval), String::new());
-        Self { notifier, watchdog_interval, watchdog, is_main, stores, has_said_stopping: false, status }
+        let (watchdog, status, stragglers) = (Watchdog::new(watchdog_interval), String::new(), Vec::new());
+        let has_said_stopping = false;
+        Self { notifier, watchdog_interval, watchdog, is_main, stores, has_said_stopping, status, stragglers }
     }
 
     /// What it has to do by itself: ping, and send what could not be sent at once. `SupervisorKnows` when systemd has heard
@@ -71,6 +83,31 @@ impl Service {
             self.notifier.say(notices);
         }
     }
+}
+
+/// The end of a drain, and of those that drain beside it. When a unit's main process ends at a stop, systemd sends SIGTERM
+/// to what is left of it, a second time: a predecessor that still answers a request would cut it, as an operator's second
+/// signal asks. So the main process ends last, but for one that is late. (Of a generation that has taken over from another
+/// unit this is more than is needed, and ends by the same deadline.)
+///
+/// # Cancel safety
+///
+/// It can be waited for again.
+pub(super) async fn drained(drain: Drain, company: Vec<Arc<OwnedFd>>) -> Report {
+    let report = drain.run().await;
+    let all = async {
+        for handle in &company {
+            match sys::watch(handle.as_fd()) {
+                // An error means that the reactor is gone, and then nothing is awaited any more.
+                Ok(process) => drop(process.readable().await),
+                Err((_, error)) => crate::log::warn!(%error, "watch another generation of this unit"),
+            }
+        }
+    };
+    if timeout_at(drain.end().expect("it has begun"), all).await.is_err() {
+        crate::log::warn!("another generation of this unit still drains: it is not waited for any longer");
+    }
+    report
 }
 
 impl Life {
@@ -150,6 +187,22 @@ impl Life {
         names.iter().for_each(|name| service.notifier.remove(name));
         self.await_supervisor();
         None
+    }
+
+    pub(super) fn note_straggler(&mut self, successor: &Successor) {
+        if let Some(service) = &mut self.service {
+            service.stragglers.retain(|handle| !sys::has_ended(handle.as_fd()));
+            service.stragglers.extend(successor.handle().map(Arc::new));
+        }
+    }
+
+    /// Those that may still drain in the unit whose main process this is.
+    pub(super) fn company(&self) -> Vec<Arc<OwnedFd>> {
+        let Some(service) = self.service.as_ref().filter(|service| service.is_main) else {
+            return Vec::new();
+        };
+        let ancestors = self.ancestors.iter().map(|(_, handle)| handle);
+        ancestors.chain(&service.stragglers).cloned().collect()
     }
 
     fn await_supervisor(&mut self) {

@@ -1,6 +1,11 @@
 //! The successor's process, as far as this one has to do with it.
 
-use std::{os::fd::AsFd, process::ExitStatus, thread, time::Duration};
+use std::{
+    os::fd::{AsFd, OwnedFd},
+    process::ExitStatus,
+    thread,
+    time::Duration,
+};
 
 use tokio::{io::unix::AsyncFd, sync::oneshot, time::timeout};
 
@@ -88,6 +93,15 @@ impl Body {
     pub(super) fn reap(&self) -> Option<ExitStatus> {
         match self {
             Self::Alive(process) => process.get_ref().reap(),
+            _ => None,
+        }
+    }
+
+    /// Which is readable once it has ended.
+    pub(super) fn handle(&self) -> Option<OwnedFd> {
+        match self {
+            // Without a descriptor to spare nobody waits for it.
+            Self::Alive(process) => process.get_ref().as_fd().try_clone_to_owned().ok(),
             _ => None,
         }
     }

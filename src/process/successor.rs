@@ -305,6 +305,11 @@ impl Successor {
         error
     }
 
+    /// By which its end is seen. `None` where it can't be, or has ended.
+    pub(crate) fn handle(&self) -> Option<OwnedFd> {
+        self.body.handle()
+    }
+
     /// Leaves it to itself; its zombie is reaped when it ends.
     pub(crate) fn forget(mut self) {
         let talk = mem::replace(&mut self.talk, Talk::Over { claimed: Vec::new() });
