@@ -52,6 +52,15 @@ mount --bind "$0/journal" /run/systemd/journal/socket
 exec "$2" --user --unit=default.target </dev/null
 "#;
 
+/// How a unit restarts the server, where there is no program to ask it.
+const RELOAD: &str = "ExecReload=/bin/kill -USR2 $MAINPID";
+
+/// The text of a unit that is shipped.
+pub fn example(unit: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/systemd").join(unit);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
 /// Units that the test wrote, and no others. Dropped, it takes all of their processes with it.
 #[derive(Debug)]
 pub struct Manager {
@@ -150,6 +159,28 @@ impl Manager {
     pub fn service(&self, name: &str, text: &str, setup: Setup) -> Fleet {
         let (lines, fleet) = setup.into_service();
         self.unit(&format!("{name}.service"), &format!("{text}\n{lines}"));
+        fleet
+    }
+
+    /// The same with a unit of `examples/systemd`, as `server.service`. Where a line begins as one of `changes` does, up to
+    /// the `=`, that one takes its place; others are added to `[Service]`.
+    pub fn shipped(&self, unit: &str, setup: Setup, changes: &[&str]) -> Fleet {
+        let (mut lines, fleet) = setup.into_service();
+        let text = example(unit);
+        let key = |line: &str| line.split_once('=').map(|(key, _)| key.to_owned());
+        let (mut changes, added): (Vec<_>, Vec<_>) =
+            changes.iter().partition(|change| text.lines().any(|line| key(line) == key(change)));
+        // No systemd is tested with a program that is not there, and a dump of a killed test would fill the disk.
+        changes.push(&RELOAD);
+        added.iter().for_each(|line| lines += &format!("{line}\n"));
+        lines += "LimitCORE=0";
+        let line = |line: &str| match key(line).as_deref() {
+            Some("ExecStart") => lines.clone(),
+            Some(_) => changes.iter().find(|change| key(change) == key(line)).map_or(line, |change| change).to_owned(),
+            None => line.to_owned(),
+        };
+        let text: Vec<_> = text.lines().map(line).collect();
+        self.unit("server.service", &text.join("\n"));
         fleet
     }
 

@@ -22,7 +22,7 @@ mod tunnel;
 
 pub use fifo::Fifo;
 pub use fleet::{Fleet, Line, Setup};
-pub use manager::Manager;
+pub use manager::{Manager, example};
 pub use program::{Release, again, this, write_program};
 pub use traffic::Traffic;
 pub use trial::{Footprint, Trial};

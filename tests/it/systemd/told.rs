@@ -1,0 +1,329 @@
+//! What systemd is told, by whom, and in which order: before the strict stand-in of its notify socket.
+
+use std::{
+    os::unix::net::UnixDatagram,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use nix::sys::signal::Signal;
+
+use crate::support::{
+    Fifo, Fleet, Setup,
+    drain::pass,
+    echo::{self, Client},
+    notify::{NotifySocket, Said},
+    process,
+};
+
+/// As long as a predecessor waits for systemd to have heard who follows.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+fn told(manager: &NotifySocket, setup: Setup) -> Setup {
+    let name = manager.name().to_owned();
+    setup.tune(|command| {
+        command.env("NOTIFY_SOCKET", name);
+    })
+}
+
+/// Up, and `READY=1` heard.
+fn up(manager: &NotifySocket, setup: Setup) -> Fleet {
+    let fleet = told(manager, setup).start();
+    let ready = manager.until("READY=1");
+    assert_eq!(ready.pid, fleet.first());
+    assert!(ready.value("STATUS").expect("told").starts_with("generation 0: ready"), "{ready:?}");
+    assert_eq!(ready.value("MAINPID"), None, "systemd knows whom it has started");
+    fleet
+}
+
+/// What this process has said.
+fn by(manager: &NotifySocket, pid: i32) -> Vec<Said> {
+    manager.all().into_iter().filter(|said| said.pid == pid).collect()
+}
+
+/// How often this was said, by whomever.
+fn times(manager: &NotifySocket, line: &str) -> usize {
+    manager.all().iter().filter(|said| said.says(line)).count()
+}
+
+#[track_caller]
+fn stop(fleet: &mut Fleet, pid: i32) {
+    fleet.signal(pid, Signal::SIGTERM);
+    fleet.until_all_have_ended();
+}
+
+// ---------------------------------------------------------------------------------------------------------- a restart
+
+#[test]
+fn a_restart_is_told_by_the_predecessor_up_to_the_successors_name_and_by_the_successor_from_there() {
+    for manager in [NotifySocket::new(), NotifySocket::at_an_abstract_name()] {
+        let mut fleet = up(&manager, Setup::new());
+        let first = fleet.first();
+        let second = fleet.restart(0, first);
+        let reloading = manager.until("RELOADING=1");
+        let names: Vec<_> = reloading.lines.iter().filter_map(|line| Some(line.split_once('=')?.0)).collect();
+        assert_eq!((reloading.pid, &names[..]), (first, &["RELOADING", "MONOTONIC_USEC", "EXTEND_TIMEOUT_USEC"][..]));
+        let named = manager.until(&format!("MAINPID={second}"));
+        assert_eq!((named.pid, &named.lines[..]), (first, &[format!("MAINPID={second}"), "READY=1".into()][..]));
+        assert_eq!(manager.next(), Said { pid: first, lines: vec!["BARRIER=1".into()] });
+        let ready = manager.next();
+        assert_eq!((ready.pid, &ready.lines[..2]), (second, &["READY=1".into(), format!("MAINPID={second}")][..]));
+        assert!(ready.value("STATUS").expect("told").starts_with("generation 1: ready"));
+        fleet.until("done generation=0");
+        process::until(|| !Fleet::lives(first));
+        stop(&mut fleet, second);
+        assert_eq!(by(&manager, first).last().expect("said").lines, ["BARRIER=1"], "and nothing from it after that");
+        assert_eq!(times(&manager, "STOPPING=1"), 1);
+        assert_eq!(manager.until("STOPPING=1").pid, second);
+        assert!(manager.all().iter().all(|said| [first, second].contains(&said.pid)));
+    }
+}
+
+#[test]
+fn a_restart_that_fails_is_ended_by_ready_and_a_status_that_tells_why() {
+    let manager = NotifySocket::new();
+    let mut fleet = up(&manager, Setup::new());
+    let first = fleet.first();
+    fleet.release.script("exit 3");
+    fleet.ask(first);
+    fleet.answer(0);
+    manager.until("RELOADING=1");
+    let ready = manager.until("READY=1");
+    assert_eq!((ready.pid, ready.value("MAINPID")), (first, None));
+    let why = "; the last restart failed: the successor ended before it was ready: ";
+    let status = ready.value("STATUS").expect("told");
+    assert!(status.starts_with("generation 0: ready") && status.contains(why), "{status}");
+    fleet.release.missing();
+    fleet.ask(first);
+    fleet.answer(0);
+    manager.until("RELOADING=1");
+    let why = manager.until("READY=1");
+    assert!(why.value("STATUS").expect("told").contains("failed: start "), "{why:?}");
+    stop(&mut fleet, first);
+    assert!(manager.all().iter().all(|said| said.pid == first));
+}
+
+#[test]
+fn more_time_is_asked_for_while_the_successor_starts() {
+    let manager = NotifySocket::new();
+    let mut fleet = up(&manager, Setup::new().with("EXTEND_MS", "123000"));
+    let first = fleet.first();
+    let second = fleet.restart(0, first);
+    manager.until("RELOADING=1");
+    let extended = manager.until("EXTEND_TIMEOUT_USEC=133000000");
+    assert_eq!(extended.pid, first);
+    manager.until(&format!("MAINPID={second}"));
+    stop(&mut fleet, second);
+    // The first one in its own start.
+    assert_eq!(by(&manager, first)[0].lines, ["EXTEND_TIMEOUT_USEC=133000000"]);
+}
+
+#[test]
+fn the_predecessor_does_not_let_go_before_it_is_known_who_follows() {
+    let manager = NotifySocket::new();
+    let mut fleet = up(&manager, Setup::new());
+    manager.hold_barriers();
+    let began = Instant::now();
+    fleet.signal(fleet.first(), Signal::SIGUSR2);
+    manager.until("BARRIER=1");
+    let second = fleet.until("ready generation=1").pid();
+    echo::echo(fleet.echo).expect("the successor serves meanwhile");
+    let waits = !fleet.log().contains("draining generation=0");
+    // On a machine that stood still just now there is nothing to see.
+    assert!(waits || began.elapsed() > PATIENCE, "{}", fleet.log());
+    manager.release_barriers();
+    fleet.until("ending generation=0 ");
+    stop(&mut fleet, second);
+}
+
+#[test]
+fn a_manager_that_never_says_that_it_knows_holds_up_neither_a_restart_nor_a_stop() {
+    let manager = NotifySocket::new();
+    let mut fleet = up(&manager, Setup::new().with("STORE", "1"));
+    manager.hold_barriers();
+    let mut pid = fleet.first();
+    for generation in 0..2 {
+        pid = fleet.restart(generation, pid);
+        fleet.until(&format!("done generation={generation}"));
+    }
+    stop(&mut fleet, pid);
+    assert_eq!(times(&manager, "BARRIER=1"), 3);
+}
+
+// -------------------------------------------------------------------------------------------------------------- a stop
+
+#[test]
+fn a_stop_is_told_once_however_often_it_is_asked_for() {
+    let manager = NotifySocket::new();
+    let mut fleet = up(&manager, Setup::new());
+    let first = fleet.first();
+    let _client = Client::served(fleet.echo);
+    fleet.signal(first, Signal::SIGTERM);
+    fleet.until("ending generation=0 ");
+    assert_eq!(manager.until("STOPPING=1").pid, first);
+    fleet.signal(first, Signal::SIGTERM);
+    fleet.until_all_have_ended();
+    assert_eq!(times(&manager, "STOPPING=1"), 1);
+}
+
+#[test]
+fn a_stop_before_ready_is_told_and_ready_never_is() {
+    let manager = NotifySocket::new();
+    let (fifo, setup) = Fifo::before_ready();
+    let mut fleet = told(&manager, setup.with("STORE", "1")).spawn();
+    let first = fleet.until("waiting generation=0").pid();
+    fleet.signal(first, Signal::SIGTERM);
+    manager.until("STOPPING=1");
+    fifo.release();
+    fleet.until_all_have_ended();
+    assert_eq!((times(&manager, "STOPPING=1"), times(&manager, "READY=1"), manager.stored("http")), (1, 0, 0));
+}
+
+/// It was never the main one.
+#[test]
+fn a_successor_that_is_stopped_in_its_start_tells_nothing() {
+    let manager = NotifySocket::new();
+    let mut fleet = up(&manager, Setup::new().with("AT", "1:SayReady:hold"));
+    let first = fleet.first();
+    fleet.ask(first);
+    let second = fleet.until_held("SayReady");
+    fleet.signal(second, Signal::SIGTERM);
+    process::go_on(second);
+    fleet.answer(0);
+    stop(&mut fleet, first);
+    assert_eq!(by(&manager, second), []);
+    assert_eq!(times(&manager, "STOPPING=1"), 1);
+}
+
+// ------------------------------------------------------------------------------------------------------- the watchdog
+
+#[test]
+fn signs_of_life_come_from_the_main_process_from_its_first_moment_and_from_nobody_else() {
+    let manager = NotifySocket::new();
+    // As systemd has it, which says whom it means.
+    let mean = ["-c", "export WATCHDOG_PID=$$; exec \"$0\" \"$@\""];
+    let setup = Setup::new().through("sh", mean).with("PROBATION_MS", "300").tune(|command| {
+        command.env("WATCHDOG_USEC", "100000");
+    });
+    let mut fleet = told(&manager, setup).start();
+    let first = fleet.first();
+    assert_eq!(manager.next(), Said { pid: first, lines: vec!["WATCHDOG=1".into()] });
+    let second = fleet.restart(0, first);
+    assert_eq!(manager.until(&format!("MAINPID={second}")).pid, first);
+    for _ in 0..3 {
+        assert_eq!(manager.until("WATCHDOG=1").pid, second, "which was told the interval");
+    }
+    let third = fleet.restart(1, second);
+    manager.until(&format!("MAINPID={third}"));
+    for _ in 0..3 {
+        assert_eq!(manager.until("WATCHDOG=1").pid, third);
+    }
+    // Also while it drains.
+    let client = Client::served(fleet.echo);
+    fleet.signal(third, Signal::SIGTERM);
+    manager.until("STOPPING=1");
+    for _ in 0..3 {
+        assert_eq!(manager.until("WATCHDOG=1").pid, third);
+    }
+    drop(client);
+    fleet.until_all_have_ended();
+    let all = manager.all();
+    for (main, next) in [(first, second), (second, third)] {
+        let named = all.iter().position(|said| said.says(&format!("MAINPID={next}"))).expect("named");
+        assert!(all[..named].iter().all(|said| said.pid != next), "nothing from it before that");
+        let rest = all[named + 1..].iter().filter(|said| said.pid == main && !said.says("BARRIER=1"));
+        assert_eq!(rest.count(), 0, "nothing from it after that");
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------- the store
+
+#[test]
+fn sockets_are_stored_by_name_and_withdrawn_before_the_queue_is_emptied_and_closed() {
+    let manager = NotifySocket::new();
+    let mut fleet = up(&manager, Setup::new().with("STORE", "1"));
+    let first = fleet.first();
+    for name in ["http", "echo"] {
+        manager.until(&format!("FDNAME={name}"));
+        assert_eq!(manager.stored(name), 1);
+    }
+    let second = fleet.restart(0, first);
+    manager.until(&format!("MAINPID={second}"));
+    for name in ["http", "echo"] {
+        assert_eq!(manager.until(&format!("FDNAME={name}")).pid, second);
+    }
+    manager.hold_barriers();
+    fleet.signal(second, Signal::SIGTERM);
+    manager.until("STOPPING=1");
+    let removed: Vec<_> = (0..2).map(|_| manager.next().lines).collect();
+    assert_eq!(removed, ["http", "echo"].map(|name| ["FDSTOREREMOVE=1".into(), format!("FDNAME={name}")]));
+    assert_eq!(manager.next().lines, ["BARRIER=1"]);
+    // It has not closed yet, and stands still: these wait in the queue.
+    fleet.signal(second, Signal::SIGSTOP);
+    process::until(|| process::state(second) == 'T');
+    let open = !fleet.log().contains("draining generation=1");
+    let mut waiting: Vec<_> = if open { (0..50).flat_map(|_| Client::connect(fleet.echo)).collect() } else { vec![] };
+    waiting.iter_mut().for_each(|client| client.ask().expect("sent"));
+    manager.release_barriers();
+    process::go_on(second);
+    waiting.iter_mut().for_each(|client| client.answered().expect("the queue was emptied"));
+    drop(waiting);
+    fleet.until_all_have_ended();
+    assert_eq!(times(&manager, "FDSTOREREMOVE=1"), 2);
+}
+
+#[test]
+fn without_being_told_to_nothing_is_stored() {
+    let manager = NotifySocket::new();
+    let mut fleet = up(&manager, Setup::new());
+    let second = fleet.restart(0, fleet.first());
+    stop(&mut fleet, second);
+    assert_eq!((times(&manager, "FDSTORE=1"), times(&manager, "FDSTOREREMOVE=1")), (0, 0));
+}
+
+// ------------------------------------------------------------------------------------------------------- a bad manager
+
+/// With signs of life the socket's queue is soon full.
+fn with_signs_of_life(name: &Path) -> Setup {
+    Setup::new().with("STORE", "1").with("THREADS", "1").tune(|command| {
+        command.env("NOTIFY_SOCKET", name).env("WATCHDOG_USEC", "20000");
+    })
+}
+
+#[track_caller]
+fn restarts_and_stops(fleet: &mut Fleet) {
+    let mut pid = fleet.first();
+    for generation in 0..2 {
+        pass(Duration::from_millis(300));
+        pid = fleet.restart(generation, pid);
+        echo::echo(fleet.echo).unwrap();
+        assert_eq!(fleet.until(&format!("done generation={generation}")).number("code"), 0);
+    }
+    stop(fleet, pid);
+}
+
+#[test]
+fn a_socket_that_nobody_reads_stops_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    let name = place.path().join("notify");
+    let _deaf = UnixDatagram::bind(&name).unwrap();
+    restarts_and_stops(&mut with_signs_of_life(&name).start());
+}
+
+#[test]
+fn a_socket_that_goes_away_stops_nothing_and_is_logged_once() {
+    let place = tempfile::tempdir().unwrap();
+    let name = place.path().join("notify");
+    let gone = UnixDatagram::bind(&name).unwrap();
+    let mut fleet = with_signs_of_life(&name).start();
+    drop(gone);
+    restarts_and_stops(&mut fleet);
+    // By generation 0. The others have met the same before the server logs anything.
+    assert_eq!(fleet.log().matches("the manager can't be told").count(), 1, "{}", fleet.log());
+}
+
+#[test]
+fn a_socket_that_was_never_there_stops_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    restarts_and_stops(&mut with_signs_of_life(&place.path().join("notify")).start());
+}
