@@ -41,17 +41,22 @@ impl Door {
         self.listener = None;
     }
 
-    /// The next one who is allowed to ask, and has said what is wanted. It never ends: what goes wrong with a visitor is
-    /// answered to that one, and logged.
+    /// Whether it lets others in than those who have come already.
+    pub(crate) fn is_open(&self) -> bool {
+        self.listener.is_some()
+    }
+
+    /// The next one who is allowed to ask, and has said what is wanted. What goes wrong with a visitor is answered to that
+    /// one, and logged. `None`: it is shut, and all who had come were heard, each of whom may take five seconds.
     ///
     /// # Cancel safety
     ///
     /// Nobody who has come is lost.
-    pub(crate) async fn next(&mut self) -> Visitor {
-        loop {
+    pub(crate) async fn next(&mut self) -> Option<Visitor> {
+        while self.is_open() || !self.arriving.is_empty() {
             tokio::select! {
                 Some(heard) = self.arriving.join_next() => match heard {
-                    Ok(Some(visitor)) => return visitor,
+                    Ok(Some(visitor)) => return Some(visitor),
                     Ok(None) => {}
                     Err(error) => crate::log::error!(%error, "hear a visitor of the control path"),
                 },
@@ -60,6 +65,7 @@ impl Door {
                 }
             }
         }
+        None
     }
 }
 

@@ -39,11 +39,15 @@ fn door(path: &Path) -> Door {
     Door::new(UnixListener::bind(path).unwrap(), Allowed::default())
 }
 
+async fn next(door: &mut Door) -> Visitor {
+    door.next().await.expect("the door is open")
+}
+
 /// A server that answers each visitor with the code of the wish.
 fn serve(mut door: Door) {
     tokio::spawn(async move {
         loop {
-            let visitor = door.next().await;
+            let visitor = next(&mut door).await;
             let report = format!("{:?}", visitor.wish());
             visitor.answer(Answer::Stopped { code: 0, report });
         }
@@ -107,19 +111,19 @@ async fn each_wish_is_heard_with_the_pid_and_its_answer_arrives() {
     let mut door = door(&path);
     let successor = Successor { pid: 7, generation: 1 };
     let (asked, ()) = tokio::join!(restart(&path), async {
-        let visitor = door.next().await;
+        let visitor = next(&mut door).await;
         assert_eq!((visitor.wish(), visitor.pid()), (Wish::Restart, std::process::id()));
         visitor.answer(Answer::Replaced(successor.clone()));
     });
     assert_eq!(asked.unwrap(), successor);
     let (asked, ()) = tokio::join!(restart(&path), async {
         let exited = Error::new(ErrorKind::Exited, "exited").with_last_words(None, Some("why".into()));
-        door.next().await.answer(Answer::Failed(exited));
+        next(&mut door).await.answer(Answer::Failed(exited));
     });
     let error = asked.unwrap_err();
     assert_eq!((error.kind(), error.stderr()), (ErrorKind::Exited, Some("why")));
     let (asked, ()) = tokio::join!(stop(&path), async {
-        let visitor = door.next().await;
+        let visitor = next(&mut door).await;
         assert_eq!(visitor.wish(), Wish::Stop);
         visitor.answer(Answer::Stopped { code: 1, report: "cut 1".into() });
     });
@@ -132,7 +136,7 @@ async fn an_answer_that_the_kernel_does_not_take_at_once_arrives_whole() {
     let mut door = door(&path);
     let sent = long_status();
     let (asked, ()) = tokio::join!(status(&path), async {
-        door.next().await.answer(Answer::Status(Box::new(sent.clone())));
+        next(&mut door).await.answer(Answer::Status(Box::new(sent.clone())));
     });
     assert_eq!(format!("{:?}", asked.unwrap()), format!("{sent:?}"));
 }
@@ -142,7 +146,7 @@ async fn a_successor_s_conversation_goes_on_over_the_same_channel() {
     let (_place, path) = place();
     let mut door = door(&path);
     let mut successor = call(&path, Wish::TakeOver, &Allowed::default()).await.unwrap().expect("somebody is there");
-    let visitor = door.next().await;
+    let visitor = next(&mut door).await;
     assert_eq!(visitor.wish(), Wish::TakeOver);
     let mut predecessor = visitor.into_channel();
     predecessor.say(&Message::Commit, Vec::new());
@@ -156,7 +160,7 @@ async fn a_visitor_that_is_passed_on_is_answered_by_the_other() {
     let (_place, path) = place();
     let mut door = door(&path);
     let (asked, ()) = tokio::join!(stop(&path), async {
-        let (want, socket) = door.next().await.into_socket().expect("nothing more was said");
+        let (want, socket) = next(&mut door).await.into_socket().expect("nothing more was said");
         let visitor = Visitor::forwarded(want, socket).unwrap();
         assert_eq!((visitor.wish(), visitor.pid()), (Wish::Stop, std::process::id()));
         visitor.answer(Answer::Stopped { code: 0, report: "the newest".into() });
@@ -169,7 +173,7 @@ async fn one_who_has_said_more_is_not_passed_on() {
     let (_place, path) = place();
     let mut door = door(&path);
     let mut client = say(&path, &[&want(Wish::Status)[..], b"more"].concat());
-    assert!(door.next().await.into_socket().is_none());
+    assert!(next(&mut door).await.into_socket().is_none());
     assert!(client.next().await.is_err() || hear(&mut client).await.is_none(), "the connection ends");
 }
 
@@ -276,15 +280,15 @@ async fn the_thirty_third_waits_until_one_is_answered() {
     let clients: Vec<_> = (0..33).map(|_| say(&path, &want(Wish::Restart))).collect();
     let mut visitors = Vec::new();
     for _ in 0..32 {
-        visitors.push(door.next().await);
+        visitors.push(next(&mut door).await);
     }
     nobody_comes(&mut door).await;
     visitors.pop().expect("thirty-two").answer(Answer::Stopped { code: 0, report: String::new() });
-    visitors.push(door.next().await);
+    visitors.push(next(&mut door).await);
     // A successor is no asker any more.
     let successor = visitors.pop().expect("thirty-two").into_channel();
     let another = say(&path, &want(Wish::Status));
-    assert_eq!(door.next().await.wish(), Wish::Status);
+    assert_eq!(next(&mut door).await.wish(), Wish::Status);
     drop((clients, another, successor));
 }
 
@@ -294,11 +298,11 @@ async fn answers_that_nobody_reads_are_given_up() {
     let mut door = door(&path);
     let clients: Vec<_> = (0..33).map(|_| say(&path, &want(Wish::Status))).collect();
     for _ in 0..32 {
-        door.next().await.answer(Answer::Status(Box::new(long_status())));
+        next(&mut door).await.answer(Answer::Status(Box::new(long_status())));
     }
     // The last one's turn comes when the first answer is given up.
     let start = Instant::now();
-    door.next().await;
+    next(&mut door).await;
     assert_eq!(start.elapsed().as_secs(), 5);
     drop(clients);
 }
@@ -318,8 +322,10 @@ async fn who_has_come_before_the_door_is_shut_is_heard_and_nobody_after() {
         assert!(std::time::Instant::now() < end, "the listener stays open");
     }
     late.write_all(&want(Wish::Stop)).unwrap();
-    assert_eq!(door.next().await.wish(), Wish::Stop);
-    nobody_comes(&mut door).await;
+    assert_eq!(next(&mut door).await.wish(), Wish::Stop);
+    let begin = Instant::now();
+    assert!(door.next().await.is_none(), "when the silent one is given up");
+    assert!(begin.elapsed() <= Duration::from_secs(5), "{:?}", begin.elapsed());
     drop(client);
 }
 

@@ -136,7 +136,8 @@ impl Life {
 
     /// The next thing that happens. `None`: what happened concerns nobody.
     async fn next(&mut self) -> Option<Event> {
-        let (draining, news) = (self.is_draining(), self.has_news());
+        let (drained, is_asked) = (self.report.is_some(), self.is_asked());
+        let (draining, news) = (self.is_draining() && !drained, self.has_news());
         let due = self.deadline.as_ref().map(|(at, _)| *at);
         let company = if draining { self.company() } else { Vec::new() };
         tokio::select! {
@@ -147,7 +148,7 @@ impl Life {
             event = predecessor(&mut self.predecessor) => self.heard_of_predecessor(event),
             event = successor(&mut self.successor) => Some(event),
             event = service(&mut self.service) => Some(event),
-            visitor = door(&mut self.door) => self.receive(visitor),
+            visitor = door(&mut self.door), if is_asked => self.see_in(visitor),
             Some(why) = self.failed_restarts.recv() => {
                 self.note_outcome(Err(why));
                 None
@@ -159,8 +160,9 @@ impl Life {
             }
             report = drained(self.shared.drain.clone(), company), if draining => {
                 self.report = Some(report);
-                Some(Event::Drained)
+                None
             }
+            () = std::future::ready(()), if drained && !self.awaits_visitors() => Some(Event::Drained),
         }
     }
 
@@ -182,6 +184,28 @@ impl Life {
         }
     }
 
+    /// Until the predecessor has let go, it is the one to be asked. What it is asked for concerns the server: a stop that
+    /// came to a successor on probation would end that one, and the server would serve on.
+    fn is_asked(&self) -> bool {
+        self.owns_names || self.predecessor.as_ref().is_some_and(Predecessor::is_gone)
+    }
+
+    /// Who has come before a successor serves, and has not said yet what is wanted, is passed on to it when that is said.
+    /// After a stop there is nobody to be passed on to.
+    fn awaits_visitors(&self) -> bool {
+        self.door.as_ref().is_some_and(|door| !door.is_open())
+    }
+
+    fn see_in(&mut self, visitor: Option<Visitor>) -> Option<Event> {
+        match visitor {
+            Some(visitor) => self.receive(visitor),
+            None => {
+                self.door = None;
+                None
+            }
+        }
+    }
+
     /// A deadline acts only when the channel is dry: a READY that lies in it came in time.
     fn due(&mut self) -> Option<Event> {
         match self.successor.as_mut().and_then(Successor::next_now) {
@@ -192,6 +216,11 @@ impl Life {
 
     fn is_draining(&self) -> bool {
         matches!(self.phase, Phase::Draining { .. } | Phase::Done)
+    }
+
+    /// A successor serves, which nobody can take back.
+    pub(super) fn is_replaced(&self) -> bool {
+        self.shared.cause.borrow().as_ref().is_some_and(Cause::is_replaced)
     }
 
     fn has_deadline(&self) -> bool {
@@ -259,7 +288,7 @@ async fn service(service: &mut Option<Service>) -> Event {
     }
 }
 
-async fn door(door: &mut Option<Door>) -> Visitor {
+async fn door(door: &mut Option<Door>) -> Option<Visitor> {
     match door {
         Some(door) => door.next().await,
         None => std::future::pending().await,

@@ -40,6 +40,11 @@ impl Predecessor {
         self.hear(received)
     }
 
+    /// It has ended, or can't be heard any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.channel.is_none()
+    }
+
     /// What it last said that it and those before it still wait for.
     pub(crate) fn draining(&self) -> &[Draining] {
         &self.draining
