@@ -127,15 +127,19 @@ impl Life {
     fn own_names(&mut self) {
         self.owns_names = true;
         crate::log::info!(generation = self.shared.generation, pid = std::process::id(), "ready");
-        self.write_pid_file(std::process::id());
+        self.name_in_pid_file(std::process::id());
         self.tell_ready();
     }
 
-    /// A server without its pid file still serves: the failure is logged and is in the report.
-    pub(super) fn write_pid_file(&self, pid: u32) {
+    /// A server without its pid file still serves: the failure is logged and is in the report. 0: the pid of one that lives
+    /// in a pid namespace which can't be seen from here, and names itself.
+    pub(super) fn name_in_pid_file(&self, pid: u32) {
         let Some(Ground { pid_file: Some(file), .. }) = &self.ground else {
             return;
         };
+        if pid == 0 {
+            return file.remove_if_ours();
+        }
         if let Err(error) = file.write(pid) {
             crate::log::error!(%error, "the pid file");
             self.shared.drain.failed(error);
@@ -195,7 +199,8 @@ impl Life {
     }
 
     fn finish(&mut self) {
-        if let Some(Ground { pid_file: Some(file), .. }) = &self.ground {
+        // One that was replaced has named its successor there. In another pid namespace, that one may bear the same number.
+        if let Some(Ground { pid_file: Some(file), .. }) = self.ground.as_ref().filter(|_| !self.is_replaced()) {
             file.remove_if_ours();
         }
         // The control path answers until here.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashSet,
+    mem,
     os::fd::{AsFd, OwnedFd},
     sync::Arc,
     time::Duration,
@@ -153,7 +154,7 @@ impl Life {
         drop(registry);
         self.set_gate(Gate::Ended(Ending::Claimed(claimed)));
         // Before the successor knows that the file is its own: written after that, it could overwrite a later one.
-        self.write_pid_file(by.pid);
+        self.name_in_pid_file(by.pid);
         self.tell_successor(&Message::LetGo);
         let Identity { pid, generation } = by;
         self.tell_predecessor(&Message::Replaced { pid, generation });
@@ -164,5 +165,10 @@ impl Life {
         self.tell_that_accepting_has_ended(Cause::Replaced { by });
         // The successor learns what is waited for as soon as anything is.
         self.news = Instant::now();
+        // Told to stop while the supervisor was told of the successor: it is that one which is to stop now.
+        for visitor in mem::take(&mut self.stop_askers) {
+            let here = self.pass_on(visitor);
+            self.stop_askers.extend(here);
+        }
     }
 }

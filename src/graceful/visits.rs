@@ -46,8 +46,8 @@ impl Life {
 
     /// Who came to a generation that has been replaced meanwhile is the successor's guest: it gets the connection itself,
     /// and the visitor notices nothing. It comes back where there is no successor.
-    fn pass_on(&mut self, visitor: Visitor) -> Option<Visitor> {
-        let replaced = matches!(&*self.shared.cause.borrow(), Some(cause) if cause.is_replaced());
+    pub(super) fn pass_on(&mut self, visitor: Visitor) -> Option<Visitor> {
+        let replaced = self.is_replaced();
         let Some(successor) = self.successor.as_mut().filter(|it| replaced && it.hears()) else {
             return Some(visitor);
         };

@@ -9,7 +9,7 @@ use std::{
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::{
-    address::Bound,
+    address::{self, Bound},
     kind::{Kind, Shape},
     path,
 };
@@ -66,8 +66,9 @@ pub(super) fn open(kind: &Kind, to: &Bound, options: &mut Options<'_>) -> Result
         (Bound::Inet(address), Shape::Listener(_, r#type)) => tcp(*address, *r#type, options),
         (Bound::Inet(address), Shape::Datagram(_)) => udp(*address, options),
         (Bound::Path(path), Shape::Listener(..) | Shape::Datagram(_)) => {
-            let private = (kind.code == SocketKind::Control).then_some(0o600);
-            options.mode = options.mode.or(private);
+            // Nor has an abstract name a mode: there the check of who connects is the only one.
+            let private = kind.code == SocketKind::Control && !address::is_abstract(path);
+            options.mode = options.mode.or(private.then_some(0o600));
             path::bind(path, &kind.shape, options)
         }
         // `Address` has no such pair.
