@@ -12,7 +12,7 @@ const HEADER: usize = 12;
 pub const MUST_UNDERSTAND: u16 = 1;
 
 /// The kinds of frames, by the names that they have in the protocol.
-const KINDS: [(&str, u16); 13] = [
+const KINDS: [(&str, u16); 15] = [
     ("HELLO", 1),
     ("SOCKETS", 2),
     ("END", 3),
@@ -26,6 +26,8 @@ const KINDS: [(&str, u16); 13] = [
     ("READY", 36),
     ("REPLACED", 37),
     ("STOPPING", 38),
+    ("WANT", 64),
+    ("ANSWER", 65),
 ];
 
 pub fn kind(name: &str) -> u16 {
@@ -72,6 +74,15 @@ pub fn socket(name: &str, requested: &str, actual: &str) -> Vec<u8> {
     let payload = [&1_u32.to_le_bytes()[..], &(socket.len() as u16).to_le_bytes(), &socket].concat();
     frame(kind("SOCKETS"), MUST_UNDERSTAND, &payload, 1)
 }
+
+/// The first word at a path: "I want to be your successor", or one of the wishes of operators.
+pub fn want(wish: u8) -> Vec<u8> {
+    let pid = std::process::id().to_le_bytes();
+    let payload = [&b"hotrest\n"[..], &[1, 0, 1, 0, wish], &pid].concat();
+    frame(kind("WANT"), MUST_UNDERSTAND, &payload, 0)
+}
+
+pub const TAKE_OVER: u8 = 1;
 
 pub fn end(sockets: u32) -> Vec<u8> {
     frame(kind("END"), MUST_UNDERSTAND, &sockets.to_le_bytes(), 0)

@@ -1,5 +1,6 @@
 //! The server under test, and the hands that start it, watch it and end it.
 
+pub mod control;
 pub mod doors;
 pub mod drain;
 pub mod echo;
@@ -20,10 +21,11 @@ mod traffic;
 mod trial;
 mod tunnel;
 
+pub use control::Control;
 pub use fifo::Fifo;
 pub use fleet::{Fleet, Line, Setup};
 pub use manager::{Manager, example};
 pub use program::{Release, again, this, write_program};
 pub use traffic::Traffic;
-pub use trial::{Footprint, Trial};
+pub use trial::{Clients, Footprint, Trial};
 pub use tunnel::Tunnel;

@@ -41,7 +41,7 @@ impl Footprint {
 
 /// Clients of both listeners: they send lines, requests on kept-alive connections, and requests on fresh ones.
 #[derive(Debug)]
-struct Clients {
+pub struct Clients {
     lines: echo::Load,
     requests: [Running; 2],
     runtime: Runtime,
@@ -51,7 +51,7 @@ impl Clients {
     const EACH: u32 = 2;
 
     /// On, and all of them served.
-    fn on(fleet: &Fleet) -> Self {
+    pub fn on(fleet: &Fleet) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
         let here = runtime.enter();
@@ -69,7 +69,7 @@ impl Clients {
 
     /// Waits until each was served once more, at least on average.
     #[track_caller]
-    fn until_served(&self) {
+    pub fn until_served(&self) {
         self.lines.until_served(2 * echo::Load::CLIENTS);
         for requests in &self.requests {
             let reached = self.runtime.block_on(requests.reach(2 * u64::from(Self::EACH)));
@@ -79,7 +79,7 @@ impl Clients {
 
     /// Off, and nobody was lost. How often a kept-alive connection had to be opened anew.
     #[track_caller]
-    fn off(self) -> u64 {
+    pub fn off(self) -> u64 {
         let lines = self.lines.off();
         assert_eq!((lines.refused, lines.cut), (0, 0), "{lines:?}");
         let [kept, fresh] = self.requests.map(|requests| self.runtime.block_on(requests.stop()));
