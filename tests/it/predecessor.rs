@@ -1,4 +1,5 @@
-//! Predecessors made by hand: this process passes a listener to a real server, and dies or misbehaves at each point.
+//! Predecessors made by hand: this process passes a listener to a real server, and dies or misbehaves at each point. It
+//! has spawned the server, or the server has come to it at a control path: each claim holds either way.
 #![allow(clippy::disallowed_methods)] // the frames are sent by hand, and numbers are what goes with them
 
 use std::{
@@ -6,7 +7,7 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::{
         fd::{AsRawFd, OwnedFd},
-        unix::net::UnixStream,
+        unix::net::{UnixListener, UnixStream},
     },
     time::Duration,
 };
@@ -14,7 +15,7 @@ use std::{
 use nix::sys::{signal::Signal, stat::fstat};
 
 use crate::support::{
-    Fleet, Setup,
+    Control, Fleet, Setup,
     echo::{Client, echo},
     frames::{self, Wire},
 };
@@ -26,11 +27,23 @@ const NOT_READY: i32 = 21;
 /// A bound for a broken run, and never part of what is tested.
 const PATIENCE: Option<Duration> = Some(Duration::from_secs(60));
 
+/// How the two come together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// The channel is inherited through exec.
+    Spawned,
+    /// At the control path.
+    Met,
+}
+
 /// This process, as a server sees it that is started as its successor.
 struct Predecessor {
+    way: Way,
     channel: UnixStream,
     queue: Queue,
     heir: Fleet,
+    /// The path at which they have met, and its listener.
+    control: Option<(Control, UnixListener)>,
 }
 
 /// A listener that both processes have, and a client in its queue from the beginning: whoever may accept, does.
@@ -40,22 +53,25 @@ struct Queue {
 }
 
 impl Predecessor {
-    fn new() -> Self {
-        Self::of(Setup::new())
+    fn new(way: Way) -> Self {
+        Self::of(way, Setup::new())
     }
 
-    /// The channel is the server's standard input: so it is inherited by this child, and by no other that a test beside
-    /// this one starts.
-    fn of(setup: Setup) -> Self {
-        let (channel, theirs) = UnixStream::pair().unwrap();
-        let variable = format!("0:{}", fstat(&theirs).unwrap().st_ino);
-        let setup = setup.tune(|command| {
-            command.stdin(OwnedFd::from(theirs)).env("TOKIO_HOTRESTART_CHANNEL", variable);
-        });
-        channel.set_read_timeout(PATIENCE).unwrap();
+    fn of(way: Way, setup: Setup) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        Self { channel, queue: Queue { listener, client }, heir: setup.spawn() }
+        let (heir, channel, control) = match way {
+            Way::Spawned => {
+                let (heir, channel) = spawned(setup);
+                (heir, channel, None)
+            }
+            Way::Met => {
+                let (heir, channel, control) = met(setup);
+                (heir, channel, Some(control))
+            }
+        };
+        channel.set_read_timeout(PATIENCE).unwrap();
+        Self { way, channel, queue: Queue { listener, client }, heir, control }
     }
 
     fn wire(&self) -> Wire {
@@ -73,12 +89,28 @@ impl Predecessor {
 
     fn pass_socket(&self) -> &Self {
         let actual = self.queue.address().to_string();
-        self.wire().pass(&frames::socket("echo", "127.0.0.1:0", &actual), &[self.queue.listener.as_raw_fd()]);
+        self.pass_control()
+            .wire()
+            .pass(&frames::socket("echo", "127.0.0.1:0", &actual), &[self.queue.listener.as_raw_fd()]);
         self
     }
 
+    /// The listener of the path goes with the others.
+    fn pass_control(&self) -> &Self {
+        if let Some((control, listener)) = &self.control {
+            let path = control.path();
+            self.wire().pass(&frames::control(path.to_str().unwrap()), &[listener.as_raw_fd()]);
+        }
+        self
+    }
+
+    /// How many sockets are passed, with one of the test's.
+    fn sockets(&self) -> u32 {
+        1 + u32::from(self.way == Way::Met)
+    }
+
     fn say_end(&self) -> &Self {
-        self.wire().say(&frames::end(1));
+        self.wire().say(&frames::end(self.sockets()));
         self
     }
 
@@ -143,6 +175,29 @@ impl Predecessor {
     }
 }
 
+/// The channel is the server's standard input: so it is inherited by this child, and by no other that a test beside this
+/// one starts.
+fn spawned(setup: Setup) -> (Fleet, UnixStream) {
+    let (channel, theirs) = UnixStream::pair().unwrap();
+    let variable = format!("0:{}", fstat(&theirs).unwrap().st_ino);
+    let setup = setup.tune(|command| {
+        command.stdin(OwnedFd::from(theirs)).env("TOKIO_HOTRESTART_CHANNEL", variable);
+    });
+    (setup.spawn(), channel)
+}
+
+/// It comes by itself, and says what it wants.
+fn met(setup: Setup) -> (Fleet, UnixStream, (Control, UnixListener)) {
+    let control = Control::new();
+    let listener = UnixListener::bind(control.path()).unwrap();
+    let heir = setup.with("CONTROL", control.path()).spawn();
+    let (channel, _) = listener.accept().unwrap();
+    let want = Wire(channel.as_raw_fd()).until("WANT");
+    assert_eq!(want[..13], *b"hotrest\n\x01\0\x01\0\x01", "to take over, in version 1");
+    assert_eq!(want[13..], (heir.first() as u32).to_le_bytes());
+    (heir, channel, (control, listener))
+}
+
 #[track_caller]
 fn is_over(mut heir: Fleet, status: i32, words: &str) {
     heir.until_all_have_ended();
@@ -166,73 +221,71 @@ impl Queue {
 
 // ---------------------------------------------------------------------------------------------------------------- dies
 
-#[test]
-fn dies_before_hello() {
-    Predecessor::new().dies_and_is_not_survived(NOT_STARTED, "the predecessor ended before it had said anything");
+fn dies_before_hello(way: Way) {
+    let words = match way {
+        Way::Spawned => "the predecessor ended before it had said anything",
+        Way::Met => "the predecessor ended before it had said HELLO",
+    };
+    Predecessor::new(way).dies_and_is_not_survived(NOT_STARTED, words);
 }
 
-#[test]
-fn dies_after_so_little_of_hello_that_it_names_nobody() {
-    let it = Predecessor::new();
+fn dies_after_so_little_of_hello_that_it_names_nobody(way: Way) {
+    let it = Predecessor::new(way);
     it.wire().say(&it.hello()[..10]);
-    it.dies_and_is_not_survived(NOT_STARTED, "the predecessor ended before it had said anything");
+    let words = match way {
+        Way::Spawned => "the predecessor ended before it had said anything",
+        Way::Met => "message ended after 10 bytes",
+    };
+    it.dies_and_is_not_survived(NOT_STARTED, words);
 }
 
-#[test]
-fn dies_in_the_midst_of_hello() {
-    let it = Predecessor::new();
+fn dies_in_the_midst_of_hello(way: Way) {
+    let it = Predecessor::new(way);
     it.wire().say(&it.hello()[..40]);
     it.dies_and_is_not_survived(NOT_STARTED, "message ended after 40 bytes");
 }
 
-#[test]
-fn dies_after_hello() {
-    let it = Predecessor::new();
+fn dies_after_hello(way: Way) {
+    let it = Predecessor::new(way);
     it.say_hello();
     it.dies_and_is_not_survived(NOT_STARTED, "the predecessor ended before it had passed its sockets");
 }
 
-#[test]
-fn dies_before_end() {
-    let it = Predecessor::new();
+fn dies_before_end(way: Way) {
+    let it = Predecessor::new(way);
     it.say_hello().pass_socket();
     it.wire().until("ARRIVED");
     it.dies_and_is_not_survived(NOT_STARTED, "the predecessor ended before it had passed its sockets");
 }
 
-#[test]
-fn dies_after_end_with_the_answer_unread() {
-    let it = Predecessor::of(Setup::new().with("START_DELAY_MS", "200"));
+fn dies_after_end_with_the_answer_unread(way: Way) {
+    let it = Predecessor::of(way, Setup::new().with("START_DELAY_MS", "200"));
     it.say_hello().pass_socket().say_end();
     it.wire().until("ARRIVED");
     it.dies_and_is_survived();
 }
 
-#[test]
-fn dies_before_ready() {
-    let mut it = Predecessor::of(Setup::new().with("START_DELAY_MS", "200"));
+fn dies_before_ready(way: Way) {
+    let mut it = Predecessor::of(way, Setup::new().with("START_DELAY_MS", "200"));
     it.introduce();
     it.dies_and_is_survived();
 }
 
-#[test]
-fn dies_before_commit() {
-    let mut it = Predecessor::new();
+fn dies_before_commit(way: Way) {
+    let mut it = Predecessor::new(way);
     it.until_ready();
     it.dies_and_is_survived();
 }
 
-#[test]
-fn dies_in_its_successors_probation() {
-    let mut it = Predecessor::new();
+fn dies_in_its_successors_probation(way: Way) {
+    let mut it = Predecessor::new(way);
     it.until_ready();
     it.commit();
     it.dies_and_is_survived();
 }
 
-#[test]
-fn dies_after_it_has_let_go() {
-    let mut it = Predecessor::new();
+fn dies_after_it_has_let_go(way: Way) {
+    let mut it = Predecessor::new(way);
     it.until_ready();
     it.commit();
     it.wire().say(&frames::recorded("LET-GO"));
@@ -241,48 +294,46 @@ fn dies_after_it_has_let_go() {
 
 // --------------------------------------------------------------------------------------------------------------- aborts
 
-#[test]
-fn aborts_in_place_of_hello() {
-    let it = Predecessor::new();
+fn aborts_in_place_of_hello(way: Way) {
+    let it = Predecessor::new(way);
     let why = frames::text("the predecessor was stopped");
     it.wire().say(&frames::frame(frames::kind("ABORT"), frames::MUST_UNDERSTAND, &why, 0));
-    is_over(it.heir, NOT_STARTED, "the channel in the environment does not begin with HELLO");
+    let words = match way {
+        Way::Spawned => "the channel in the environment does not begin with HELLO",
+        Way::Met => "the predecessor took the restart back: the predecessor was stopped",
+    };
+    is_over(it.heir, NOT_STARTED, words);
     it.queue.is_untouched();
 }
 
-#[test]
-fn aborts_after_hello() {
-    let it = Predecessor::new();
+fn aborts_after_hello(way: Way) {
+    let it = Predecessor::new(way);
     it.say_hello();
     it.aborts(NOT_STARTED);
 }
 
-#[test]
-fn aborts_before_end() {
-    let it = Predecessor::new();
+fn aborts_before_end(way: Way) {
+    let it = Predecessor::new(way);
     it.say_hello().pass_socket();
     it.wire().until("ARRIVED");
     it.aborts(NOT_STARTED);
 }
 
-#[test]
-fn aborts_before_ready() {
-    let mut it = Predecessor::of(Setup::new().with("START_DELAY_MS", "200"));
+fn aborts_before_ready(way: Way) {
+    let mut it = Predecessor::of(way, Setup::new().with("START_DELAY_MS", "200"));
     it.introduce();
     it.aborts(NOT_READY);
 }
 
-#[test]
-fn aborts_before_commit() {
-    let mut it = Predecessor::new();
+fn aborts_before_commit(way: Way) {
+    let mut it = Predecessor::new(way);
     it.until_ready();
     it.aborts(NOT_READY);
 }
 
 /// As a predecessor does that is stopped: the successor serves already, so it finishes what it has accepted.
-#[test]
-fn aborts_in_its_successors_probation() {
-    let mut it = Predecessor::new();
+fn aborts_in_its_successors_probation(way: Way) {
+    let mut it = Predecessor::new(way);
     it.until_ready();
     it.commit();
     let mut client = Client::served(it.queue.address());
@@ -295,88 +346,83 @@ fn aborts_in_its_successors_probation() {
 
 // ---------------------------------------------------------------------------------------------------------- misbehaves
 
-#[test]
-fn speaks_another_version() {
-    let it = Predecessor::new();
+fn speaks_another_version(way: Way) {
+    let it = Predecessor::new(way);
     it.wire().say(&frames::hello(it.heir.first() as u32, 7, (2, 3)));
     let why = it.hears_refused(1);
     assert!(why.ends_with("this one 1 to 1, the predecessor 2 to 3"), "{why}");
 }
 
-#[test]
-fn speaks_garbage_in_place_of_hello() {
-    let it = Predecessor::new();
+fn speaks_garbage_in_place_of_hello(way: Way) {
+    let it = Predecessor::new(way);
     it.wire().say(b"HTTP/1.1 400 Bad Request\r\n\r\n");
-    is_over(it.heir, NOT_STARTED, "the channel in the environment does not begin with HELLO");
+    match way {
+        Way::Spawned => is_over(it.heir, NOT_STARTED, "the channel in the environment does not begin with HELLO"),
+        Way::Met => assert!(it.hears_refused(0).contains("what is no message")),
+    }
 }
 
-#[test]
-fn speaks_garbage_after_hello() {
-    let it = Predecessor::new();
+fn speaks_garbage_after_hello(way: Way) {
+    let it = Predecessor::new(way);
     it.say_hello().wire().say(b"HTTP/1.1 400 Bad Request\r\n\r\n");
     let why = it.hears_refused(0);
     assert!(why.contains("what is no message"), "{why}");
 }
 
-#[test]
-fn promises_more_sockets_than_it_passes() {
-    let it = Predecessor::new();
+fn promises_more_sockets_than_it_passes(way: Way) {
+    let it = Predecessor::new(way);
     it.say_hello().pass_socket();
-    it.wire().say(&frames::end(2));
+    let passed = it.sockets();
+    it.wire().say(&frames::end(passed + 1));
     let why = it.hears_refused(0);
-    assert_eq!(why, "the predecessor promised 2 sockets and passed 1");
+    assert_eq!(why, format!("the predecessor promised {} sockets and passed {passed}", passed + 1));
 }
 
-#[test]
-fn passes_a_message_without_its_descriptor() {
-    let it = Predecessor::new();
+fn passes_a_message_without_its_descriptor(way: Way) {
+    let it = Predecessor::new(way);
     it.say_hello().wire().say(&frames::socket("echo", "127.0.0.1:0", "127.0.0.1:1"));
     let why = it.hears_refused(0);
     assert_eq!(why, "0 of 1 descriptors came with a message");
 }
 
-#[test]
-fn says_something_else_than_its_sockets() {
-    let it = Predecessor::new();
+fn says_something_else_than_its_sockets(way: Way) {
+    let it = Predecessor::new(way);
     it.say_hello().wire().say(&frames::recorded("COMMIT"));
     let why = it.hears_refused(0);
     assert_eq!(why, "the predecessor said what it must not say now: COMMIT");
 }
 
-#[test]
-fn passes_a_udp_socket_as_a_tcp_listener() {
-    let it = Predecessor::new();
+fn passes_a_udp_socket_as_a_tcp_listener(way: Way) {
+    let it = Predecessor::new(way);
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let actual = socket.local_addr().unwrap().to_string();
-    it.say_hello().wire().pass(&frames::socket("echo", "127.0.0.1:0", &actual), &[socket.as_raw_fd()]);
+    let frame = frames::socket("echo", "127.0.0.1:0", &actual);
+    it.say_hello().pass_control().wire().pass(&frame, &[socket.as_raw_fd()]);
     it.say_end();
     let why = it.hears_refused(0);
     assert!(why.starts_with("the socket passed as \"echo\": it is a socket of another type"), "{why}");
 }
 
-#[test]
-fn passes_a_listener_of_another_address() {
-    let it = Predecessor::new();
-    it.say_hello();
-    it.wire().pass(&frames::socket("echo", "127.0.0.1:0", "127.0.0.1:1"), &[it.queue.listener.as_raw_fd()]);
+fn passes_a_listener_of_another_address(way: Way) {
+    let it = Predecessor::new(way);
+    let frame = frames::socket("echo", "127.0.0.1:0", "127.0.0.1:1");
+    it.say_hello().pass_control().wire().pass(&frame, &[it.queue.listener.as_raw_fd()]);
     it.say_end();
     let actual = it.queue.address();
     let why = it.hears_refused(0);
     assert_eq!(why, format!("the socket passed as \"echo\": it is bound to {actual}, not to 127.0.0.1:1"));
 }
 
-#[test]
-fn says_garbage_when_all_is_passed_and_counts_as_dead() {
-    let mut it = Predecessor::new();
+fn says_garbage_when_all_is_passed_and_counts_as_dead(way: Way) {
+    let mut it = Predecessor::new(way);
     it.until_ready();
     it.wire().say(b"HTTP/1.1 400 Bad Request\r\n\r\n");
     it.heir.until("ready generation=7");
     it.dies_and_is_survived();
 }
 
-#[test]
-fn says_what_a_later_version_says_and_the_successor_skips_it_and_closes_what_came_with_it() {
-    let mut it = Predecessor::new();
+fn says_what_a_later_version_says_and_the_successor_skips_it_and_closes_what_came_with_it(way: Way) {
+    let mut it = Predecessor::new(way);
     let (mut ours, passed) = UnixStream::pair().unwrap();
     ours.set_read_timeout(PATIENCE).unwrap();
     let later = frames::frame(999, 0, b"later", 1);
@@ -390,10 +436,87 @@ fn says_what_a_later_version_says_and_the_successor_skips_it_and_closes_what_cam
     it.dies_and_is_survived();
 }
 
-#[test]
-fn says_what_a_later_version_says_and_it_must_be_understood() {
-    let it = Predecessor::new();
+fn says_what_a_later_version_says_and_it_must_be_understood(way: Way) {
+    let it = Predecessor::new(way);
     it.say_hello().wire().say(&frames::frame(999, frames::MUST_UNDERSTAND, b"later", 0));
     let why = it.hears_refused(0);
     assert!(why.ends_with("frame kind 999 is unknown and must be understood"), "{why}");
+}
+
+// ------------------------------------------------------------------------------------------------------- at a path only
+
+/// As one does that is not ready, or has a successor on its way.
+#[test]
+fn declines_and_the_server_ends_with_the_reason() {
+    let it = Predecessor::new(Way::Met);
+    it.wire().say(&frames::failed(9, "a restart is under way already"));
+    is_over(it.heir, NOT_STARTED, "not started: a restart is under way already");
+    it.queue.is_untouched();
+}
+
+/// Its pid namespace is not the server's, and whoever has come to the path is meant.
+#[test]
+fn says_hello_to_a_pid_that_is_none() {
+    let mut it = Predecessor::new(Way::Met);
+    it.wire().say(&frames::hello(0, 7, (1, 1)));
+    it.pass_socket().say_end();
+    it.wire().until("READY");
+    it.commit();
+    it.dies_and_is_survived();
+}
+
+/// The path's listener is not among its sockets, and the path is still held.
+#[test]
+fn keeps_the_path_to_itself() {
+    let it = Predecessor::new(Way::Met);
+    let actual = it.queue.address().to_string();
+    let frame = frames::socket("echo", "127.0.0.1:0", &actual);
+    it.say_hello().wire().pass(&frame, &[it.queue.listener.as_raw_fd()]);
+    it.wire().say(&frames::end(1));
+    let why = it.hears_refused(0);
+    assert!(why.contains("Address already in use"), "{why}");
+}
+
+// ------------------------------------------------------------------------------------------------------------ both ways
+
+/// Whatever is not in this list is dead code.
+macro_rules! both_ways {
+    ($($claim:ident),* $(,)?) => {
+        mod spawned {
+            $(#[test] fn $claim() { super::$claim(super::Way::Spawned); })*
+        }
+        mod met {
+            $(#[test] fn $claim() { super::$claim(super::Way::Met); })*
+        }
+    };
+}
+
+both_ways! {
+    dies_before_hello,
+    dies_after_so_little_of_hello_that_it_names_nobody,
+    dies_in_the_midst_of_hello,
+    dies_after_hello,
+    dies_before_end,
+    dies_after_end_with_the_answer_unread,
+    dies_before_ready,
+    dies_before_commit,
+    dies_in_its_successors_probation,
+    dies_after_it_has_let_go,
+    aborts_in_place_of_hello,
+    aborts_after_hello,
+    aborts_before_end,
+    aborts_before_ready,
+    aborts_before_commit,
+    aborts_in_its_successors_probation,
+    speaks_another_version,
+    speaks_garbage_in_place_of_hello,
+    speaks_garbage_after_hello,
+    promises_more_sockets_than_it_passes,
+    passes_a_message_without_its_descriptor,
+    says_something_else_than_its_sockets,
+    passes_a_udp_socket_as_a_tcp_listener,
+    passes_a_listener_of_another_address,
+    says_garbage_when_all_is_passed_and_counts_as_dead,
+    says_what_a_later_version_says_and_the_successor_skips_it_and_closes_what_came_with_it,
+    says_what_a_later_version_says_and_it_must_be_understood,
 }

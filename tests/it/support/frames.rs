@@ -70,9 +70,23 @@ pub fn hello(successor: u32, generation: u64, (oldest, newest): (u16, u16)) -> V
 
 /// One TCP listener.
 pub fn socket(name: &str, requested: &str, actual: &str) -> Vec<u8> {
-    let socket = [text(name), vec![1, 1], text(requested), text(actual), vec![0; 16]].concat();
-    let payload = [&1_u32.to_le_bytes()[..], &(socket.len() as u16).to_le_bytes(), &socket].concat();
-    frame(kind("SOCKETS"), MUST_UNDERSTAND, &payload, 1)
+    sockets(&[(1, name, requested, actual)])
+}
+
+/// The listener at a control path, under its reserved name.
+pub fn control(path: &str) -> Vec<u8> {
+    sockets(&[(9, "@hotrestart control", path, path)])
+}
+
+/// Each with its kind, its name, and where it was to be bound and is.
+fn sockets(those: &[(u8, &str, &str, &str)]) -> Vec<u8> {
+    let mut payload = (those.len() as u32).to_le_bytes().to_vec();
+    for (code, name, requested, actual) in those {
+        let socket = [text(name), vec![*code, 1], text(requested), text(actual), vec![0; 16]].concat();
+        payload.extend((socket.len() as u16).to_le_bytes());
+        payload.extend(socket);
+    }
+    frame(kind("SOCKETS"), MUST_UNDERSTAND, &payload, those.len() as u16)
 }
 
 /// The first word at a path: "I want to be your successor", or one of the wishes of operators.
@@ -80,6 +94,12 @@ pub fn want(wish: u8) -> Vec<u8> {
     let pid = std::process::id().to_le_bytes();
     let payload = [&b"hotrest\n"[..], &[1, 0, 1, 0, wish], &pid].concat();
     frame(kind("WANT"), MUST_UNDERSTAND, &payload, 0)
+}
+
+/// The answer to any wish that is not fulfilled: a kind of error by its number, and why.
+pub fn failed(code: u16, why: &str) -> Vec<u8> {
+    let payload = [&[2][..], &code.to_le_bytes(), &text(why), &[0; 5], &text("")].concat();
+    frame(kind("ANSWER"), MUST_UNDERSTAND, &payload, 0)
 }
 
 pub const TAKE_OVER: u8 = 1;
