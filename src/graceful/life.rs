@@ -136,8 +136,8 @@ impl Life {
 
     /// The next thing that happens. `None`: what happened concerns nobody.
     async fn next(&mut self) -> Option<Event> {
-        let (drained, is_asked) = (self.report.is_some(), self.is_asked());
-        let (draining, news) = (self.is_draining() && !drained, self.has_news());
+        let (is_over, is_asked) = (self.report.is_some(), self.is_asked());
+        let (draining, news) = (self.is_draining() && !is_over, self.has_news());
         let due = self.deadline.as_ref().map(|(at, _)| *at);
         let company = if draining { self.company() } else { Vec::new() };
         tokio::select! {
@@ -162,7 +162,7 @@ impl Life {
                 self.report = Some(report);
                 None
             }
-            () = std::future::ready(()), if drained && !self.awaits_visitors() => Some(Event::Drained),
+            () = std::future::ready(()), if is_over && !self.awaits_visitors() => Some(Event::Drained),
         }
     }
 

@@ -68,7 +68,7 @@ pub(super) fn open(kind: &Kind, to: &Bound, options: &mut Options<'_>) -> Result
         (Bound::Path(path), Shape::Listener(..) | Shape::Datagram(_)) => {
             // Nor has an abstract name a mode: there the check of who connects is the only one.
             let private = kind.code == SocketKind::Control && !address::is_abstract(path);
-            options.mode = options.mode.or(private.then_some(0o600));
+            options.mode = options.mode.or_else(|| private.then_some(0o600));
             path::bind(path, &kind.shape, options)
         }
         // `Address` has no such pair.
