@@ -158,10 +158,11 @@ impl Builder {
     /// once it has lived for `alive`, if that is given.
     ///
     /// Such a successor can't refuse, and gets no state; it is confirmed by nobody, and so accepts from its first moment on,
-    /// while this process does, too. Taken back, it gets SIGTERM and, before it was ready, SIGKILL. The sockets are
-    /// non-blocking, for that is a state which both processes share: a program that expects blocking ones has to wait
-    /// until they are readable. The [`control`](Self::control) path ends with this process. What becomes of such a
-    /// successor's own restarts is its own affair.
+    /// while this process does, too. Taken back, by a stop of this process or at its ready deadline, it gets SIGTERM and has
+    /// the time of a stop's drain to end. The sockets are non-blocking, for that is a state which both processes share: a
+    /// program that expects blocking ones has to wait until they are readable. The [`control`](Self::control) path is
+    /// removed when this process lets go. Under systemd it is named as the main process, without a watchdog. What becomes
+    /// of its own restarts is its own affair.
     pub fn foreign_successor(mut self, alive: impl Into<Option<Duration>>) -> Self {
         self.settings.foreign = Some(alive.into());
         self

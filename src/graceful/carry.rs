@@ -52,6 +52,10 @@ impl Life {
                 self.set_deadline(DEATH, Event::EndDeadline);
                 self.successor.as_ref().inspect(|successor| successor.kill());
             }
+            Action::Dismiss => match self.successor.take_if(|successor| successor.accepts_unconfirmed()) {
+                Some(successor) => successor.forget(),
+                None => drop(self.successor.as_ref().inspect(|successor| successor.kill())),
+            },
             Action::AwaitEnd => self.set_deadline(LAST_WORDS, Event::EndDeadline),
             Action::Forget => {
                 if let Some(successor) = self.successor.take() {

@@ -47,6 +47,9 @@ pub(crate) enum Action {
     TakeBack(String),
     /// SIGKILL, and start the deadline by which it must be seen dead.
     Kill,
+    /// Nobody will see how it ends. SIGKILL, if it can't have accepted anybody yet; else it was asked to end, and a kill
+    /// would cut whom it serves.
+    Dismiss,
     /// Start the time in which a successor that closed its channel may end by itself, so that its own status is seen.
     AwaitEnd,
     /// Stop caring for it: what is left of it is reaped when it ends.

@@ -364,7 +364,7 @@ fn stop(restart: bool, cause: Cause, stops: u8) -> Next {
 /// ends as a serving generation does, for a kill would cut what it has accepted.
 fn stop_restarting(step: Step, cause: Cause, stops: u8) -> Next {
     let (phase, mut actions) = stop(false, cause, stops);
-    let end = if step == Step::Probation { Action::Forget } else { Action::Kill };
+    let end = if step == Step::Probation { Action::Forget } else { Action::Dismiss };
     actions.splice(0..0, [Action::TakeBack("the predecessor was stopped".into()), end, Action::AnswerFailed(ending())]);
     (phase, actions)
 }

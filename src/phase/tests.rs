@@ -285,6 +285,14 @@ fn a_stop_on_probation_tells_the_successor_and_does_not_kill_it() {
 }
 
 #[test]
+fn a_stop_before_probation_dismisses_the_successor() {
+    for step in [Step::Spawning, Step::Introducing, Step::Awaiting] {
+        let (_, told) = play(Phase::Restarting(step), vec![Event::StopAsked(None)]);
+        assert_eq!(told, ["TakeBack", "Dismiss", "AnswerFailed", "SayStopping", "Withdraw"]);
+    }
+}
+
+#[test]
 fn a_spawn_that_outlives_the_deadline_is_killed_when_it_comes() {
     let events = vec![Event::ReadyDeadline, Event::Spawned, Event::Ended(Some(ExitStatus::from_raw(9)))];
     let (phase, told) = play(Phase::Restarting(Step::Spawning), events);

@@ -252,6 +252,11 @@ impl Successor {
         self.spawned
     }
 
+    /// Whether it may have accepted somebody before it was confirmed, as a foreign one does that knows of no such thing.
+    pub(crate) fn accepts_unconfirmed(&self) -> bool {
+        matches!(self.talk, Talk::Notices(_))
+    }
+
     /// The names that it claimed with READY.
     pub(crate) fn claimed(&self) -> &[Name] {
         match &self.talk {
