@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use crate::support::{Fleet, Setup, process};
 
 /// What the test itself was started with, a make's job server for instance, is everybody's and none of ours.
-fn is_foreign(number: i32, target: &Path) -> bool {
+pub fn is_foreign(number: i32, target: &Path) -> bool {
     let test = process::descriptors(std::process::id() as i32);
     test.iter().any(|it| !it.close_on_exec && it.number == number && it.target == target)
 }

@@ -15,6 +15,7 @@
 
 mod support;
 
+mod activation;
 mod asking;
 mod bodies;
 mod container;
@@ -23,6 +24,7 @@ mod death;
 mod drain;
 mod failure;
 mod fake;
+mod foreign;
 mod generations;
 #[cfg(feature = "http2")]
 mod http2;
@@ -55,4 +57,18 @@ mod tidy;
 #[ignore = "the server that the other tests start"]
 fn server() {
     support::server::main();
+}
+
+/// Not a test: a server that is no server of this crate's.
+#[test]
+#[ignore = "the foreign server that the other tests start"]
+fn activated() {
+    support::activated::main();
+}
+
+/// Not a test: who opens sockets for the server, and becomes it.
+#[test]
+#[ignore = "what opens sockets for the server that the other tests start"]
+fn opener() {
+    support::opener::main();
 }

@@ -1,6 +1,7 @@
 //! The server under test, and the hands that start it, watch it and end it.
 
 pub mod control;
+pub mod activated;
 pub mod doors;
 pub mod drain;
 pub mod echo;
@@ -13,9 +14,11 @@ pub mod http2;
 pub mod kinds;
 mod manager;
 pub mod notify;
+pub mod opener;
 pub mod process;
 mod program;
 pub mod server;
+pub mod status;
 mod step;
 mod traffic;
 mod trial;

@@ -18,11 +18,13 @@ use axum::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
     signal::unix::{SignalKind, signal},
 };
 use tokio_hotrestart::{
     Builder, Graceful, Listener, Report, Signals,
     drain::{Kind, Times, Watch},
+    scrub,
 };
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
@@ -50,7 +52,12 @@ pub fn main() {
 }
 
 async fn serve() -> i32 {
-    // The generation is known only when `build` has returned, so the successor's own steps before that are not seen.
+    let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    let step = Step::of_environment();
+    tracing_subscriber::registry()
+        .with(logs.with_filter(EnvFilter::try_from_env("HR_LOG").unwrap_or_else(|_| EnvFilter::new("info"))))
+        .with(step.clone())
+        .init();
     let graceful = match builder().build().await {
         Ok(graceful) => graceful,
         Err(error) => {
@@ -59,13 +66,16 @@ async fn serve() -> i32 {
         }
     };
     let generation = graceful.generation();
-    let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
-    tracing_subscriber::registry()
-        .with(logs.with_filter(EnvFilter::try_from_env("HR_LOG").unwrap_or_else(|_| EnvFilter::new("info"))))
-        .with(Step::of(generation))
-        .init();
+    // The generation is known only when `build` has returned, so the successor's own steps before that are not seen.
+    step.inspect(|step| step.begin(generation));
     obey(&graceful);
     say(format_args!("started generation={generation} pid={}", std::process::id()));
+    if text("HR_TWICE").is_some() {
+        let second = Graceful::builder().signals(Signals::none()).build().await.expect("it can be had");
+        let claimed = second.claim::<TcpListener>("http").expect("a name").is_some();
+        let (number, successor) = (second.generation(), second.is_successor());
+        say(format_args!("twice generation={generation} is={number} successor={successor} claimed={claimed}"));
+    }
     if let Some(place) = env::var_os("HR_CHDIR") {
         env::set_current_dir(place).expect("a directory");
     }
@@ -165,7 +175,8 @@ pub async fn serve_echo<L: Listener>(graceful: Graceful, mut listener: L) {
 }
 
 /// The application's own signals. SIGHUP: asks for a restart by the method, and says the answer. SIGUSR1: runs a child
-/// that has nothing to do with restarts, and says what descriptors it finds.
+/// that has nothing to do with restarts, and says what descriptors and which of the variables it finds that were meant for
+/// the server (`HR_SCRUB`: with `scrub`).
 fn obey(graceful: &Graceful) {
     let generation = graceful.generation();
     let mut asked = signal(SignalKind::hangup()).expect("a handler");
@@ -186,10 +197,20 @@ fn obey(graceful: &Graceful) {
     let mut asked = signal(SignalKind::user_defined1()).expect("a handler");
     tokio::spawn(async move {
         while asked.recv().await.is_some() {
-            let list = "for link in /proc/self/fd/*; do printf '%s:%s,' \"$link\" \"$(readlink \"$link\")\"; done";
-            let output = tokio::process::Command::new("sh").args(["-c", list]).output().await.expect("a shell");
-            let holds = String::from_utf8_lossy(&output.stdout);
-            say(format_args!("child generation={generation} pid={} holds={holds}", std::process::id()));
+            let list =
+                "for link in /proc/self/fd/*; do printf '%s:%s,' \"$link\" \"$(readlink \"$link\")\"; done; echo; env";
+            let mut shell = tokio::process::Command::new("sh");
+            if text("HR_SCRUB").is_some() {
+                scrub(shell.as_std_mut());
+            }
+            let output = shell.args(["-c", list]).output().await.expect("a shell");
+            let output = String::from_utf8_lossy(&output.stdout);
+            let (holds, variables) = output.split_once('\n').expect("two lists");
+            let meant =
+                |name: &&str| ["LISTEN_", "NOTIFY_", "WATCHDOG_", "TOKIO_"].iter().any(|it| name.starts_with(it));
+            let names = variables.lines().filter_map(|line| Some(line.split_once('=')?.0)).filter(meant);
+            let finds = names.collect::<Vec<_>>().join(",");
+            say(format_args!("child generation={generation} pid={} holds={holds} finds={finds}", std::process::id()));
         }
     });
 }
@@ -216,7 +237,8 @@ fn builder() -> Builder {
         builder = builder.control(path);
     }
     builder = builder.descriptor_store(text("HR_STORE").is_some());
-    if let Some(alive) = time("HR_FOREIGN_ALIVE_MS") {
+    let alive = time("HR_FOREIGN_ALIVE_MS");
+    if alive.is_some() || text("HR_FOREIGN").is_some() {
         builder = builder.foreign_successor(alive);
     }
     if let Some(program) = env::var_os("HR_PROGRAM") {

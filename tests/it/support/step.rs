@@ -3,7 +3,7 @@
 
 use std::{
     fmt::{self, Write as _},
-    sync::Mutex,
+    sync::{Arc, Mutex},
 };
 
 use nix::sys::signal::{Signal, raise};
@@ -15,22 +15,26 @@ use tracing_subscriber::{Layer, layer::Context};
 
 /// `HR_AT=<generation>:<event or action>:<kill|hold>,…`: in that generation, just before that action is carried out or
 /// just when that event has come, the process is killed, or says `held …` and stops until SIGCONT. Each once.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Step {
-    wanted: Mutex<Vec<(String, bool)>>,
+    wanted: Arc<Mutex<Vec<(String, bool)>>>,
 }
 
 impl Step {
-    /// Of the environment, if it concerns this generation.
-    pub fn of(generation: u64) -> Option<Self> {
-        let text = std::env::var("HR_AT").ok()?;
+    /// Waits for nothing before it is told of its generation. `None`: no generation wants any.
+    pub fn of_environment() -> Option<Self> {
+        std::env::var_os("HR_AT").map(|_| Self { wanted: Arc::default() })
+    }
+
+    /// From now on those of the environment that concern this generation.
+    pub fn begin(&self, generation: u64) {
+        let text = std::env::var("HR_AT").expect("as it was");
         let steps = text.split(',').filter(|step| !step.is_empty()).map(|step| step.split(':').collect::<Vec<_>>());
         let ours = steps.filter_map(|step| {
             let [number, wanted, what] = step.try_into().expect("generation:step:what");
             (number == generation.to_string()).then(|| (wanted.to_owned(), what == "kill"))
         });
-        let wanted = ours.collect::<Vec<_>>();
-        (!wanted.is_empty()).then(|| Self { wanted: wanted.into() })
+        self.wanted.lock().expect("no panic").extend(ours);
     }
 }
 
