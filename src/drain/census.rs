@@ -55,31 +55,31 @@ impl Census {
         Group { count: idle.count + active.count, oldest: idle.oldest.min(active.oldest) }
     }
 
-    /// All but `serve`s, in words.
-    pub(super) fn open(&self) -> Option<String> {
+    /// All but `serve`s, in words, with or without the age of the oldest.
+    pub(super) fn open(&self, age: bool) -> Option<String> {
         let rest = [(Kind::Task, "task"), (Kind::Other, "guard")];
         let rest = rest.into_iter().filter_map(|(kind, name)| counted(self.of(kind).count, name));
-        let said: Vec<_> = self.connections().into_iter().chain(rest).collect();
+        let said: Vec<_> = self.connections(age).into_iter().chain(rest).collect();
         (!said.is_empty()).then(|| said.join("; "))
     }
 
     /// `3 connections: oldest 41 s, 2 upgraded, 1 http2`
-    fn connections(&self) -> Option<String> {
+    fn connections(&self, age: bool) -> Option<String> {
         let mut kinds = CONNECTIONS.map(|kind| (kind, self.of(kind)));
         kinds.sort_by_key(|(_, group)| Reverse(group.count));
         let count = kinds.iter().map(|(_, group)| group.count).sum();
         let oldest = kinds.iter().map(|(_, group)| group.oldest).min()?;
-        let mut said = format!("{}: oldest {} s", counted(count, "connection")?, (self.at - oldest).as_secs());
-        for (kind, group) in kinds.iter().filter(|(_, group)| group.count > 0) {
-            said += &format!(", {} {kind}", group.count);
-        }
-        Some(said)
+        let age = age.then(|| format!("oldest {} s", (self.at - oldest).as_secs()));
+        let kinds = kinds.iter().filter(|(_, group)| group.count > 0);
+        let said: Vec<_> =
+            age.into_iter().chain(kinds.map(|(kind, group)| format!("{} {kind}", group.count))).collect();
+        Some(format!("{}: {}", counted(count, "connection")?, said.join(", ")))
     }
 }
 
 impl fmt::Display for Census {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.open() {
+        match self.open(true) {
             Some(open) => f.write_str(&open),
             // A make-service that is never ready holds up the last `serve`: "nothing" would be no answer to "why?".
             None if self.of(Kind::Serve).count > 0 => f.write_str("the end of accepting"),

@@ -60,7 +60,7 @@ impl Times {
         self.grace_within_deadline().min(HALF_OPEN)
     }
 
-    pub(super) fn until_deadline(&self) -> Duration {
+    pub(crate) fn until_deadline(&self) -> Duration {
         self.deadline
     }
 }

@@ -131,13 +131,12 @@ impl Tracker {
         self.0.ledger.census().statuses()
     }
 
-    /// `3 connections: oldest 41 s, 2 upgraded, 1 http2; 1 task; 2 guards`; `None` where nothing is open. At the cost of a
-    /// census.
+    /// `3 connections: 2 upgraded, 1 http2; 1 task; 2 guards`; `None` where nothing is open. At the cost of a census.
     pub(crate) fn open(&self) -> Option<String> {
-        self.0.ledger.census().open()
+        self.0.ledger.census().open(false)
     }
 
-    /// The same, as what a drain waits for: that is something also where nothing is open. At the cost of a census.
+    /// The same with the age of the oldest, as what a drain waits for: that is something also where nothing is open.
     pub(crate) fn waits_for(&self) -> String {
         self.0.ledger.census().to_string()
     }

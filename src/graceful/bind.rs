@@ -107,7 +107,9 @@ impl<'a, S: Address<A>, A: Send + 'a> IntoFuture for Bind<'a, S, A> {
             let name = Name::new(name)?;
             let failed = |error| Error::io(ErrorKind::Socket, format!("resolve the address of {name:?}"), error);
             let asked = asked.await.map_err(failed)?;
-            graceful.registry().listen(&name, &asked, &mut options)
+            let found = graceful.registry().listen(&name, &asked, &mut options)?;
+            graceful.has_registered();
+            Ok(found)
         })
     }
 }

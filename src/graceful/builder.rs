@@ -220,11 +220,10 @@ impl Builder {
         let environment = Environment::of_this_process();
         let control = self.control.as_deref().map(|path| (path, &self.allowed));
         let Meeting { introduction, registry, door } = meet(&environment, control).await?;
-        let service = Notifier::of(&environment)?.map(|notifier| {
-            // One that was spawned is told the interval by who is the main process until then, and pings in its turn.
-            let spawned = introduction.as_ref().filter(|it| !it.met);
-            let interval = spawned.map_or_else(|| environment.watchdog_interval(), |it| it.watchdog);
-            Service::new(notifier, interval, spawned.is_none(), self.settings.descriptor_store)
+        let stores = self.settings.descriptor_store;
+        let service = Notifier::of(&environment)?.map(|notifier| match introduction.as_ref().filter(|it| !it.met) {
+            Some(it) => Service::heir(notifier, &environment, it.watchdog, stores),
+            None => Service::first(notifier, &environment, stores),
         });
         let ground = Some(Ground { signals, program, pid_file });
         Ok(Graceful::of(Beginning { settings: self.settings, ground, introduction, registry, door, service }.begin()))

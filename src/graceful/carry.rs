@@ -15,7 +15,7 @@ use crate::{
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How long a killed process may take to be dead. Only one that hangs in the kernel takes longer.
-const DEATH: Duration = Duration::from_secs(5);
+pub(super) const DEATH: Duration = Duration::from_secs(5);
 
 impl Life {
     /// Does it, and says what has come of it where that is known at once.
@@ -48,6 +48,7 @@ impl Life {
             Action::ExtendReadyDeadline(by) => self.extend_ready_deadline(by),
             Action::Confirm => self.confirm(),
             Action::TakeBack(why) => self.tell_successor(&Message::Abort { why }),
+            Action::PutDown => self.put_down(),
             Action::Kill => {
                 self.set_deadline(DEATH, Event::EndDeadline);
                 self.successor.as_ref().inspect(|successor| successor.kill());
@@ -67,6 +68,7 @@ impl Life {
             Action::LetGo => self.let_go(),
             Action::Withdraw => return self.withdraw(),
             Action::BeginDrain(cause) => self.begin_drain(cause),
+            Action::OwnNamesAtLast => self.own_names_at_last(),
             Action::NoteFailure(error) => self.shared.drain.failed(error),
             Action::SuccessorLost => {
                 crate::log::error!("the successor died while this generation drains: nobody else serves");
@@ -190,6 +192,16 @@ impl Life {
         registry.close(&HashSet::new(), self.owns_names);
         drop(registry);
         self.set_gate(Gate::Ended(ending));
+    }
+
+    /// It ended when its predecessor could still take over, and so has removed nothing. Now nobody else will.
+    fn own_names_at_last(&mut self) {
+        if !self.confirmed || self.owns_names {
+            return;
+        }
+        self.owns_names = true;
+        self.shared.registry().clear_away();
+        self.own_service_at_last();
     }
 
     pub(super) fn tell_that_accepting_has_ended(&self, cause: Cause) {

@@ -308,7 +308,7 @@ impl Graceful {
 }
 
 /// A loop that has ended answers nobody, and each asker takes that for the answer.
-fn ask(shared: &Shared, what: Ask) {
+pub(super) fn ask(shared: &Shared, what: Ask) {
     if shared.asks.send(what).is_err() {
         crate::log::debug!("asked after this generation's end");
     }

@@ -108,8 +108,10 @@ impl Life {
     pub(super) async fn run(mut self) {
         while !matches!(self.phase, Phase::Done) {
             if let Some(event) = self.next().await {
+                if matches!(event, Event::StopAsked(_) | Event::ServeFailed(_)) {
+                    self.hear_predecessor_out();
+                }
                 self.live(event);
-                self.tell_status();
             }
         }
         // Whoever asks from here on finds the loop gone, and knows what that means.
@@ -123,13 +125,17 @@ impl Life {
             let (phase, actions) = mem::replace(&mut self.phase, Phase::Done).on(event);
             self.phase = phase;
             // Before the actions: whoever is answered by one of them and looks sees the state that the answer means.
-            self.shared.state.send_if_modified(|state| mem::replace(state, self.phase.state()) != self.phase.state());
+            let now = self.phase.state();
+            let changed = self.shared.state.send_if_modified(|state| mem::replace(state, now) != now);
             if !self.has_deadline() {
                 self.deadline = None;
             }
             for action in actions {
                 crate::log::debug!(?action, "action");
                 events.extend(self.carry_out(action));
+            }
+            if changed {
+                self.tell_status();
             }
         }
     }
@@ -179,7 +185,12 @@ impl Life {
             Ask::Time(by) => Some(Event::TimeAsked(by)),
             #[cfg(test)]
             Ask::Panic => panic!("asked to"),
-            Ask::Drain if self.is_draining() => None,
+            Ask::Registered => {
+                self.keep_store();
+                None
+            }
+            // Also while it is only certain: a second stop would cut what this one is to wait for.
+            Ask::Drain if matches!(self.phase.state(), State::Draining | State::Done) => None,
             Ask::Stop | Ask::Drain => Some(Event::StopAsked(None)),
         }
     }
@@ -236,6 +247,15 @@ impl Life {
         self.news = Instant::now() + until_next;
         self.tell_status();
         self.tell_what_is_waited_for();
+    }
+
+    /// Before a stop: with LET GO unread, nobody would own what both generations had.
+    fn hear_predecessor_out(&mut self) {
+        while let Some(event) = self.predecessor.as_mut().and_then(Predecessor::next_now) {
+            if let Some(event) = self.heard_of_predecessor(Some(event)) {
+                self.live(event);
+            }
+        }
     }
 
     /// What the predecessor said or did that is no event: somebody to receive, or news of the drain.

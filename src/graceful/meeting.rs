@@ -21,8 +21,8 @@ pub(super) struct Meeting {
     pub(super) door: Option<Door>,
 }
 
-/// How often a path is looked at that nobody holds and that can't be bound: each time somebody else was faster.
-const ROUNDS: usize = 3;
+/// How often a path is looked at again: each time somebody else was faster, or has just ended.
+const ROUNDS: usize = 8;
 
 /// What was passed is looked at before it is accepted: after that, the predecessor counts on us.
 pub(super) async fn meet(environment: &Environment, control: Option<(&Path, &Allowed)>) -> Result<Meeting, Error> {
@@ -56,18 +56,26 @@ async fn inherit(environment: &Environment) -> Result<(Option<Introduction>, Vec
     Ok((introduction, activation.map(Activation::take).unwrap_or_default()))
 }
 
-/// Two that start at once find nobody; one of them binds the path, and then the other one finds it there.
+/// Two that start at once find nobody; one of them binds the path, and then the other one finds it there. And whoever is
+/// found may end before it has said anything: then it is as if nobody had been there.
 async fn at_path(path: &Path, allowed: &Allowed) -> Result<Meeting, Error> {
     let mut round = 0;
     loop {
         round += 1;
         let introduction = match control::call(path, Wish::TakeOver, allowed).await? {
-            Some(channel) => Some(take_over(channel).await?),
+            Some(channel) => match take_over(channel).await {
+                Err(error) if error.kind() == ErrorKind::ChannelClosed && round < ROUNDS => {
+                    crate::log::info!(%error, "who was found has ended: looking again");
+                    continue;
+                }
+                introduction => Some(introduction?),
+            },
             None => None,
         };
         match Meeting::with(introduction, Some((path, allowed))).await {
             Err(Failure::InUse(error)) if round < ROUNDS => {
                 crate::log::info!(%error, "somebody else was faster: looking again");
+                sockets::until_bound(path).await;
             }
             outcome => return outcome.map_err(Failure::into_error),
         }

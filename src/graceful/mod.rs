@@ -15,6 +15,7 @@ mod service;
 mod settings;
 mod shared;
 mod sockets;
+mod store;
 mod visits;
 
 #[cfg(test)]

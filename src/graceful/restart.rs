@@ -11,6 +11,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
+    carry::DEATH,
     life::{Ground, Life},
     service::Service,
 };
@@ -35,6 +36,7 @@ impl Life {
     /// Starts the program, if nothing forbids it here.
     pub(super) fn spawn(&mut self) -> Result<(), Error> {
         self.restart_began = Instant::now();
+        self.tell_reloading();
         let Some(Ground { program, .. }) = &self.ground else {
             return Err(Error::new(ErrorKind::Unsupported, "a detached handle does not restart"));
         };
@@ -47,8 +49,7 @@ impl Life {
         crate::log::info!(generation = self.shared.generation, program = %path, unchanged, "restarting");
         let program = program.clone();
         let legacy = self.legacy()?;
-        // systemd decides once whether a main process is its child, and watches no other: so the successor must be one.
-        let kinship = if self.is_main_service() { Kinship::Sibling } else { Kinship::Child };
+        let kinship = self.kinship();
         self.successor = Some(match self.settings.foreign {
             None => Successor::spawn(&program, legacy, kinship)?,
             Some(alive) => Successor::foreign(&program, legacy, kinship, alive)?,
@@ -61,6 +62,7 @@ impl Life {
     pub(super) fn welcome(&mut self) -> Result<(), Error> {
         let visitor = self.candidate.take().expect("who has come is held until it is welcomed or turned away");
         self.restart_began = Instant::now();
+        self.tell_reloading();
         let pid = visitor.pid();
         crate::log::info!(generation = self.shared.generation, pid, "a successor came by itself");
         match self.legacy() {
@@ -78,11 +80,13 @@ impl Life {
 
     fn begin_restart(&mut self) {
         self.set_deadline(self.settings.ready_deadline, Event::ReadyDeadline);
-        self.tell_reloading();
     }
 
-    fn is_main_service(&self) -> bool {
-        self.service.as_ref().is_some_and(Service::is_main)
+    /// systemd decides once whether a main process is its child, and watches no other: so the successor must be one. The
+    /// init of a pid namespace has no siblings.
+    fn kinship(&self) -> Kinship {
+        let has_manager = self.service.as_ref().is_some_and(Service::is_managers_child);
+        if has_manager && std::process::id() != 1 { Kinship::Sibling } else { Kinship::Child }
     }
 
     /// Everything that a successor gets.
@@ -136,6 +140,15 @@ impl Life {
             "the successor is ready and serves, on probation"
         );
         self.set_deadline(self.settings.probation, Event::ProbationOver);
+    }
+
+    pub(super) fn put_down(&mut self) {
+        let Some(successor) = &self.successor else { return };
+        if successor.accepts_unconfirmed() {
+            return self.set_deadline(self.settings.on_stop.until_deadline(), Event::EndDeadline);
+        }
+        successor.kill();
+        self.set_deadline(DEATH, Event::EndDeadline);
     }
 
     /// Step 7 of a restart: nothing after this can be taken back.

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::timeout_at;
 
-use super::life::Life;
+use super::{life::Life, store::Store};
 use crate::{
     State,
     drain::{Drain, Report},
@@ -16,7 +16,7 @@ use crate::{
     process::Successor,
     status::LastRestart,
     sys,
-    systemd::{Notice, Notifier, Watchdog},
+    systemd::{Environment, Notice, Notifier, Watchdog},
 };
 
 /// How long systemd may take to hear what was said to it, before this process goes on without knowing. A barrier takes 0
@@ -34,8 +34,9 @@ pub(super) struct Service {
     watchdog: Watchdog,
     /// Whether systemd takes this process for the main one: the word of another does not count (`NotifyAccess=main`).
     is_main: bool,
-    /// Whether systemd keeps duplicates of the sockets, for the time after a crash.
-    stores: bool,
+    /// Whether it is systemd's own child.
+    is_child: bool,
+    pub(super) store: Option<Store>,
     has_said_stopping: bool,
     status: String,
     /// Successors that were stopped on probation, and may still drain.
@@ -43,10 +44,30 @@ pub(super) struct Service {
 }
 
 impl Service {
-    pub(super) fn new(notifier: Notifier, watchdog_interval: Option<Duration>, is_main: bool, stores: bool) -> Self {
+    /// Of the first generation of a unit, which is its main process from the first moment on.
+    pub(super) fn first(notifier: Notifier, environment: &Environment, stores: bool) -> Self {
+        let is_child = environment.names_this_process();
+        Self::new(notifier, environment.watchdog_interval(), is_child, stores).into_main()
+    }
+
+    /// Of one that a main process has started, which tells it how often systemd wants to hear from its heir.
+    pub(super) fn heir(
+        notifier: Notifier,
+        environment: &Environment,
+        interval: Option<Duration>,
+        stores: bool,
+    ) -> Self {
+        Self::new(notifier, interval, environment.names_this_process(), stores)
+    }
+
+    fn new(notifier: Notifier, watchdog_interval: Option<Duration>, is_child: bool, stores: bool) -> Self {
         let (watchdog, status, stragglers) = (Watchdog::new(watchdog_interval), String::new(), Vec::new());
-        let has_said_stopping = false;
-        Self { notifier, watchdog_interval, watchdog, is_main, stores, has_said_stopping, status, stragglers }
+        let (is_main, has_said_stopping, store) = (false, false, stores.then(Store::default));
+        Self { notifier, watchdog_interval, watchdog, is_main, is_child, store, has_said_stopping, status, stragglers }
+    }
+
+    fn into_main(self) -> Self {
+        Self { is_main: true, ..self }
     }
 
     /// What it has to do by itself: ping, and send what could not be sent at once. `SupervisorKnows` when systemd has heard
@@ -64,6 +85,11 @@ impl Service {
 
     pub(super) fn is_main(&self) -> bool {
         self.is_main
+    }
+
+    /// Then its successor must be another.
+    pub(super) fn is_managers_child(&self) -> bool {
+        self.is_main && self.is_child
     }
 
     pub(super) fn watchdog_interval(&self) -> Option<Duration> {
@@ -115,7 +141,6 @@ impl Life {
     /// so; one that is dead has not, and where systemd listens to others than the main process, this mends it.
     pub(super) fn tell_ready(&mut self) {
         let status = self.status_line();
-        let sockets = self.shared.registry().stored();
         let dropped = self.shared.registry().dropped();
         let Some(service) = &mut self.service else { return };
         service.is_main = true;
@@ -125,11 +150,10 @@ impl Life {
             false => service.say(&[Notice::Ready, Notice::Status(&status)]),
         }
         service.status = status;
-        if service.stores {
-            // What was stored under a name and is no more, or is another socket now, must not come back after a crash.
-            dropped.iter().for_each(|name| service.notifier.remove(name));
-            sockets.into_iter().for_each(|(name, socket)| service.notifier.store(&name, socket));
+        if let Some(store) = &mut service.store {
+            store.is_also_of(dropped);
         }
+        self.fill_store();
     }
 
     /// A restart has begun, and may take so long.
@@ -159,34 +183,74 @@ impl Life {
     pub(super) fn name_successor(&mut self) -> Option<Event> {
         let successor = self.successor.as_ref().expect("a successor on probation is held until it has ended");
         let (pid, spawned) = (successor.identity().pid, successor.is_spawned());
+        let is_mute = successor.accepts_unconfirmed();
         let Some(service) = self.service.as_mut().filter(|service| service.is_main) else {
             return Some(Event::SupervisorKnows);
         };
-        if spawned {
-            // One datagram, for after it this process's word counts no more.
-            service.notifier.say(&[Notice::MainPid(pid), Notice::Ready]);
-            service.is_main = false;
-        } else {
-            // Somebody else has started it, so it is a service of its own, and this one ends.
-            service.say_stopping();
+        if !spawned {
+            // Somebody else has started it, so it is a service of its own, and this one ends when it has drained. It is no
+            // stop, which systemd would give its own time only.
+            service.say(&[Notice::Ready]);
+            return Some(Event::SupervisorKnows);
         }
+        // One datagram, for after it this process's word counts no more.
+        match is_mute {
+            false => service.say(&[Notice::MainPid(pid), Notice::Ready]),
+            // It was not told where systemd listens, or how often that wants to hear from it.
+            true => service.say(&[Notice::MainPid(pid), Notice::Ready, Notice::NoWatchdog]),
+        }
+        service.is_main = false;
         self.await_supervisor();
         None
     }
 
     /// A stop is certain. `Some`: systemd holds nothing that clients could queue up in.
     pub(super) fn withdraw(&mut self) -> Option<Event> {
-        let names: Vec<_> = self.shared.registry().stored().into_iter().map(|(name, _)| name).collect();
-        let Some(service) = self.service.as_mut().filter(|service| service.is_main) else {
+        let names = self.shared.registry().all_names();
+        let Some(service) = &mut self.service else {
             return Some(Event::SupervisorKnows);
         };
-        service.say_stopping();
-        if !service.stores {
+        if let Some(store) = &mut service.store {
+            store.is_also_of(names);
+        }
+        if !service.is_main {
             return Some(Event::SupervisorKnows);
         }
-        names.iter().for_each(|name| service.notifier.remove(name));
-        self.await_supervisor();
-        None
+        service.say_stopping();
+        match service.store.as_mut().map(Store::empty) {
+            None => Some(Event::SupervisorKnows),
+            Some(removed) => {
+                removed.iter().for_each(|name| service.notifier.remove(name));
+                self.await_supervisor();
+                None
+            }
+        }
+    }
+
+    /// It is the main process after all, of a unit that ends.
+    pub(super) fn own_service_at_last(&mut self) {
+        if let Some(service) = &mut self.service {
+            service.is_main = true;
+            service.say_stopping();
+            let removed = service.store.as_mut().map(Store::empty).unwrap_or_default();
+            removed.iter().for_each(|name| service.notifier.remove(name));
+        }
+    }
+
+    /// What systemd keeps is what has a name here, from the moment on from which this is the main process.
+    pub(super) fn fill_store(&mut self) {
+        let now = self.shared.registry().stored();
+        if let Some(Service { notifier, store: Some(store), .. }) = &mut self.service {
+            store.become_what_is(now, notifier);
+        }
+    }
+
+    /// A name more or less.
+    pub(super) fn keep_store(&mut self) {
+        let serves = self.owns_names && self.phase.state() != State::Starting;
+        if serves && self.service.as_ref().is_some_and(|service| service.is_main && service.store.is_some()) {
+            self.fill_store();
+        }
     }
 
     pub(super) fn note_straggler(&mut self, successor: &Successor) {
@@ -227,10 +291,10 @@ impl Life {
     fn status_line(&self) -> String {
         let state = self.phase.state();
         let mut line = format!("generation {}: {state}", self.shared.generation);
-        match (state, self.shared.tracker.open()) {
-            (State::Draining, _) => line.push_str(&format!(", waits for {}", self.shared.tracker.waits_for())),
-            (_, Some(open)) => line.push_str(&format!(", {open}")),
-            (_, None) => {}
+        match state {
+            State::Draining => line.push_str(&format!(", waits for {}", self.shared.tracker.waits_for())),
+            // Without ages: a line that says the same is not said again.
+            _ => line.extend(self.shared.tracker.open().map(|open| format!(", {open}"))),
         }
         for it in self.draining_ancestors() {
             line.push_str(&format!("; generation {} (pid {}) drains", it.generation, it.pid));

@@ -37,6 +37,8 @@ pub(super) struct Shared {
 pub(super) enum Ask {
     Ready(oneshot::Sender<Result<(), Error>>),
     Time(Duration),
+    /// What has a name has changed.
+    Registered,
     Restart(oneshot::Sender<Result<Successor, Error>>),
     Stop,
     /// A stop, unless the drain has begun.

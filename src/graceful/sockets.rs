@@ -4,7 +4,7 @@ use std::{os::fd::AsFd, path::Path};
 
 use tokio::net::{TcpListener, ToSocketAddrs, UnixListener};
 
-use super::{Bind, Graceful};
+use super::{Bind, Graceful, handle::ask, shared::Ask};
 use crate::{
     Error,
     name::Name,
@@ -102,7 +102,9 @@ impl Graceful {
     /// # drop(listener); Ok(()) }
     /// ```
     pub fn claim<S: Socket>(&self, name: &str) -> Result<Option<S>, Error> {
-        self.registry().claim(&Name::new(name)?)
+        let claimed = self.registry().claim(&Name::new(name)?)?;
+        self.has_registered();
+        Ok(claimed)
     }
 
     /// Passes on what the application has opened itself, under a name by which the next generation
@@ -136,7 +138,9 @@ impl Graceful {
     /// # drop(counters); Ok(()) }
     /// ```
     pub fn offer(&self, name: &str, descriptor: &impl AsFd) -> Result<(), Error> {
-        self.registry().offer(&Name::new(name)?, descriptor.as_fd())
+        self.registry().offer(&Name::new(name)?, descriptor.as_fd())?;
+        self.has_registered();
+        Ok(())
     }
 
     /// Lets a name go: the crate's duplicate is closed, and the successor does not get it. What the application holds
@@ -155,6 +159,12 @@ impl Graceful {
     pub fn release(&self, name: &str) {
         if let Ok(name) = Name::new(name) {
             self.registry().release(&name);
+            self.has_registered();
         }
+    }
+
+    /// systemd may keep duplicates of what has a name.
+    pub(super) fn has_registered(&self) {
+        ask(&self.shared, Ask::Registered);
     }
 }

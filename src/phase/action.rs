@@ -45,6 +45,9 @@ pub(crate) enum Action {
     Confirm,
     /// ABORT {why}; its process goes on by itself.
     TakeBack(String),
+    /// SIGKILL, and start the deadline by which it must be seen dead. But one that may have accepted somebody, and was asked
+    /// to end, has the time of a stop for that.
+    PutDown,
     /// SIGKILL, and start the deadline by which it must be seen dead.
     Kill,
     /// Nobody will see how it ends. SIGKILL, if it can't have accepted anybody yet; else it was asked to end, and a kill
@@ -66,6 +69,8 @@ pub(crate) enum Action {
     /// queue up in it, whom nobody will serve. It is done when the supervisor knows.
     Withdraw,
     BeginDrain(Cause),
+    /// The predecessor has let go to a generation that ends already: what it had passed on is this one's to clear away.
+    OwnNamesAtLast,
     /// For the report.
     NoteFailure(Error),
     /// The successor is dead and nobody serves but a supervisor's next start: hurry, and say so in the report.

@@ -156,14 +156,8 @@ fn before_it_served(stay: Phase, restart: bool, event: Event) -> Next {
         Event::Met => return (stay, vec![Action::TurnAway(not_ready())]),
         _ => return (stay, vec![]),
     };
-    // Nothing of it is in anybody else's hands, so there is nothing to withdraw.
-    let (phase, mut actions) = begin_drain(cause.clone(), stops);
-    actions
-        .splice(0..0, [before, vec![Action::AnswerReady(Err(error)), Action::SayStopping(cause.to_string())]].concat());
-    if restart {
-        actions.push(Action::Refuse(ending()));
-    }
-    (phase, actions)
+    let (phase, actions) = stop(restart, cause, stops);
+    (phase, [before, vec![Action::AnswerReady(Err(error))], actions].concat())
 }
 
 fn on_probation(restart: bool, event: Event) -> Next {
@@ -262,10 +256,19 @@ fn naming(event: Event) -> Next {
         Event::ReadyAsked => (Phase::Restarting(Step::Naming), vec![Action::AnswerReady(Ok(()))]),
         // They join: the answer is on its way.
         Event::RestartAsked | Event::RestartSignalled => (Phase::Restarting(Step::Naming), vec![]),
-        event => {
+        Event::SupervisorKnows
+        | Event::StopAsked(_)
+        | Event::ServeFailed(_)
+        | Event::Replaced
+        | Event::Stopping(_)
+        | Event::Refused(_)
+        | Event::Failed(_)
+        | Event::ChannelClosed
+        | Event::Ended(_) => {
             let (phase, actions) = draining(Heir::Successor, 0, event);
             (phase, [vec![Action::LetGo], actions].concat())
         }
+        _ => (Phase::Restarting(Step::Naming), vec![]),
     }
 }
 
@@ -325,6 +328,7 @@ fn afterwards(event: Event) -> Vec<Action> {
         Event::ReadyAsked => vec![Action::AnswerReady(Err(ending()))],
         Event::RestartAsked | Event::RestartSignalled => vec![Action::Refuse(ending())],
         Event::Met => vec![Action::TurnAway(ending())],
+        Event::PredecessorLetGo | Event::PredecessorGone => vec![Action::OwnNamesAtLast],
         _ => vec![],
     }
 }
@@ -341,11 +345,11 @@ fn failed(step: Step, mut before: Vec<Action>, error: Error) -> Next {
 /// The failed successor is killed and seen dead before its failure is told: then nothing of it is left, and its status
 /// and last words are known.
 fn bury(step: Step, error: Error) -> Next {
-    let mut actions = vec![Action::TakeBack(error.message().to_owned()), Action::Kill];
+    let mut actions = vec![Action::TakeBack(error.message().to_owned()), Action::PutDown];
     if step == Step::Probation {
         actions.insert(0, Action::OpenGate);
     }
-    (Phase::Burying { error, killed: true }, actions)
+    (Phase::Burying { error, killed: false }, actions)
 }
 
 const STOPPED: Cause = Cause::Stopped { by: None };

@@ -210,9 +210,9 @@ fn the_predecessors_death_confirms_whoever_is_or_will_be_ready() {
 #[test]
 fn a_stop_before_ready_does_not_let_the_predecessor_go() {
     let (_, told) = play(Phase::first(true), vec![Event::StopAsked(None), Event::ReadyAsked]);
-    assert_eq!(told, ["AnswerReady", "SayStopping", "BeginDrain", "AnswerReady"], "its last words are still read");
+    assert_eq!(told, ["AnswerReady", "SayStopping", "Withdraw", "AnswerReady"], "its last words are still read");
     let (_, told) = play(Phase::first(true), vec![Event::TakenBack("deadline".into())]);
-    assert_eq!(told, ["GiveStderrBack", "AnswerReady", "SayStopping", "BeginDrain"]);
+    assert_eq!(told, ["GiveStderrBack", "AnswerReady", "SayStopping", "Withdraw"]);
 }
 
 #[test]
@@ -296,7 +296,7 @@ fn a_stop_before_probation_dismisses_the_successor() {
 fn a_spawn_that_outlives_the_deadline_is_killed_when_it_comes() {
     let events = vec![Event::ReadyDeadline, Event::Spawned, Event::Ended(Some(ExitStatus::from_raw(9)))];
     let (phase, told) = play(Phase::Restarting(Step::Spawning), events);
-    assert_eq!(told, ["TakeBack", "Kill", "Kill", "AnswerFailed"]);
+    assert_eq!(told, ["TakeBack", "PutDown", "Kill", "AnswerFailed"]);
     assert!(matches!(phase, Phase::Serving));
 }
 
@@ -335,4 +335,25 @@ fn one_that_comes_to_the_control_path_goes_the_way_of_one_that_was_spawned() {
     assert!(matches!(phase, Phase::Restarting(Step::Probation)));
     let (phase, told) = play(Phase::Serving, vec![Event::Met, Event::SpawnFailed(error())]);
     assert_eq!((told, phase.state()), (vec!["Welcome".into(), "AnswerFailed".into()], State::Ready));
+}
+
+/// A helper's end, a call of the application: the barrier is for the supervisor, and they are none of its business.
+#[test]
+fn what_does_not_concern_the_successor_lets_nobody_go_before_the_supervisor_knows() {
+    for event in [Event::PredecessorGone, Event::TimeAsked(Duration::from_secs(1)), Event::NeedsTime(Duration::ZERO)] {
+        let (phase, told) = play(Phase::Restarting(Step::Naming), vec![event]);
+        assert!(told.is_empty(), "{told:?}");
+        assert!(matches!(phase, Phase::Restarting(Step::Naming)));
+    }
+}
+
+#[test]
+fn one_that_ends_before_its_predecessor_has_let_go_owns_the_names_when_that_comes() {
+    for letting_go in [Event::PredecessorLetGo, Event::PredecessorGone] {
+        let stopped = vec![Event::StopAsked(None), letting_go.clone()];
+        let (_, told) = play(Phase::OnProbation { restart: false }, stopped);
+        assert_eq!(told, ["SayStopping", "Withdraw", "OwnNamesAtLast"]);
+        let draining = Phase::Draining { heir: Heir::Nobody, stops: 1 };
+        assert_eq!(play(draining, vec![letting_go]).1, ["OwnNamesAtLast"]);
+    }
 }

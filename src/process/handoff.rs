@@ -12,7 +12,17 @@ const FOR_THIS_PROCESS_ONLY: [&str; 6] =
 /// These reach a successor, which becomes the service in its turn, but no other program.
 const FOR_THE_SERVICE: [&str; 2] = ["NOTIFY_SOCKET", "WATCHDOG_USEC"];
 
-pub(super) fn is_for_this_process_only(name: &OsStr) -> bool {
+/// systemd's word for the process that it has started itself. The successor of that one is its child as well, and the
+/// successor of any other is not: so it stays where it names another, and goes where it would name a predecessor.
+const EXEC_PID: &str = "SYSTEMD_EXEC_PID";
+
+/// Whether a successor gets it.
+pub(super) fn is_for_a_successor(name: &OsStr, value: &OsStr) -> bool {
+    let names_this = || name == EXEC_PID && value.to_str() == Some(&std::process::id().to_string());
+    !is_for_this_process_only(name) && !names_this()
+}
+
+fn is_for_this_process_only(name: &OsStr) -> bool {
     FOR_THIS_PROCESS_ONLY.iter().any(|it| name == *it)
 }
 
@@ -72,8 +82,15 @@ mod tests {
     }
 
     #[test]
+    fn a_successor_is_told_who_is_systemds_child_only_where_that_is_another() {
+        let this = std::process::id().to_string();
+        assert!(!is_for_a_successor("SYSTEMD_EXEC_PID".as_ref(), this.as_ref()));
+        assert!(is_for_a_successor("SYSTEMD_EXEC_PID".as_ref(), "1".as_ref()));
+    }
+
+    #[test]
     fn a_successor_keeps_the_notify_socket() {
-        assert!(!is_for_this_process_only("NOTIFY_SOCKET".as_ref()));
+        assert!(is_for_a_successor("NOTIFY_SOCKET".as_ref(), "/run/notify".as_ref()));
         assert!(is_handoff("NOTIFY_SOCKET".as_ref()));
     }
 }

@@ -40,6 +40,17 @@ impl Predecessor {
         self.hear(received)
     }
 
+    /// What it has said by now: what is about to be decided must not overtake that. Notes are taken on the way.
+    pub(crate) fn next_now(&mut self) -> Option<Event> {
+        while let Some(channel) = &mut self.channel {
+            let received = channel.next_now()?;
+            if let Some(event) = self.hear(received) {
+                return Some(event);
+            }
+        }
+        None
+    }
+
     /// It has ended, or can't be heard any more.
     pub(crate) fn is_gone(&self) -> bool {
         self.channel.is_none()

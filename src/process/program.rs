@@ -12,7 +12,7 @@ use nix::unistd::AccessFlags;
 
 use super::{
     VARIABLE,
-    handoff::{is_for_this_process_only, is_handoff},
+    handoff::{is_for_a_successor, is_handoff},
 };
 use crate::{Error, ErrorKind, name::Name, sys};
 
@@ -98,7 +98,7 @@ impl Program {
 
     /// With the environment as it is now, less what was meant for this process only.
     pub(super) fn command(&self, channel: String) -> Result<sys::Command, Error> {
-        let mut environment: Vec<_> = env::vars_os().filter(|(name, _)| !is_for_this_process_only(name)).collect();
+        let mut environment: Vec<_> = env::vars_os().filter(|(name, value)| is_for_a_successor(name, value)).collect();
         environment.push((VARIABLE.into(), channel.into()));
         Ok(sys::Command {
             program: self.path.clone(),

@@ -25,5 +25,6 @@ pub(crate) use fresh::Options;
 #[doc(hidden)]
 pub use kind::Kind;
 pub use kind::Socket;
+pub(crate) use path::until_bound;
 pub(crate) use registry::Registry;
 pub(crate) use verify::verify;

@@ -9,6 +9,8 @@ use std::{
         unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, lchown},
     },
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
 use nix::{
@@ -16,6 +18,7 @@ use nix::{
     sys::stat::{Mode, fchmod},
 };
 use socket2::{Domain, SockAddr, Socket, Type};
+use tokio::{sync::oneshot, time::timeout};
 
 use super::{
     address,
@@ -65,6 +68,32 @@ pub(super) fn bind(at: &OsStr, shape: &Shape, options: &mut Options<'_>) -> Resu
     }
     drop(lock);
     Ok((socket.into(), file))
+}
+
+/// For how long a starter that is just binding a path is waited for: it takes a few calls for that, unless it is stopped.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Waits until nobody is just binding the path, as far as its lock tells.
+pub(crate) async fn until_bound(path: &Path) {
+    let lock = lock_of(path);
+    // None there: nobody is.
+    let Ok(file) = options().open(&lock) else { return };
+    let (tell, done) = oneshot::channel();
+    // A thread of its own, because it waits; and no blocking task, for which a runtime would wait at its end.
+    let waiting = thread::Builder::new().name("hotrestart-lock".into()).spawn(move || {
+        // What else goes wrong with it, binding will tell.
+        let locked = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, error)| error);
+        drop(locked);
+        // Nobody waits for it any longer.
+        let _ = tell.send(());
+    });
+    match waiting {
+        Ok(_) if timeout(PATIENCE, done).await.is_err() => {
+            crate::log::info!(path = %path.display(), "another process has been binding it for long");
+        }
+        Ok(_) => {}
+        Err(error) => crate::log::warn!(%error, "start a thread to wait for the lock beside a socket's path"),
+    }
 }
 
 /// Removes a path if it is that file: another server may have bound the path since.
@@ -129,11 +158,13 @@ struct Lock {
 
 impl Lock {
     fn take(path: &Path) -> Result<Self, Fault> {
-        let mut name = OsString::from(path);
-        name.push(".lock");
-        let path = PathBuf::from(name);
+        let path = lock_of(path);
         for _ in 0..ATTEMPTS {
-            let file = open(&path).map_err(Fault::during("create the lock file beside it"))?;
+            let file = options()
+                .create(true)
+                .mode(0o600)
+                .open(&path)
+                .map_err(Fault::during("create the lock file beside it"))?;
             let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 Ok(file) => file,
                 Err((_, nix::errno::Errno::EWOULDBLOCK)) => break,
@@ -154,9 +185,17 @@ impl Lock {
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    // Not through a link: in a directory of everybody's it could lead to a file of ours.
-    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path)
+fn lock_of(path: &Path) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(".lock");
+    PathBuf::from(name)
+}
+
+/// Not through a link: in a directory of everybody's it could lead to a file of ours. Nor is a pipe's reader waited for.
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true).truncate(false).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    options
 }
 
 impl Drop for Lock {

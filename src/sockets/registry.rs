@@ -41,6 +41,8 @@ pub(crate) struct Registry {
     /// Inherited and released: not passed on, but the predecessor's too, until it lets go.
     released: Vec<Name>,
     leftovers: Vec<Leftover>,
+    /// Closed when they were the predecessor's, too.
+    not_owned: Vec<wire::Socket>,
     /// Accepting has ended: what is bound now would be passed to nobody and closed by nobody.
     closed: bool,
 }
@@ -235,6 +237,11 @@ impl Registry {
         self.leftovers.iter().filter_map(|left| Name::passed(&left.name).ok()).collect()
     }
 
+    /// Under which names something is here or was passed, served or not: systemd may keep it.
+    pub(crate) fn all_names(&self) -> Vec<Name> {
+        self.names.keys().cloned().chain(self.dropped()).chain(self.unclaimed.names()).collect()
+    }
+
     /// The places of the inherited sockets that were claimed, for READY.
     pub(crate) fn claimed(&self) -> Vec<u32> {
         self.entries.values().filter_map(|entry| entry.place).collect()
@@ -266,14 +273,18 @@ impl Registry {
         let (control, others): (BTreeMap<_, _>, _) =
             std::mem::take(&mut self.entries).into_iter().partition(|(_, entry)| entry.is_control());
         self.entries = control;
-        others.into_values().for_each(|entry| entry.close(claimed, owns));
+        self.not_owned.extend(others.into_values().filter_map(|entry| entry.close(claimed, owns)));
     }
 
     /// The same for the control path, at which a generation can be asked until its end.
     pub(crate) fn close_control(&mut self, claimed: &HashSet<Name>, owns: bool) {
-        for entry in std::mem::take(&mut self.entries).into_values() {
-            entry.close(claimed, owns);
-        }
+        let entries = std::mem::take(&mut self.entries);
+        self.not_owned.extend(entries.into_values().filter_map(|entry| entry.close(claimed, owns)));
+    }
+
+    /// The paths of what was closed before they were this generation's to remove.
+    pub(crate) fn clear_away(&mut self) {
+        self.not_owned.drain(..).for_each(|socket| path::remove(Path::new(&socket.actual), socket.path));
     }
 
     /// All names that this generation and its predecessor share, and those that it passes on.
@@ -287,12 +298,18 @@ impl Entry {
         self.socket.kind == SocketKind::Control
     }
 
-    fn close(self, claimed: &HashSet<Name>, owns: bool) {
+    /// `Some`: its path may have to be removed yet.
+    fn close(self, claimed: &HashSet<Name>, owns: bool) -> Option<wire::Socket> {
         // Only what was bound by us has the inode of a path.
         let Self { place, socket, .. } = self;
-        if socket.path != (0, 0) && !claimed.contains(&socket.name) && (owns || place.is_none()) {
-            path::remove(Path::new(&socket.actual), socket.path);
+        if socket.path == (0, 0) || claimed.contains(&socket.name) {
+            return None;
         }
+        if !owns && place.is_some() {
+            return Some(socket);
+        }
+        path::remove(Path::new(&socket.actual), socket.path);
+        None
     }
 
     /// What the manifest says of it. A UDP socket that the application has connected is bound to another address since.

@@ -104,6 +104,10 @@ impl Unclaimed {
         self.all.remove(&index)
     }
 
+    pub(super) fn names(&self) -> impl Iterator<Item = Name> + '_ {
+        self.all.values().map(|came| came.socket.name.clone())
+    }
+
     /// All that are left, in the order in which they came.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Came> + use<> {
         std::mem::take(self).all.into_values()

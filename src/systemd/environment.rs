@@ -14,6 +14,8 @@ pub(crate) struct Environment {
     pub(super) notify_socket: Option<OsString>,
     pub(super) watchdog_usec: Option<OsString>,
     pub(super) watchdog_pid: Option<OsString>,
+    /// Whom the manager has started itself; from systemd 248 on.
+    pub(super) exec_pid: Option<OsString>,
     pub(super) listen_pid: Option<OsString>,
     pub(super) listen_fds: Option<OsString>,
     pub(super) listen_fdnames: Option<OsString>,
@@ -26,10 +28,17 @@ impl Environment {
             notify_socket: env::var_os("NOTIFY_SOCKET").filter(|value| !value.is_empty()),
             watchdog_usec: env::var_os("WATCHDOG_USEC"),
             watchdog_pid: env::var_os("WATCHDOG_PID"),
+            exec_pid: env::var_os("SYSTEMD_EXEC_PID"),
             listen_pid: env::var_os("LISTEN_PID"),
             listen_fds: env::var_os("LISTEN_FDS"),
             listen_fdnames: env::var_os("LISTEN_FDNAMES"),
         }
+    }
+
+    /// Whether this process is the manager's own child, as far as the manager says: a shell in a terminal, or a script that
+    /// systemd has started, may have passed its variables on.
+    pub(crate) fn names_this_process(&self) -> bool {
+        self.exec_pid.as_deref().is_none_or(|pid| number(pid) == Some(std::process::id().into()))
     }
 
     /// Within which the manager wants a sign of life, if it wants one of this process. A grandchild inherits the variables

@@ -23,6 +23,8 @@ pub(crate) enum Notice<'a> {
     ExtendTimeout(Duration),
     /// A sign of life.
     Watchdog,
+    /// Nobody will give any.
+    NoWatchdog,
 }
 
 /// A datagram in the making: assignments, a line each.
@@ -53,6 +55,7 @@ impl Lines {
                 Notice::Status(text) => lines.push("STATUS", one_line(text)),
                 Notice::ExtendTimeout(time) => lines.push("EXTEND_TIMEOUT_USEC", time.as_micros().to_string()),
                 Notice::Watchdog => lines.push("WATCHDOG", "1".into()),
+                Notice::NoWatchdog => lines.push("WATCHDOG_USEC", "0".into()),
             }
         }
         lines

@@ -33,7 +33,7 @@ impl Restart {
                 Action::TakeBack(why) => self.successor.say(&Message::Abort { why }, Vec::new()),
                 Action::Confirm => self.successor.say(&Message::Commit, Vec::new()),
                 Action::LetGo => self.successor.say(&Message::LetGo, Vec::new()),
-                Action::Kill => self.successor.kill(),
+                Action::PutDown | Action::Kill => self.successor.kill(),
                 Action::AnswerFailed(error) => self.failed = Some(error),
                 Action::SuccessorLost => self.lost = true,
                 _ => {}
@@ -191,6 +191,8 @@ async fn lives_on_after_abort_and_the_restart_is_over_all_the_same() {
     let (mut restart, mut theirs) = Restart::until_accepted().await;
     restart.live(Event::ReadyDeadline);
     assert!(matches!(hear(&mut theirs).await.unwrap().0, Message::Abort { .. }));
+    // Once for its own end, and once for a kill's, which reaches nobody here.
+    restart.live(Event::EndDeadline);
     restart.live(Event::EndDeadline);
     restart.has_failed(ErrorKind::Deadline);
 }

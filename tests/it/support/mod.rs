@@ -1,7 +1,7 @@
 //! The server under test, and the hands that start it, watch it and end it.
 
-pub mod control;
 pub mod activated;
+pub mod control;
 pub mod doors;
 pub mod drain;
 pub mod echo;
