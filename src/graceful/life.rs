@@ -148,10 +148,12 @@ impl Life {
         let company = if draining { self.company() } else { Vec::new() };
         tokio::select! {
             biased;
+            // Before a signal: one that stops this process may come with the word by which it is the main process, whose
+            // end is another one.
+            event = predecessor(&mut self.predecessor) => self.heard_of_predecessor(event),
             event = signal(&mut self.ground) => Some(event),
             Some(ask) = self.asks.recv() => self.hear(ask),
             Some(why) = self.failed.recv() => Some(Event::ServeFailed(why)),
-            event = predecessor(&mut self.predecessor) => self.heard_of_predecessor(event),
             event = successor(&mut self.successor) => Some(event),
             event = service(&mut self.service) => Some(event),
             visitor = door(&mut self.door), if is_asked => self.see_in(visitor),

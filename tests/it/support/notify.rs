@@ -27,6 +27,9 @@ use tempfile::TempDir;
 /// A bound for a broken run, and never part of what is tested.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What we say to ourselves: what was said before it has been heard before it.
+const MARK: &[u8] = b"MARK";
+
 /// What may be said (sd_notify(3)), and by which values.
 const KNOWN: [(&str, Value); 14] = [
     ("READY", Value::One),
@@ -107,6 +110,8 @@ struct State {
     /// `None`: they are closed at once.
     barriers: Option<Vec<Kept>>,
     wrong: Vec<String>,
+    /// How many of our own marks have come.
+    marks: usize,
 }
 
 impl Heard {
@@ -185,10 +190,17 @@ impl NotifySocket {
         found(&state).unwrap_or_else(|| panic!("waited for {what:?}, heard {:#?}", state.said))
     }
 
-    /// All that was said so far, given or not.
+    /// All that was said before this call, given or not.
     #[track_caller]
     pub fn all(&self) -> Vec<Said> {
+        let marks = self.heard.state().marks;
+        let own = UnixDatagram::unbound().expect("a socket");
+        let address = self.socket.local_addr().expect("bound");
+        own.send_to_addr(MARK, &address).expect("it is read");
         let state = self.heard.state();
+        let unread = |state: &mut State| state.marks == marks;
+        let (state, waited) = self.heard.more.wait_timeout_while(state, PATIENCE, unread).expect("none panics");
+        assert!(!waited.timed_out(), "nobody reads");
         assert_eq!(state.wrong, [""; 0], "all that was said: {:#?}", state.said);
         state.said.clone()
     }
@@ -265,6 +277,10 @@ fn number(socket: &UnixDatagram) -> RawFd {
 
 impl State {
     fn hear(&mut self, received: Received) {
+        if received.bytes == MARK {
+            self.marks += 1;
+            return;
+        }
         let text = String::from_utf8_lossy(&received.bytes).into_owned();
         let said = Said { pid: received.pid.unwrap_or(0), lines: text.split('\n').map(str::to_owned).collect() };
         if let Err(why) = self.heed(&said, received) {
