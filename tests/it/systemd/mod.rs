@@ -1,6 +1,7 @@
 //! Under the real systemd, with the units that are shipped; and before the strict stand-in of its notify socket.
 
 mod activation;
+mod control;
 mod crash;
 mod harness;
 mod reload;
