@@ -132,6 +132,9 @@ impl Graceful {
     }
 
     /// Waits for the drain's end and tells how it went. Called before the drain has begun, it stops this generation first.
+    ///
+    /// Under systemd a stop's drain also waits, within the same deadline, for earlier generations that still drain in the
+    /// unit: once the main process has ended, systemd would hurry them.
     pub fn drain(&self) -> impl Future<Output = Report> + Send + use<> {
         let shared = Arc::clone(&self.shared);
         async move {
