@@ -148,12 +148,10 @@ impl Life {
         let company = if draining { self.company() } else { Vec::new() };
         tokio::select! {
             biased;
-            // Before a signal: one that stops this process may come with the word by which it is the main process, whose
-            // end is another one.
-            event = predecessor(&mut self.predecessor) => self.heard_of_predecessor(event),
             event = signal(&mut self.ground) => Some(event),
             Some(ask) = self.asks.recv() => self.hear(ask),
             Some(why) = self.failed.recv() => Some(Event::ServeFailed(why)),
+            event = predecessor(&mut self.predecessor) => self.heard_of_predecessor(event),
             event = successor(&mut self.successor) => Some(event),
             event = service(&mut self.service) => Some(event),
             visitor = door(&mut self.door), if is_asked => self.see_in(visitor),
@@ -251,7 +249,8 @@ impl Life {
         self.tell_what_is_waited_for();
     }
 
-    /// Before a stop: with LET GO unread, nobody would own what both generations had.
+    /// Before a stop: with LET GO unread, nobody would own what both generations had, and systemd would take this for the
+    /// end of another process than the main one.
     fn hear_predecessor_out(&mut self) {
         while let Some(event) = self.predecessor.as_mut().and_then(Predecessor::next_now) {
             if let Some(event) = self.heard_of_predecessor(Some(event)) {
