@@ -134,6 +134,34 @@ impl Builder {
     /// let graceful = Graceful::builder().control("/run/server/control").build().await?;
     /// # drop(graceful); Ok(()) }
     /// ```
+    ///
+    /// Two handles of one process meet as well. So the restart of a server of your own can be tested without a second
+    /// process:
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::{path::Path, time::Duration};
+    /// use tokio::net::TcpListener;
+    /// use tokio_hotrestart::{Error, Graceful, Signals};
+    ///
+    /// /// A generation of the server, confirmed.
+    /// async fn start(control: &Path) -> Result<(Graceful, TcpListener), Error> {
+    ///     let builder = Graceful::builder().signals(Signals::none()).probation(Duration::ZERO);
+    ///     let graceful = builder.control(control).build().await?;
+    ///     let listener = graceful.listen("http", "127.0.0.1:0").await?;
+    ///     graceful.ready().await?;
+    ///     Ok((graceful, listener))
+    /// }
+    ///
+    /// let place = tempfile::tempdir()?;
+    /// let control = place.path().join("control");
+    /// let (first, listener) = start(&control).await?;
+    /// let (second, inherited) = start(&control).await?;
+    /// assert!(first.restart_signal().await.is_replaced());
+    /// assert_eq!((second.generation(), inherited.local_addr()?), (1, listener.local_addr()?));
+    /// assert!(first.drain().await.is_clean());
+    /// # second.drain().await; Ok(()) }
+    /// ```
     pub fn control(mut self, path: impl Into<PathBuf>) -> Self {
         self.control = Some(path.into());
         self

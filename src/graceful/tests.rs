@@ -1,14 +1,21 @@
 //! A handle that is detached from the process: everything but a restart.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    fs::File,
+    io,
+    net::SocketAddr,
+    os::{fd::AsFd, unix::fs::MetadataExt},
+    time::Duration,
+};
 
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream, UnixListener},
     task::yield_now,
 };
 
 use super::shared::Ask;
-use crate::{Cause, ErrorKind, Graceful, State};
+use crate::{Cause, ErrorKind, Graceful, Signals, State, control};
 
 async fn bound(graceful: &Graceful, name: &str) -> (TcpListener, SocketAddr) {
     let listener = graceful.listen(name, "127.0.0.1:0").await.unwrap();
@@ -180,6 +187,74 @@ fn the_handle_and_its_futures_can_go_to_any_task() {
     check(&graceful.restart_signal());
     check(&graceful.restart());
     check(&graceful.drain());
+}
+
+/// One that meets the others at this path.
+async fn met_at(path: &std::path::Path) -> Result<Graceful, crate::Error> {
+    Graceful::builder().signals(Signals::none()).probation(Duration::ZERO).control(path).build().await
+}
+
+/// What the one that accepts answers: its number.
+async fn ask(address: SocketAddr) -> u64 {
+    TcpStream::connect(address).await.unwrap().read_u64().await.unwrap()
+}
+
+fn inode(of: &TcpListener) -> u64 {
+    File::from(of.as_fd().try_clone_to_owned().unwrap()).metadata().unwrap().ino()
+}
+
+/// How many descriptors of this process lead there.
+fn copies(inode: u64) -> usize {
+    let open = std::fs::read_dir("/proc/self/fd").unwrap().map(|entry| entry.unwrap().path());
+    open.filter(|path| std::fs::metadata(path).is_ok_and(|file| file.ino() == inode)).count()
+}
+
+#[tokio::test]
+async fn handles_of_one_process_restart_each_other_again_and_again() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("control");
+    let (mut last, mut address): (Option<Graceful>, Option<SocketAddr>) = (None, None);
+    for number in 0..=20 {
+        let graceful = met_at(&path).await.unwrap();
+        assert_eq!((graceful.generation(), graceful.is_successor()), (number, number > 0));
+        let mut listener = graceful.listen("echo", "127.0.0.1:0").await.unwrap();
+        let (own, inode) = (listener.local_addr().unwrap(), inode(&listener));
+        assert_eq!(*address.get_or_insert(own), own);
+        let handle = graceful.clone();
+        graceful.spawn(async move {
+            while let Some((mut stream, _)) = handle.accept(&mut listener).await {
+                stream.write_u64(number).await.unwrap();
+            }
+        });
+        graceful.ready().await.unwrap();
+        if let Some(last) = last.replace(graceful.clone()) {
+            assert!(last.restart_signal().await.is_replaced());
+            assert!(last.drain().await.is_clean());
+        }
+        assert_eq!(ask(own).await, number);
+        let status = control::status(&path).await.unwrap();
+        assert_eq!((status.generation, &*status.state), (number, "ready"));
+        assert_eq!(copies(inode), 2, "the loop's, and the one to pass on");
+    }
+    control::stop(&path).await.unwrap();
+    assert!(last.unwrap().drain().await.is_clean() && !path.exists());
+}
+
+#[tokio::test]
+async fn a_handle_that_is_not_ready_is_not_taken_over_by_another_of_its_process() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("control");
+    let first = met_at(&path).await.unwrap();
+    assert_eq!(met_at(&path).await.unwrap_err().kind(), ErrorKind::NotReady);
+    first.ready().await.unwrap();
+    let second = met_at(&path).await.unwrap();
+    assert_eq!(met_at(&path).await.unwrap_err().kind(), ErrorKind::Busy, "another is on its way");
+    second.stop();
+    second.drain().await;
+    first.state().wait_for(|state| *state == State::Ready).await.unwrap();
+    let third = met_at(&path).await.unwrap();
+    third.ready().await.unwrap();
+    assert!(first.restart_signal().await.is_replaced());
 }
 
 #[tokio::test]
