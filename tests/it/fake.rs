@@ -42,7 +42,8 @@ fn successor() {
     panic!("a successor made by hand says how it ends");
 }
 
-fn play(step: &str, channel: &Wire) {
+/// One step, over this channel.
+pub fn play(step: &str, channel: &Wire) {
     match step.split_once(':').unwrap_or((step, "")) {
         ("take", _) => take(channel),
         ("hear", name) => drop(channel.until(name)),

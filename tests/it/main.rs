@@ -26,6 +26,7 @@ mod failure;
 mod fake;
 mod foreign;
 mod generations;
+mod heir;
 #[cfg(feature = "http2")]
 mod http2;
 mod hygiene;
