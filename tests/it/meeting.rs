@@ -1,8 +1,11 @@
 //! Servers that are started by anybody, and meet at a path: the second takes over from the first.
 
-use std::{os::unix::process::ExitStatusExt, path::Path, process::Command};
+use std::{fs::File, os::unix::process::ExitStatusExt, path::Path, process::Command};
 
-use nix::sys::signal::Signal;
+use nix::{
+    fcntl::{Flock, FlockArg},
+    sys::signal::Signal,
+};
 use tokio_hotrestart::ErrorKind;
 
 use crate::support::{
@@ -42,7 +45,7 @@ fn is_refused(mut fleet: Fleet, why: &str) {
 fn ends(mut fleet: Fleet, number: u64, at: &Control) {
     fleet.stop(fleet.first(), number);
     fleet.until_all_have_ended();
-    assert!(!at.path().exists());
+    assert!(!at.path().exists(), "{}", fleet.log());
 }
 
 // ----------------------------------------------------------------------------------------------------------- takes over
@@ -246,6 +249,25 @@ fn of_two_first_ones_at_once_one_is_the_first_and_the_other_its_successor_or_ref
     }
 }
 
+/// The other one has the lock, and does not listen yet.
+#[test]
+fn a_first_one_waits_for_another_that_is_just_binding_the_path() {
+    let at = Control::new();
+    let beside = at.path().with_extension("lock");
+    let lock = Flock::lock(File::create(&beside).unwrap(), FlockArg::LockExclusive).unwrap();
+    let mut fleet = at.setup().spawn();
+    let waits = || {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", fleet.first())).unwrap();
+        let names = threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("comm")).ok());
+        names.filter(|name| name.trim_end() == "hotrestart-lock").count() == 1
+    };
+    process::until(waits);
+    std::fs::remove_file(&beside).unwrap();
+    drop(lock);
+    fleet.greet();
+    ends(fleet, 0, &at);
+}
+
 // ---------------------------------------------------------------------------------------------------------------- dies
 
 /// The predecessor dies when the successor has all sockets: the successor serves, and owns the path.
@@ -366,6 +388,21 @@ fn a_successor_that_is_stopped_on_probation_leaves_the_predecessor_serving() {
     first.until_all_have_ended();
 }
 
+/// Its predecessor has let go while it stood still, and both is there to be heard at once: that, and the stop.
+#[test]
+fn a_successor_that_is_stopped_before_it_knows_that_it_is_alone_leaves_no_path_behind() {
+    let at = Control::new();
+    let mut first = at.start();
+    let mut second = at.setup().with("AT", "1:OpenGate:hold").spawn();
+    let held = second.until_held("OpenGate");
+    first.until("ending generation=0 ");
+    second.signal(held, Signal::SIGTERM);
+    process::go_on(held);
+    second.until("done generation=1");
+    second.until_all_have_ended();
+    assert!(!at.path().exists(), "{}", second.log());
+}
+
 #[test]
 fn a_stop_of_the_predecessor_ends_a_successor_that_is_not_ready() {
     let at = Control::new();
@@ -378,7 +415,8 @@ fn a_stop_of_the_predecessor_ends_a_successor_that_is_not_ready() {
     let lines = second.until_all_have_ended();
     assert!(!lines.iter().any(|line| line.says("ready")), "{lines:?}");
     second.until_logged("the predecessor took the restart back", 1);
-    assert!(echo(first.echo).is_err() && !at.path().exists());
+    assert!(echo(first.echo).is_err());
+    assert!(!at.path().exists(), "{}", first.log());
 }
 
 // ----------------------------------------------------------------------------------------------------- other namespaces
