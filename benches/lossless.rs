@@ -93,7 +93,7 @@ impl Ask {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
-    let program = example()?;
+    let program = example("axum")?;
     let modes = if args.mode.is_empty() { Ask::value_variants() } else { &args.mode };
     let mut lost = 0;
     println!(

@@ -51,7 +51,7 @@ const DELAY: u64 = 300;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let program = example()?;
+    let program = example("axum")?;
     println!("to the first answer, ms        median     p90     max");
     let times = args.measure(&program, args.pairs, 0).await?;
     row("restart", &times.warm);

@@ -1,4 +1,4 @@
-//! All generations of `examples/axum.rs`.
+//! All generations of a server: of an example, or of a benchmark's own.
 
 use std::{
     net::SocketAddr,
@@ -21,18 +21,18 @@ use tokio::{
 /// How long a server may take for anything.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Builds `examples/axum.rs` as a release, and says where it is.
-pub(crate) fn example() -> anyhow::Result<PathBuf> {
+/// Builds an example as a release, and says where it is.
+pub(crate) fn example(name: &str) -> anyhow::Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let built = std::process::Command::new(cargo)
-        .args(["build", "--quiet", "--release", "--example", "axum", "--features", "http2"])
+        .args(["build", "--quiet", "--release", "--example", name, "--features", "http2"])
         .arg(concat!("--manifest-path=", env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
         .status()?;
-    anyhow::ensure!(built.success(), "examples/axum.rs does not build");
+    anyhow::ensure!(built.success(), "examples/{name}.rs does not build");
     // We are `release/deps/NAME-HASH`.
     let this = std::env::current_exe()?;
     let release = this.ancestors().nth(2).context("no target directory")?;
-    Ok(release.join("examples/axum"))
+    Ok(release.join("examples").join(name))
 }
 
 /// A server, and whoever succeeds it.
@@ -48,21 +48,29 @@ pub(crate) struct Fleet {
     newest: Pid,
     /// One pipe for all generations: its end is the end of the last.
     lines: Lines<BufReader<ChildStdout>>,
+    /// What all of them have said besides, and nobody has asked for yet.
+    said: Vec<String>,
     gone: bool,
 }
 
 impl Fleet {
-    /// Starts generation 0, and waits until it is ready.
+    /// Starts generation 0 of `examples/axum.rs`, and waits until it is ready.
     pub(crate) async fn start(program: &PathBuf, arguments: &[&str]) -> anyhow::Result<Self> {
         let mut command = Command::new(program);
         command.args(["--listen", "127.0.0.1:0", "--threads", "1"]).args(arguments).env("RUST_LOG", "error");
+        Self::start_by(command).await
+    }
+
+    /// Any server that says `ready generation=… pid=… …=address` when it is.
+    pub(crate) async fn start_by(mut command: Command) -> anyhow::Result<Self> {
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped());
         let began = Instant::now();
-        let mut first = command.spawn().with_context(|| format!("start {}", program.display()))?;
+        let mut first = command.spawn().with_context(|| format!("start {command:?}"))?;
         let group = Pid::from_raw(first.id().context("it has ended")?.try_into()?);
         let lines = BufReader::new(first.stdout.take().context("it is piped")?).lines();
         let address = SocketAddr::from(([0; 4], 0));
-        let mut fleet = Self { address, generation: 0, began, first, group, newest: group, lines, gone: false };
+        let said = Vec::new();
+        let mut fleet = Self { address, generation: 0, began, first, group, newest: group, lines, said, gone: false };
         fleet.address = fleet.ready(0).await?.parse()?;
         Ok(fleet)
     }
@@ -92,14 +100,41 @@ impl Fleet {
         let begin = format!("ready generation={generation} pid=");
         let said = async {
             while let Some(line) = self.lines.next_line().await? {
-                if let Some((pid, address)) = line.strip_prefix(&begin).and_then(|rest| rest.split_once(" http=")) {
-                    self.newest = Pid::from_raw(pid.parse()?);
-                    return Ok(address.to_owned());
-                }
+                let Some((pid, address)) = line.strip_prefix(&begin).and_then(|rest| rest.split_once(' ')) else {
+                    self.said.push(line);
+                    continue;
+                };
+                self.newest = Pid::from_raw(pid.parse()?);
+                let (_, address) = address.split_once('=').context("`ready` without an address")?;
+                return Ok(address.to_owned());
             }
             bail!("all generations have ended")
         };
         timeout(PATIENCE, said).await.with_context(|| format!("generation {generation} is not ready"))?
+    }
+
+    /// What was said before and nobody has asked for is forgotten.
+    pub(crate) fn forget(&mut self) {
+        self.said.clear();
+    }
+
+    /// The first line that ends so and is not forgotten, now or when it comes.
+    pub(crate) async fn said(&mut self, end: &str) -> anyhow::Result<String> {
+        let said = async {
+            loop {
+                if let Some(line) = self.said.iter().find(|line| line.ends_with(end)) {
+                    return Ok(line.clone());
+                }
+                let line = self.lines.next_line().await?.context("all generations have ended")?;
+                self.said.push(line);
+            }
+        };
+        timeout(PATIENCE, said).await.with_context(|| format!("nobody says {end:?}"))?
+    }
+
+    /// The newest generation's.
+    pub(crate) fn pid(&self) -> u32 {
+        self.newest.as_raw().unsigned_abs()
     }
 
     /// Ends the newest generation, and waits for all.
