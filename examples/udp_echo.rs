@@ -14,6 +14,7 @@ use std::{error::Error, io, net::SocketAddr, process::ExitCode};
 use clap::Parser;
 use tokio::net::UdpSocket;
 use tokio_hotrestart::Graceful;
+use tracing_subscriber::EnvFilter;
 
 /// A UDP echo server that replaces itself: SIGUSR2 restarts, SIGTERM stops.
 #[derive(Debug, Parser)]
@@ -26,7 +27,8 @@ struct Args {
 #[tokio::main]
 async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let args = Args::parse();
-    tracing_subscriber::fmt().with_writer(io::stderr).init();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
 
     let graceful = Graceful::new().await?; // picks up what a predecessor passes
     let socket = graceful.bind::<UdpSocket, _>("echo", args.listen).await?; // inherited, or bound
