@@ -5,8 +5,6 @@ use std::{
     os::fd::{AsFd, OwnedFd},
 };
 
-use socket2::SockRef;
-
 use super::Socket;
 use crate::{Error, ErrorKind, sys};
 
@@ -44,21 +42,23 @@ use crate::{Error, ErrorKind, sys};
 /// # drop(untouched); Ok(()) }
 /// ```
 pub fn adopt<S: Socket>(descriptor: OwnedFd) -> Result<S, Refused> {
-    if let Err(why) = S::KIND.check(descriptor.as_fd()) {
-        let why = Error::new(ErrorKind::Socket, format!("adopt a descriptor as {}: {why}", S::KIND.name));
-        return Err(Refused { why, descriptor });
-    }
     // tokio takes what it is given whatever comes of it, so it is given a second one.
-    let prepared = prepare::<S>(&descriptor).and_then(|()| descriptor.try_clone()).and_then(S::into_tokio);
-    prepared.map_err(|error| Refused { why: Error::io(ErrorKind::Socket, "adopt a descriptor", error), descriptor })
+    share(&descriptor, format_args!("adopt a descriptor")).map_err(|why| Refused { why, descriptor })
 }
 
-fn prepare<S: Socket>(descriptor: &OwnedFd) -> io::Result<()> {
-    SockRef::from(descriptor).set_cloexec(true)?;
-    match S::KIND.is_tokios() {
-        true => sys::set_blocking(descriptor, false),
-        false => Ok(()),
+/// The same over a duplicate, which is close-on-exec from its first moment. The descriptor stays.
+pub(super) fn share<S: Socket>(descriptor: &OwnedFd, during: fmt::Arguments<'_>) -> Result<S, Error> {
+    if let Err(why) = S::KIND.check(descriptor.as_fd()) {
+        return Err(Error::new(ErrorKind::Socket, format!("{during} as {}: {why}", S::KIND.name)));
     }
+    duplicate(descriptor).map_err(|error| Error::io(ErrorKind::Socket, during.to_string(), error))
+}
+
+fn duplicate<S: Socket>(descriptor: &OwnedFd) -> io::Result<S> {
+    if S::KIND.is_tokios() {
+        sys::set_blocking(descriptor, false)?;
+    }
+    S::into_tokio(descriptor.try_clone()?)
 }
 
 /// A descriptor that is not what was asked for, and why.

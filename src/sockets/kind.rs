@@ -147,6 +147,11 @@ impl Kind {
         matches!(self.shape, Shape::Listener(..) | Shape::Datagram(_))
     }
 
+    /// Whether it has no listening state that would hold it where it is bound.
+    pub(super) fn is_datagram(&self) -> bool {
+        matches!(self.shape, Shape::Datagram(_))
+    }
+
     pub(super) fn is_unix(&self) -> bool {
         matches!(self.shape, Shape::Listener(UNIX, _) | Shape::Datagram(UNIX))
     }

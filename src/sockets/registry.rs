@@ -11,7 +11,7 @@ use std::{
 use super::{
     Address, Socket,
     address::{Bound, absolute, actual, shown},
-    adopt,
+    adopt::share,
     fresh::{self, Fault, Options},
     kind::Kind,
     path,
@@ -141,8 +141,7 @@ impl Registry {
     /// Adopts what came to this process and makes it an entry; on failure it stays to be claimed.
     fn take<S: Socket>(&mut self, name: &Name, index: usize, asked: Option<&Bound>) -> Result<S, Error> {
         let came = self.unclaimed.get(index).expect("it was found there just now");
-        let duplicate = came.descriptor.try_clone().map_err(|error| failed("claim", name, error))?;
-        let taken = adopt::<S>(duplicate)?;
+        let taken = share::<S>(&came.descriptor, format_args!("claim {name:?}"))?;
         let Came { place, mut socket, descriptor } = self.unclaimed.take(index).expect("it is there still");
         if place.is_none() {
             // It is found again by what it was asked for as, whatever systemd calls it and wherever systemd has put it.
@@ -169,7 +168,7 @@ impl Registry {
             };
             let failed = |error| failed("bind", name, error);
             let actual = actual(descriptor.as_fd()).map_err(failed)?;
-            let socket = adopt::<S>(descriptor.try_clone().map_err(failed)?)?;
+            let socket = share::<S>(&descriptor, format_args!("bind {name:?}"))?;
             let (name, origin) = (name.clone(), Origin::Bound);
             let entry = wire::Socket { name, kind: S::KIND.code, origin, requested, actual, path };
             self.insert(None, entry, descriptor)?;
@@ -312,10 +311,11 @@ impl Entry {
         None
     }
 
-    /// What the manifest says of it. A UDP socket that the application has connected is bound to another address since.
+    /// What the manifest says of it. A UDP socket that the application has connected is bound to another address since;
+    /// a listener stays where it is, and asking thousands of them takes time.
     fn as_it_is(&self) -> wire::Socket {
         let mut socket = self.socket.clone();
-        if Kind::of(socket.kind).is_some_and(Kind::has_address) {
+        if Kind::of(socket.kind).is_some_and(Kind::is_datagram) {
             match actual(self.descriptor.as_fd()) {
                 Ok(actual) => socket.actual = actual,
                 Err(error) => crate::log::warn!(socket = socket.name.as_str(), %error, "look at its address"),

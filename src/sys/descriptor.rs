@@ -42,11 +42,12 @@ pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((read, write))
 }
 
-/// Belongs to the open file, so it holds in every generation that shares it.
+/// Belongs to the open file, so it holds in every generation that shares it; and so it mostly holds already.
 pub(crate) fn set_blocking(descriptor: impl AsFd, blocking: bool) -> io::Result<()> {
-    let mut flags = OFlag::from_bits_retain(fcntl(&descriptor, FcntlArg::F_GETFL)?);
-    flags.set(OFlag::O_NONBLOCK, !blocking);
-    fcntl(&descriptor, FcntlArg::F_SETFL(flags))?;
+    let flags = OFlag::from_bits_retain(fcntl(&descriptor, FcntlArg::F_GETFL)?);
+    if flags.contains(OFlag::O_NONBLOCK) == blocking {
+        fcntl(&descriptor, FcntlArg::F_SETFL(flags ^ OFlag::O_NONBLOCK))?;
+    }
     Ok(())
 }
 

@@ -49,6 +49,8 @@ async fn each_kind_is_claimed_as_what_it_was_offered_as() {
     claim::<OwnedFd>(&mut registry, &all, "seqpacket");
     claim::<pipe::Receiver>(&mut registry, &all, "read");
     claim::<pipe::Sender>(&mut registry, &all, "write");
+    let wrong = registry.claim::<TcpListener>(&name("memory")).unwrap_err();
+    assert_eq!(wrong.to_string(), "claim \"memory\" as a TCP listener: it is no socket");
     let mut memory = fs::File::from(claim::<OwnedFd>(&mut registry, &all, "memory"));
     let mut words = String::new();
     memory.rewind().unwrap();
