@@ -1,6 +1,6 @@
 //! What a predecessor and its successor say to each other, from the predecessor's side: messages into events.
 
-use std::{os::fd::OwnedFd, sync::Arc, time::Duration};
+use std::{mem, os::fd::OwnedFd, sync::Arc, time::Duration, vec};
 
 use tokio::time::timeout;
 
@@ -32,19 +32,22 @@ pub(super) struct Conversation {
 #[derive(Debug)]
 struct Unsaid {
     legacy: Legacy,
+    sockets: vec::IntoIter<(wire::Socket, Arc<OwnedFd>)>,
     stderr: Option<[Arc<OwnedFd>; 2]>,
 }
 
 impl Conversation {
     /// `stderr`: what is lent with HELLO.
-    pub(super) fn new(channel: Channel, legacy: Legacy, stderr: Option<[Arc<OwnedFd>; 2]>) -> Self {
+    pub(super) fn new(channel: Channel, mut legacy: Legacy, stderr: Option<[Arc<OwnedFd>; 2]>) -> Self {
         let names = legacy.sockets.iter().map(|(socket, _)| socket.name.clone()).collect();
-        Self { channel, names, claimed: Vec::new(), unsaid: Some(Unsaid { legacy, stderr }), heard_enough: false }
+        let sockets = mem::take(&mut legacy.sockets).into_iter();
+        let unsaid = Some(Unsaid { legacy, sockets, stderr });
+        Self { channel, names, claimed: Vec::new(), unsaid, heard_enough: false }
     }
 
     /// HELLO. `pid`: the successor's.
     pub(super) fn begin(&mut self, pid: u32) {
-        let Some(Unsaid { legacy, stderr }) = &mut self.unsaid else {
+        let Some(Unsaid { legacy, stderr, .. }) = &mut self.unsaid else {
             return;
         };
         let ancestors: Vec<_> = legacy.ancestors.drain(..).collect();
@@ -70,14 +73,12 @@ impl Conversation {
         let Some(unsaid) = &mut self.unsaid else {
             return;
         };
-        let sockets = &mut unsaid.legacy.sockets;
-        let batch: Vec<_> = sockets.drain(..sockets.len().min(sys::MAX_DESCRIPTORS)).collect();
-        if batch.is_empty() {
+        let (sockets, descriptors): (Vec<_>, Vec<_>) = unsaid.sockets.by_ref().take(sys::MAX_DESCRIPTORS).unzip();
+        if sockets.is_empty() {
             self.channel.say(&Message::End { sockets: self.names.len() as u32 }, Vec::new());
             self.unsaid = None;
             return;
         }
-        let (sockets, descriptors): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
         self.channel.say(&Message::Sockets(sockets), descriptors);
     }
 
