@@ -1,4 +1,9 @@
-use std::{fs, io, os::unix::fs::MetadataExt, path::Path, time::Duration};
+use std::{
+    fs, io,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    path::Path,
+    time::Duration,
+};
 
 use tokio::time::timeout;
 
@@ -158,7 +163,7 @@ pub async fn stop(path: impl AsRef<Path>) -> Result<Stopped, Error> {
 /// | kind | why |
 /// |---|---|
 /// | [`Nobody`](ErrorKind::Nobody) | nothing listens at that path |
-/// | [`Denied`](ErrorKind::Denied) | the server does not answer this user; or it runs as another user than this process, root, and the owner of the directory in which the path lies, so that it may be a stranger |
+/// | [`Denied`](ErrorKind::Denied) | the server does not answer this user; or it runs as another user than this process, root, and the owner of the directory in which the path lies (an abstract name lies in none), so that it may be a stranger |
 /// | [`ChannelClosed`](ErrorKind::ChannelClosed) | the server ended without an answer |
 /// | [`Deadline`](ErrorKind::Deadline) | no status within 10 s, or no place in the path's queue within 5 s |
 /// | [`Protocol`](ErrorKind::Protocol), [`Torn`](ErrorKind::Torn), [`Version`](ErrorKind::Version) | something else listens there, or a release that speaks otherwise |
@@ -235,13 +240,18 @@ pub(crate) async fn call(path: &Path, wish: Wish, allowed: &Allowed) -> Result<O
 /// Whoever named the path trusts the owner of the directory in which it lies, who decides what lies there. So an operator
 /// can ask a server of another user's, and yet nobody can lie in wait for him in a directory such as `/tmp`.
 fn trusted_at(path: &Path) -> Allowed {
-    let place = match path.parent() {
-        Some(place) if place.as_os_str().is_empty() => Path::new("."),
-        Some(place) => place,
-        None => return Allowed::default(),
-    };
     // A directory that can't be looked at has no path in it to be connected to either.
-    Allowed::new(fs::metadata(place).map(|found| found.uid()))
+    Allowed::new(directory_of(path).and_then(|place| fs::metadata(place).ok()).map(|found| found.uid()))
+}
+
+/// `None` for an abstract name, which lies nowhere: anybody may have taken it, and the owner of the working directory has
+/// no say in that.
+fn directory_of(path: &Path) -> Option<&Path> {
+    if path.as_os_str().as_bytes().starts_with(b"@") {
+        return None;
+    }
+    let place = path.parent()?;
+    Some(if place.as_os_str().is_empty() { Path::new(".") } else { place })
 }
 
 async fn answer(path: &Path, mut channel: Channel) -> Result<Reply, Error> {
@@ -262,4 +272,19 @@ async fn answer(path: &Path, mut channel: Channel) -> Result<Reply, Error> {
 fn beside_the_point(path: &Path) -> Error {
     let what = format!("the server at {} said something that is no answer to what was asked", path.display());
     Error::new(ErrorKind::Protocol, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_abstract_name_lies_in_no_directory_whose_owner_could_be_trusted() {
+        assert_eq!(directory_of(Path::new("@server")), None);
+        assert_eq!(directory_of(Path::new("@run/server")), None);
+        assert_eq!(directory_of(Path::new("server")), Some(Path::new(".")));
+        assert_eq!(directory_of(Path::new("./@server")), Some(Path::new(".")));
+        assert_eq!(directory_of(Path::new("/run/server")), Some(Path::new("/run")));
+        assert_eq!(directory_of(Path::new("/")), None);
+    }
 }
