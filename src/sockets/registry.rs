@@ -166,15 +166,30 @@ impl Registry {
                     continue;
                 }
             };
-            let failed = |error| failed("bind", name, error);
-            let actual = actual(descriptor.as_fd()).map_err(failed)?;
-            let socket = share::<S>(&descriptor, format_args!("bind {name:?}"))?;
-            let (name, origin) = (name.clone(), Origin::Bound);
-            let entry = wire::Socket { name, kind: S::KIND.code, origin, requested, actual, path };
-            self.insert(None, entry, descriptor)?;
-            return Ok(socket);
+            let entered = self.enter(name, requested.clone(), descriptor, path);
+            if entered.is_err() && path != (0, 0) {
+                // Nobody answers there, and nobody else would remove it.
+                path::remove(Path::new(&requested), path);
+            }
+            return entered;
         }
         Err(last)
+    }
+
+    /// A fresh socket as tokio's, with an entry.
+    fn enter<S: Socket>(
+        &mut self,
+        name: &Name,
+        requested: OsString,
+        descriptor: OwnedFd,
+        path: (u64, u64),
+    ) -> Result<S, Error> {
+        let failed = |error| failed("bind", name, error);
+        let actual = actual(descriptor.as_fd()).map_err(failed)?;
+        let socket = share::<S>(&descriptor, format_args!("bind {name:?}"))?;
+        let (name, origin) = (name.clone(), Origin::Bound);
+        self.insert(None, wire::Socket { name, kind: S::KIND.code, origin, requested, actual, path }, descriptor)?;
+        Ok(socket)
     }
 
     fn insert(&mut self, place: Option<u32>, socket: wire::Socket, descriptor: OwnedFd) -> Result<(), Error> {

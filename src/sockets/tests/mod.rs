@@ -87,6 +87,14 @@ fn closes_on_exec(descriptor: impl AsFd) -> bool {
     FdFlag::from_bits_retain(fcntl(descriptor, FcntlArg::F_GETFD).unwrap()).contains(FdFlag::FD_CLOEXEC)
 }
 
+/// Runs an ignored test of this crate in a process of its own.
+fn alone(test: &str) {
+    let mut process = std::process::Command::new(std::env::current_exe().unwrap());
+    let output = process.args(["--exact", test, "--ignored"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
+
 /// As another process passes it: blocking, and open for whoever is started next.
 fn as_passed(descriptor: OwnedFd) -> OwnedFd {
     sys::set_blocking(&descriptor, true).unwrap();
