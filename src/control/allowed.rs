@@ -11,6 +11,11 @@ impl Allowed {
         Self(uids.into_iter().collect())
     }
 
+    /// Whether anybody is named besides those two.
+    pub(crate) fn names_others(&self) -> bool {
+        !self.0.is_empty()
+    }
+
     pub(super) fn admits(&self, peer: Peer) -> bool {
         self.admits_to(sys::effective_uid(), peer.uid)
     }

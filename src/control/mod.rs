@@ -1,8 +1,8 @@
 //! Asking a server at its control path: restart, status, stop.
 //!
-//! A server that has a control path (a Unix socket, mode 0600) is asked there by operators, and met there by successors
-//! that it has not started itself. The functions of this module are the operator's side; the program `hotrestart`
-//! (feature `cli`) is made of them.
+//! A server that has a control path (a Unix socket for its own user, root, and who else is named) is asked there by
+//! operators, and met there by successors that it has not started itself. The functions of this module are the
+//! operator's side; the program `hotrestart` (feature `cli`) is made of them.
 //!
 //! # Examples
 //!

@@ -118,7 +118,7 @@ impl Builder {
     /// with the same path, which then takes over. The second way is for processes that share nothing but a directory: two
     /// containers, two units, two shells. [`control::default_path`](crate::control::default_path) suggests one.
     ///
-    /// The socket has mode 0600, and both sides check the other's user. It stays the same one from generation to
+    /// The socket has mode 0600 (but see [`control_users`](Self::control_users)), and both sides check the other's user. It stays the same one from generation to
     /// generation, so nobody ever finds the path empty; the last generation removes it.
     ///
     /// If somebody serves at the path when this process starts, [`build`](Self::build) takes over from it; where that one
@@ -168,7 +168,21 @@ impl Builder {
     }
 
     /// Which users may come to the [`control`](Self::control) path besides this process's own and root, and be found there.
-    /// The mode of the socket does not change: give the directory and the file to them by other means.
+    ///
+    /// With any, the socket's mode is 0666: anybody can connect, and whoever is not named is turned away before a word is
+    /// read. The directory has to let them through, too. The mode is set where the path is bound, so a restart does not
+    /// change it: to name the first such users, stop the server and start it.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tokio_hotrestart::Error> {
+    /// use tokio_hotrestart::Graceful;
+    ///
+    /// const DEPLOY: u32 = 1001;
+    /// let graceful = Graceful::builder().control("/run/server/control").control_users([DEPLOY]).build().await?;
+    /// # drop(graceful); Ok(()) }
+    /// ```
     pub fn control_users(mut self, uids: impl IntoIterator<Item = u32>) -> Self {
         self.allowed = Allowed::new(uids);
         self

@@ -123,8 +123,11 @@ async fn open(
             let failed =
                 |error| Error::io(ErrorKind::Socket, format!("find the control path {}", path.display()), error);
             let asked = <ControlListener as Address<&Path>>::resolve(path).await.map_err(failed)?;
-            let listener =
-                registry.listen::<ControlListener, &Path>(&Name::control(), &asked, &mut Options::default())?;
+            // Whoever is named has to get as far as our check of the peer's user, which is what protects: it is made
+            // before anything is read.
+            let mode = allowed.names_others().then_some(0o666);
+            let mut options = Options { mode, ..Options::default() };
+            let listener = registry.listen::<ControlListener, &Path>(&Name::control(), &asked, &mut options)?;
             Some(Door::new(listener.into_inner(), allowed.clone()))
         }
         None => None,

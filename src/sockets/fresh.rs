@@ -66,9 +66,10 @@ pub(super) fn open(kind: &Kind, to: &Bound, options: &mut Options<'_>) -> Result
         (Bound::Inet(address), Shape::Listener(_, r#type)) => tcp(*address, *r#type, options),
         (Bound::Inet(address), Shape::Datagram(_)) => udp(*address, options),
         (Bound::Path(path), Shape::Listener(..) | Shape::Datagram(_)) => {
-            // Nor has an abstract name a mode: there the check of who connects is the only one.
-            let private = kind.code == SocketKind::Control && !address::is_abstract(path);
-            options.mode = options.mode.or_else(|| private.then_some(0o600));
+            if kind.code == SocketKind::Control {
+                // An abstract name has no mode: there the check of who connects is the only one.
+                options.mode = (!address::is_abstract(path)).then(|| options.mode.unwrap_or(0o600));
+            }
             path::bind(path, &kind.shape, options)
         }
         // `Address` has no such pair.

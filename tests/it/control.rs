@@ -557,7 +557,7 @@ const NOBODY: u32 = 65_534;
 
 /// Not a test: an operator of another user's, at the path in `HR_PATH`.
 #[test]
-#[ignore = "another user's operator, whom the next test starts"]
+#[ignore = "another user's operator, whom tests below start"]
 fn another_user() {
     let path = std::env::var_os("HR_PATH").expect("a path");
     for request in [Request::Status, Request::Restart, Request::Stop] {
@@ -576,6 +576,13 @@ fn can_be_nobody() -> bool {
     possible
 }
 
+fn asked_by(uid: u32, at: &Control) -> String {
+    let mut operator = Command::new(this());
+    operator.args(["control::another_user", "--exact", "--ignored", "--nocapture"]).env("HR_PATH", at.path());
+    let output = operator.uid(uid).gid(uid).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
 fn of_nobody(setup: Setup) -> Setup {
     setup.tune(|command| {
         command.uid(NOBODY).gid(NOBODY);
@@ -590,10 +597,7 @@ fn another_user_gets_no_answer_and_no_succession() {
     let at = Control::new();
     let mut fleet = at.start();
     at.open_to_all();
-    let mut operator = Command::new(this());
-    operator.args(["control::another_user", "--exact", "--ignored", "--nocapture"]).env("HR_PATH", at.path());
-    let output = operator.uid(NOBODY).gid(NOBODY).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
+    let said = asked_by(NOBODY, &at);
     assert_eq!(said.matches("asked: Err(Denied)").count(), 3, "{said}");
     let mut stranger = of_nobody(at.setup()).spawn();
     stranger.until_all_have_ended();
@@ -601,6 +605,23 @@ fn another_user_gets_no_answer_and_no_succession() {
     stranger.until_logged("not started: user 65534 may not ask this server for anything", 1);
     assert_eq!(at.now(), (0, "ready".into()));
     fleet.stop(fleet.first(), 0);
+}
+
+#[test]
+fn a_user_who_is_named_is_answered_and_still_nobody_else() {
+    if !can_be_nobody() {
+        return;
+    }
+    let at = Control::new();
+    // The directory only: what is bound there lets them in by itself.
+    at.open_to_all();
+    let mut fleet = at.setup().with("CONTROL_USER", NOBODY.to_string()).start();
+    let said = asked_by(NOBODY - 1, &at);
+    assert_eq!(said.matches("asked: Err(Denied)").count(), 3, "{said}");
+    fleet.until_logged("user 65533 may not ask this server for anything", 3);
+    let said = asked_by(NOBODY, &at);
+    assert_eq!(said.matches("asked: Ok(())").count(), 3, "{said}");
+    fleet.until_all_have_ended();
 }
 
 #[test]

@@ -234,7 +234,7 @@ fn builder() -> Builder {
         builder = builder.pid_file(PathBuf::from(path));
     }
     if let Some(path) = env::var_os("HR_CONTROL") {
-        builder = builder.control(path);
+        builder = builder.control(path).control_users(number::<u32>("HR_CONTROL_USER"));
     }
     builder = builder.descriptor_store(text("HR_STORE").is_some());
     let alive = time("HR_FOREIGN_ALIVE_MS");
