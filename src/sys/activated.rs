@@ -50,9 +50,15 @@ mod tests {
     use std::os::fd::AsFd;
 
     use super::*;
-    use crate::sys::identity;
+    use crate::sys::{identity, run_alone};
 
-    /// Where nobody else in this process opens anything. Each test has its own hundred.
+    /// They need numbers that are free, and open some that every program inherits.
+    #[test]
+    fn alone() {
+        run_alone("sys::activated::tests::");
+    }
+
+    /// Beyond what this process has open.
     fn place(file: impl AsFd, number: RawFd, inherited: bool) {
         let duplicate = match inherited {
             true => FcntlArg::F_DUPFD(number),
@@ -72,6 +78,7 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "run by `alone`"]
     fn what_came_through_the_exec_is_owned_in_order_and_close_on_exec() {
         let files = [tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap()];
         place(&files[0], 600, true);
@@ -84,6 +91,7 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "run by `alone`"]
     fn where_one_is_our_own_none_is_taken() {
         let file = tempfile::tempfile().unwrap();
         place(&file, 700, true);
@@ -96,6 +104,7 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "run by `alone`"]
     fn where_one_is_closed_none_is_taken() {
         let file = tempfile::tempfile().unwrap();
         place(&file, 800, true);

@@ -56,8 +56,8 @@ pub(super) fn number(descriptor: &impl AsFd) -> i32 {
     descriptor.as_fd().as_raw_fd()
 }
 
-/// Lends an owner of a number that is not open, as one that believes its environment can be. High, so that no other
-/// thread opens a file under it meanwhile.
+/// Lends an owner of a number that is not open, as one that believes its environment can be. For a test that runs alone:
+/// another one could open a file under it meanwhile.
 #[cfg(test)]
 pub(crate) fn with_closed_number(look: impl FnOnce(OwnedFd) -> OwnedFd) {
     let (file, _other_end) = pipe().expect("a pipe");

@@ -5,6 +5,8 @@
 #![allow(unsafe_code, clippy::disallowed_methods)] // raw numbers become owned descriptors here, and nowhere else
 
 mod activated;
+#[cfg(test)]
+mod alone;
 mod clone;
 mod command;
 mod descriptor;
@@ -19,6 +21,8 @@ mod stderr;
 mod watch;
 
 pub(crate) use activated::take_activated;
+#[cfg(test)]
+pub(crate) use alone::run_alone;
 pub(crate) use command::{Command, Handed};
 #[cfg(test)]
 pub(crate) use descriptor::with_closed_number;

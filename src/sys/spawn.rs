@@ -159,7 +159,7 @@ mod tests {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
     use super::*;
-    use crate::sys::pipe;
+    use crate::sys::{pipe, run_alone};
 
     const BOTH: [Kinship; 2] = [Kinship::Child, Kinship::Sibling];
 
@@ -201,7 +201,18 @@ mod tests {
         }
     }
 
+    /// Two of them look at all that a program finds open, and there are tests that leave something open for whoever is
+    /// started next. The third writes programs, and whatever is started meanwhile has them open for writing until its exec:
+    /// such a file can't be executed.
     #[test]
+    fn alone() {
+        for test in ["errors_of_exec", "only_what_is_handed_on", "listed_descriptors"] {
+            run_alone(&format!("sys::spawn::tests::{test}"));
+        }
+    }
+
+    #[test]
+    #[ignore = "run by `alone`"]
     fn errors_of_exec_come_back_as_what_they_are() {
         let place = tempfile::tempdir().unwrap();
         let file = |name: &str, contents: &[u8], mode| {
@@ -231,6 +242,7 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "run by `alone`"]
     fn only_what_is_handed_on_is_open_in_the_program() {
         let (_read, channel) = pipe().unwrap();
         let _other = tempfile::tempfile().unwrap();
@@ -257,6 +269,7 @@ mod tests {
 
     /// Each place is another's number: without care, the first copied would overwrite the last.
     #[test]
+    #[ignore = "run by `alone`"]
     fn listed_descriptors_are_at_their_places_though_their_numbers_overlap() {
         let files: Vec<File> = (0..40).map(|_| tempfile::tempfile().unwrap()).collect();
         for kinship in BOTH {

@@ -72,7 +72,14 @@ async fn each_wrong_descriptor_is_refused_and_comes_back_untouched() {
     is_refused::<pipe::Sender>(tcp(), "it is no pipe");
 }
 
+/// A test beside it could open what is closed.
+#[test]
+fn alone() {
+    sys::run_alone("sockets::tests::kinds::a_closed_number");
+}
+
 #[tokio::test]
+#[ignore = "run by `alone`"]
 async fn a_closed_number_is_refused_as_each_kind() {
     fn refused<S: Socket + Debug>() {
         sys::with_closed_number(|closed| {
