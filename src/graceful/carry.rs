@@ -53,17 +53,12 @@ impl Life {
                 self.set_deadline(DEATH, Event::EndDeadline);
                 self.successor.as_ref().inspect(|successor| successor.kill());
             }
-            Action::Dismiss => match self.successor.take_if(|successor| successor.accepts_unconfirmed()) {
-                Some(successor) => successor.forget(),
-                None => drop(self.successor.as_ref().inspect(|successor| successor.kill())),
+            Action::Dismiss => match &self.successor {
+                Some(successor) if !successor.accepts_unconfirmed() => successor.kill(),
+                _ => self.forget_successor(),
             },
             Action::AwaitEnd => self.set_deadline(LAST_WORDS, Event::EndDeadline),
-            Action::Forget => {
-                if let Some(successor) = self.successor.take() {
-                    self.note_straggler(&successor);
-                    successor.forget();
-                }
-            }
+            Action::Forget => self.forget_successor(),
             Action::NameSuccessor => return self.name_successor(),
             Action::LetGo => self.let_go(),
             Action::Withdraw => return self.withdraw(),

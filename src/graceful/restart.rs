@@ -120,6 +120,14 @@ impl Life {
         Ok(lineage)
     }
 
+    /// It ends in its own time, which the main process of a unit waits for.
+    pub(super) fn forget_successor(&mut self) {
+        if let Some(successor) = self.successor.take() {
+            self.note_straggler(&successor);
+            successor.forget();
+        }
+    }
+
     pub(super) fn extend_ready_deadline(&mut self, by: Duration) {
         if let Some((at, Event::ReadyDeadline)) = &mut self.deadline {
             *at = later(Instant::now(), by).max(*at);
