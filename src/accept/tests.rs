@@ -264,7 +264,8 @@ async fn a_stop_serves_those_whom_the_reactor_has_not_yet_told_of() {
             accepted += 1;
         }
         assert_eq!(accepted, clients.len());
-        assert!(TcpStream::connect(addr).await.is_err(), "closed");
+        // Closed, and soon also by a process that another test has just forked, which holds copies until it is another program.
+        while TcpStream::connect(addr).await.is_ok() {}
         let mut client = TcpStream::from_std({
             let client = clients.pop().unwrap();
             client.set_nonblocking(true).unwrap();
