@@ -231,7 +231,9 @@ fn one_that_says_that_it_stops_is_heard() {
 
 #[test]
 fn one_that_never_gets_ready_is_killed_at_the_deadline() {
-    let (_, trial) = fails(foreign().with("READY_DEADLINE_MS", DEADLINE), "write:still_thinking", "Deadline");
+    let setup = foreign().with("READY_DEADLINE_MS", DEADLINE).with("STOP_DEADLINE_MS", "100");
+    // It has a handler for SIGTERM, and takes no notice of it.
+    let (_, trial) = fails(setup, "write:still_thinking delay:600000", "Deadline");
     trial.fleet.until_logged("still thinking", 1);
     then_succeeds(trial);
 }
