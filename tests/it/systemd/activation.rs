@@ -95,10 +95,9 @@ fn systemd_socket_activate_passes_sockets_by_name() {
     let variables = ["-E", "HR_PROGRAM", "-E", "HR_UNIX_ECHO"];
     let arguments = ["-l", &listen, "--fdname=unix echo"].into_iter().chain(variables);
     let mut fleet = setup.with("UNIX_ECHO", &other).through("systemd-socket-activate", arguments).spawn();
-    process::until(|| path.exists());
+    // The first client starts the server; between bind and listen it is refused.
+    process::until(|| exchange(&path).is_ok());
     let file = process::file(&path);
-    // The first client starts the server.
-    exchange(&path).unwrap();
     let mut pid = fleet.greet();
     assert_eq!(pid, fleet.first());
     for generation in 0..2 {
