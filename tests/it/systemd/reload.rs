@@ -69,7 +69,7 @@ fn the_status_tells_the_generation_its_connections_and_what_an_earlier_one_waits
     let status = || manager.show(SERVICE, "StatusText");
     process::until(|| status() == "generation 0: ready");
     let client = Client::served(fleet.http);
-    process::until(|| status().starts_with("generation 0: ready, 1 connection: oldest "));
+    process::until(|| status() == "generation 0: ready, 1 connection: 1 http1");
     drop(client);
     let _task = echo::Client::served(fleet.echo);
     reload(&manager, &mut fleet, 0);
