@@ -328,7 +328,8 @@ fn afterwards(event: Event) -> Vec<Action> {
         Event::ReadyAsked => vec![Action::AnswerReady(Err(ending()))],
         Event::RestartAsked | Event::RestartSignalled => vec![Action::Refuse(ending())],
         Event::Met => vec![Action::TurnAway(ending())],
-        Event::PredecessorLetGo | Event::PredecessorGone => vec![Action::OwnNamesAtLast],
+        // Not at its channel's end: a predecessor that was told of this end serves on, and closes the channel.
+        Event::PredecessorLetGo => vec![Action::OwnNamesAtLast],
         _ => vec![],
     }
 }
