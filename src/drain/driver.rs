@@ -98,6 +98,12 @@ impl Drain {
         Some(schedule.deadline.saturating_duration_since(Instant::now()))
     }
 
+    /// Whether nothing may be begun any more: also when there was nothing to wait for, and the drain has ended early. One
+    /// atomic load before the drain has begun.
+    pub(crate) fn deadline_has_come(&self) -> bool {
+        self.watch.is_draining() && self.remaining().is_some_and(|left| left.is_zero())
+    }
+
     /// When it is over, also if something is left; `None` before it has begun.
     pub(crate) fn end(&self) -> Option<Instant> {
         Some(self.plan().schedule?.end)

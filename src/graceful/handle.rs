@@ -218,7 +218,8 @@ impl Graceful {
     }
 
     /// The next connection of a listener; `None` once accepting has ended. It waits until this generation is confirmed,
-    /// and while a successor is on probation; `EMFILE` and its like are waited out. At a stop the queue is emptied first.
+    /// and while a successor is on probation; `EMFILE` and its like are waited out. At a stop the queue is emptied first, or
+    /// until the drain's deadline, if it fills as fast.
     ///
     /// Run the loop itself in [`spawn`](Self::spawn) or in `main`: in a task that nobody counts, the drain may be over
     /// before the loop has emptied the queue.
@@ -248,6 +249,9 @@ impl Graceful {
     /// # Ok(()) }
     /// ```
     pub async fn accept<L: Listener>(&self, listener: &mut L) -> Option<(L::Io, L::Addr)> {
+        if self.is_too_late() {
+            return None;
+        }
         let name = self.name_of(listener);
         match accept_from(listener, self.shared.gate.subscribe(), name).await? {
             Ok(connection) => Some(connection),
@@ -261,7 +265,7 @@ impl Graceful {
     /// The next datagram of a socket, and whom it comes from; `None` once accepting has ended. It waits until this
     /// generation is confirmed, and while a successor is on probation, so each datagram is received by one generation and
     /// only one: answer it before you ask for the next. What is longer than the buffer is cut off. At a stop the queue is
-    /// emptied first; at a restart what is in it is the successor's.
+    /// emptied first, or until the drain's deadline, if it fills as fast; at a restart what is in it is the successor's.
     ///
     /// Run the loop in [`spawn`](Self::spawn) or in `main`, as that of [`accept`](Self::accept). Errors of a connected
     /// socket about what it has sent are passed over.
@@ -287,6 +291,9 @@ impl Graceful {
     /// # Ok(()) }
     /// ```
     pub async fn receive<S: Datagram>(&self, socket: &S, buffer: &mut [u8]) -> Option<(usize, S::Addr)> {
+        if self.is_too_late() {
+            return None;
+        }
         let name = |socket: BorrowedFd<'_>| self.registry().name_of(socket);
         match receive_from(socket, self.shared.gate.subscribe(), buffer, name).await? {
             Ok(datagram) => Some(datagram),
@@ -295,6 +302,12 @@ impl Graceful {
                 None
             }
         }
+    }
+
+    /// Asked before each one: a queue that fills as fast as a loop empties it would keep the process alive for ever, when
+    /// nothing is left that the drain could cut.
+    fn is_too_late(&self) -> bool {
+        self.shared.drain.deadline_has_come()
     }
 
     /// A generation that is up and deaf stops.

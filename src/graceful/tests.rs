@@ -10,7 +10,7 @@ use std::{
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream, UnixListener},
+    net::{TcpListener, TcpStream, UdpSocket, UnixListener},
     task::yield_now,
 };
 
@@ -80,6 +80,24 @@ async fn whoever_was_in_the_queue_at_a_stop_is_accepted_before_accepting_ends() 
         assert!(graceful.accept(&mut listener).await.is_some());
     }
     assert!(graceful.accept(&mut listener).await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_fills_as_fast_as_it_is_emptied_is_cut_at_the_deadline_of_a_drain_that_is_over() {
+    let graceful = Graceful::detached();
+    let (mut listener, address) = bound(&graceful, "http").await;
+    let _clients = [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
+    let socket = graceful.bind::<UdpSocket, _>("dns", "127.0.0.1:0").await.unwrap();
+    let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    for _ in 0..2 {
+        client.send_to(b"?", socket.local_addr().unwrap()).unwrap();
+    }
+    graceful.stop();
+    assert!(graceful.drain().await.is_clean(), "nobody is counted");
+    let mut buffer = [0; 8];
+    assert!(graceful.accept(&mut listener).await.is_some() && graceful.receive(&socket, &mut buffer).await.is_some());
+    tokio::time::advance(Duration::from_secs(20)).await;
+    assert!(graceful.accept(&mut listener).await.is_none() && graceful.receive(&socket, &mut buffer).await.is_none());
 }
 
 #[tokio::test]
