@@ -46,6 +46,53 @@ pub fn adopt<S: Socket>(descriptor: OwnedFd) -> Result<S, Refused> {
     share(&descriptor, format_args!("adopt a descriptor")).map_err(|why| Refused { why, descriptor })
 }
 
+/// Turns a number into a tokio socket: that of a descriptor which whoever started this process has passed by it, on the
+/// command line or in a protocol of its own. All that [`adopt`] checks and restores is checked and restored here.
+///
+/// The number must be open and *not* close-on-exec. So is what came through an exec, and so is nothing that this process
+/// has opened itself: by Rust's habit all of that is close-on-exec. Hence no number that somebody here owns is taken from
+/// them, a second call for the same number is an error, and this function is safe. (In a program in which other code, of
+/// a C library say, opens descriptors that are not close-on-exec, name none of those.)
+///
+/// The socket bears another number; the one that was passed is closed.
+///
+/// # Errors
+///
+/// [`ErrorKind::Socket`](crate::ErrorKind::Socket) for a closed number, one that this process has opened, a standard
+/// stream (0 to 2: adopt a duplicate), and a descriptor of another kind. Each failure leaves the number as it was.
+///
+/// # Panics
+///
+/// Outside a tokio runtime with I/O.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use tokio::net::TcpListener;
+/// use tokio_hotrestart::sockets::adopt_number;
+///
+/// // As in `server --listen-fd 5 5<>…`, or as a supervisor passes it.
+/// # fn from_the_command_line() -> Option<i32> { None }
+/// let listener = match from_the_command_line() {
+///     Some(number) => adopt_number::<TcpListener>(number)?,
+///     None => TcpListener::bind("127.0.0.1:0").await?,
+/// };
+///
+/// let refused = adopt_number::<TcpListener>(777).unwrap_err();
+/// assert_eq!(refused.to_string(), "adopt a number as a TCP listener: descriptor 777 is closed");
+/// # drop(listener); Ok(()) }
+/// ```
+pub fn adopt_number<S: Socket>(number: i32) -> Result<S, Error> {
+    let failed = |error| Error::io(ErrorKind::Socket, format!("adopt a number as {}", S::KIND.name), error);
+    // A duplicate is adopted, so that the number is still as it was if anything fails.
+    let adopted = sys::consume(number, |passed| {
+        S::KIND.check(passed).map_err(|why| io::Error::other(format!("descriptor {number}: {why}")))?;
+        Ok(adopt::<S>(passed.try_clone_to_owned()?)?)
+    });
+    adopted.map_err(failed)
+}
+
 /// The same over a duplicate, which is close-on-exec from its first moment. The descriptor stays.
 pub(super) fn share<S: Socket>(descriptor: &OwnedFd, during: fmt::Arguments<'_>) -> Result<S, Error> {
     if let Err(why) = S::KIND.check(descriptor.as_fd()) {
@@ -87,6 +134,12 @@ impl fmt::Display for Refused {
 }
 
 impl error::Error for Refused {}
+
+impl From<Refused> for io::Error {
+    fn from(refused: Refused) -> Self {
+        refused.why.into()
+    }
+}
 
 impl From<Refused> for Error {
     fn from(refused: Refused) -> Self {

@@ -1,7 +1,7 @@
 //! Sockets: claimed from what was passed, or bound; and the list of those to pass on.
 //!
-//! [`adopt`] and the kinds work without any `Graceful`: they turn an inherited raw descriptor into a tokio socket,
-//! checked, non-blocking and close-on-exec. Where descriptors come from (a predecessor, systemd) this room never learns.
+//! [`adopt`], [`adopt_number`] and the kinds work without any `Graceful`: they turn an inherited descriptor into a tokio
+//! socket, checked, non-blocking and close-on-exec. Where descriptors come from (a predecessor, systemd) this room never learns.
 
 mod address;
 mod adopt;
@@ -19,7 +19,7 @@ mod tests;
 pub use address::Address;
 #[doc(hidden)]
 pub use address::{Bound, Resolving};
-pub use adopt::{Refused, adopt};
+pub use adopt::{Refused, adopt, adopt_number};
 pub(crate) use control::ControlListener;
 pub(crate) use fresh::Options;
 #[doc(hidden)]

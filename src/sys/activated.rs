@@ -2,17 +2,18 @@
 
 use std::{
     io,
-    os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    os::fd::{FromRawFd, OwnedFd, RawFd},
 };
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
+use super::inherited::{alone, is_from_outside};
+
 /// As many descriptors from 3 on: all of them, close-on-exec from now on, or none. To be called once in a process
 /// (`take_once`), for what is taken twice has two owners.
 ///
-/// Each must be open and *not* close-on-exec. What came through an exec never is, and what this process has opened
-/// itself always is, by Rust's and this crate's habit. So variables that leaked into a grandchild, or were left behind
-/// by a shell, never make us own (and close, under its feet) the runtime's epoll descriptor.
+/// Each must be open and *not* close-on-exec (`is_from_outside`). So variables that leaked into a grandchild, or were
+/// left behind by a shell, never make us own (and close, under its feet) the runtime's epoll descriptor.
 pub(crate) fn take_activated(count: u32) -> io::Result<Vec<OwnedFd>> {
     take_from(3, count)
 }
@@ -20,6 +21,7 @@ pub(crate) fn take_activated(count: u32) -> io::Result<Vec<OwnedFd>> {
 fn take_from(first: RawFd, count: u32) -> io::Result<Vec<OwnedFd>> {
     let last = RawFd::try_from(count).ok().and_then(|count| first.checked_add(count));
     let numbers = first..last.ok_or_else(|| io::Error::other("there are not so many descriptors"))?;
+    let _alone = alone();
     for number in numbers.clone() {
         is_from_outside(number)?;
     }
@@ -33,21 +35,9 @@ fn take_from(first: RawFd, count: u32) -> io::Result<Vec<OwnedFd>> {
     numbers.map(own).collect()
 }
 
-fn is_from_outside(number: RawFd) -> io::Result<()> {
-    // SAFETY: `number` may be closed, and then fcntl says EBADF; nothing but this call sees the borrow.
-    let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
-    let flags = fcntl(descriptor, FcntlArg::F_GETFD)
-        .map_err(|error| io::Error::other(format!("look at descriptor {number}: {error}")))?;
-    if FdFlag::from_bits_retain(flags).contains(FdFlag::FD_CLOEXEC) {
-        let why = format!("descriptor {number} is close-on-exec, so it was opened by this process itself");
-        return Err(io::Error::other(why));
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::fd::AsFd;
+    use std::os::fd::{AsFd, BorrowedFd};
 
     use super::*;
     use crate::sys::{identity, run_alone};
@@ -109,7 +99,7 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         place(&file, 800, true);
         let error = take_from(800, 2).unwrap_err();
-        assert!(error.to_string().contains("descriptor 801: EBADF"), "{error}");
+        assert!(error.to_string().contains("descriptor 801 is closed"), "{error}");
         assert!(is_open(800), "left where it was");
         close(800);
         assert!(take_from(3, u32::MAX).is_err(), "more than there are numbers");

@@ -27,7 +27,7 @@ pub(crate) use command::{Command, Handed};
 #[cfg(test)]
 pub(crate) use descriptor::with_closed_number;
 pub(crate) use descriptor::{Identity, identity, pipe, set_blocking, socket_pair};
-pub(crate) use inherited::{Named, name_for_heir, take_once};
+pub(crate) use inherited::{Named, consume, name_for_heir, take_once};
 pub(crate) use message::{MAX_DESCRIPTORS, peek, receive, receive_from, send};
 pub(crate) use notify_socket::notify_socket;
 pub(crate) use peer::{Peer, effective_uid, peer};

@@ -1,8 +1,9 @@
-//! Every kind and every wrong one, paths and those who race for them, what is found by which name.
+//! Every kind and every wrong one, by descriptor and by number, paths and those who race for them, what is found by which name.
 
 mod activation;
 mod kinds;
 mod manifest;
+mod numbers;
 mod paths;
 mod registry;
 
