@@ -81,7 +81,8 @@ fn a_restart_that_has_failed_tells_kind_message_exit_status_and_last_words() {
     let page = "hotrestart: Exited: the successor (pid 4713) exited with status 3\n\
         exit status: 3\n\
         it last wrote:\n\
-        no config\n";
+        no config\n\
+        the server serves on as before\n";
     check(&output, 1, "", page);
     let output = run(&["restart", "--json"], WANT_RESTART, &recorded(FAILED_WITH_LAST_WORDS));
     let json = "{\"exit_status\":3,\"kind\":\"Exited\",\
@@ -94,7 +95,7 @@ fn a_restart_that_has_failed_tells_kind_message_exit_status_and_last_words() {
 fn a_server_that_is_busy_or_not_ready_has_an_exit_status_of_its_own() {
     const NOT_READY: u16 = 7;
     let output = run(&["restart"], WANT_RESTART, &recorded(FAILED));
-    check(&output, 4, "", "hotrestart: Busy: 8 earlier generations are still draining\n");
+    check(&output, 4, "", "hotrestart: Busy: 8 earlier generations are still draining\nnothing was begun: ask again\n");
     assert_eq!(run(&["restart"], WANT_RESTART, &failed(NOT_READY)).status.code(), Some(4));
     let output = run(&["restart", "--json"], WANT_RESTART, &recorded(FAILED));
     let json = "{\"exit_status\":null,\"kind\":\"Busy\",\"message\":\"8 earlier generations are still draining\",\
@@ -110,7 +111,9 @@ fn a_deadline_of_the_server_s_and_one_of_our_own_have_the_same_exit_status() {
     let path = place.path().join("control");
     let _silent = UnixListener::bind(&path).unwrap();
     let output = hotrestart(&["restart", "--deadline", "0.05"], &path);
-    check(&output, 5, "", "hotrestart: Deadline: the server did not answer within 0.05 s\n");
+    let page = "hotrestart: Deadline: the server did not answer within 0.05 s\n\
+        `hotrestart status` tells whether a server serves there now\n";
+    check(&output, 5, "", page);
     let output = hotrestart(&["stop", "--deadline", "0.05", "--json"], &path);
     let json = "{\"exit_status\":null,\"kind\":\"Deadline\",\"message\":\"the server did not answer within 0.05 s\",\
         \"ok\":false,\"signal\":null,\"stderr\":null}\n";
@@ -139,12 +142,27 @@ fn nobody_there_has_an_exit_status_of_its_own() {
 }
 
 #[test]
-fn a_server_that_ends_or_talks_nonsense_is_a_failure() {
+fn a_server_that_ends_or_talks_nonsense_is_a_failure_of_which_nobody_says_that_it_serves_on() {
     const DENIED: u16 = 30;
-    assert_eq!(run(&["restart"], WANT_RESTART, &[]).status.code(), Some(1));
-    assert_eq!(run(&["restart"], WANT_RESTART, b"HTTP/1.1 400 Bad Request\r\n\r\n").status.code(), Some(1));
-    assert_eq!(run(&["status"], WANT_STATUS, &recorded(STATUS)[..100]).status.code(), Some(1));
-    assert_eq!(run(&["status"], WANT_STATUS, &failed(DENIED)).status.code(), Some(1));
+    let output = run(&["restart"], WANT_RESTART, &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.starts_with("hotrestart: ChannelClosed: "), "{said}");
+    assert!(
+        said.ends_with(" ended without an answer\n`hotrestart status` tells whether a server serves there now\n"),
+        "{said}"
+    );
+    let nonsense = [
+        (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "restart", WANT_RESTART),
+        (&recorded(STATUS)[..100], "status", WANT_STATUS),
+    ];
+    for (answer, command, want) in nonsense {
+        let output = run(&[command], want, answer);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(!String::from_utf8(output.stderr).unwrap().contains("serves on"));
+    }
+    let output = run(&["status"], WANT_STATUS, &failed(DENIED));
+    check(&output, 1, "", "hotrestart: Denied: 8 earlier generations are still draining\nnothing was begun\n");
 }
 
 #[test]

@@ -21,8 +21,8 @@ use tokio_hotrestart::{
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "Exit status: 0 done; 1 failed, and the server serves on as before; 2 usage; \
-    3 nobody there; 4 busy; 5 not within a deadline."
+    after_help = "Exit status: 0 done; 1 failed (a line says what that means for the server); 2 usage; \
+    3 nobody there; 4 busy or not ready; 5 not within a deadline."
 )]
 struct CommandLine {
     #[command(subcommand)]

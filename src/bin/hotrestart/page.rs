@@ -6,7 +6,7 @@ use std::{
 };
 
 use tokio_hotrestart::{
-    Error,
+    Error, ErrorKind,
     control::Reply,
     status::{Draining, LastRestart, Status},
 };
@@ -31,7 +31,34 @@ pub(crate) fn failure(failure: &Failure) -> String {
     if let Some(text) = failure.error().and_then(Error::stderr) {
         line(&mut page, format_args!("it last wrote:\n{}", text.trim_end()));
     }
+    if let Some(aftermath) = aftermath(failure.kind()) {
+        line(&mut page, format_args!("{aftermath}"));
+    }
     page
+}
+
+/// What is true of the server after such a failure. Only of what a server itself has told of a successor is it certain that
+/// it has survived that: a connection that ended may be all that it had to say before it died.
+fn aftermath(kind: ErrorKind) -> Option<&'static str> {
+    match kind {
+        ErrorKind::Exited
+        | ErrorKind::InterpreterMissing
+        | ErrorKind::Killed
+        | ErrorKind::NotAProgram
+        | ErrorKind::NotExecutable
+        | ErrorKind::Probation
+        | ErrorKind::ProgramMissing
+        | ErrorKind::Refused
+        | ErrorKind::Spawn => Some("the server serves on as before"),
+        ErrorKind::Busy | ErrorKind::NotReady => Some("nothing was begun: ask again"),
+        ErrorKind::Denied => Some("nothing was begun"),
+        ErrorKind::Ending => Some("it ends without a successor"),
+        ErrorKind::ChannelClosed | ErrorKind::Deadline | ErrorKind::Protocol | ErrorKind::Torn | ErrorKind::Version => {
+            Some("`hotrestart status` tells whether a server serves there now")
+        }
+        // The message has said all there is (`Nobody`), or the kind does not tell which side it is about.
+        _ => None,
+    }
 }
 
 fn status(status: &Status) -> String {
