@@ -18,6 +18,8 @@ mod support;
 mod activation;
 mod asking;
 mod bodies;
+#[cfg(feature = "cli")]
+mod cli;
 mod container;
 mod control;
 mod death;

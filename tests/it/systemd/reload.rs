@@ -62,6 +62,37 @@ fn a_reload_that_fails_leaves_the_unit_as_it_was_and_the_status_tells_why() {
     stop(&manager, &mut fleet);
 }
 
+/// The shipped unit whose reload waits for the outcome, with the program that is built here.
+#[cfg(feature = "cli")]
+#[test]
+fn a_reload_that_asks_at_the_control_path_waits_for_the_outcome_and_fails_with_the_restart() {
+    let Some(manager) = Manager::start() else { return };
+    let at = crate::support::Control::new();
+    let asks = format!("ExecReload={} restart {}", env!("CARGO_BIN_EXE_hotrestart"), at.path().display());
+    let setup = at.setup().with("GRACE_MS", "60000");
+    let (mut fleet, first) = up(&manager, "server-execreload.service", setup, &[&asks]);
+    let traffic = traffic(&fleet);
+    traffic.reach(5);
+    manager.ctl(["reload", SERVICE]);
+    let second = manager.main_pid(SERVICE);
+    assert_ne!(second, first, "it is over when the successor is the main process");
+    assert_eq!(fleet.until("ready generation=1").pid(), second);
+    assert_eq!(fleet.until("done generation=0").number("cut"), 0);
+    fleet.release.script("echo broken >&2; exit 3");
+    let failed = manager.try_ctl(["reload", SERVICE]);
+    assert!(!failed.status.success(), "the unit's reload is the restart's outcome");
+    let now = ["ActiveState", "SubState"].map(|property| manager.show(SERVICE, property));
+    assert_eq!((now, manager.main_pid(SERVICE)), (["active".into(), "running".into()], second));
+    process::until(|| manager.processes(SERVICE) == [second]);
+    traffic.reach(5);
+    fleet.release.good();
+    manager.ctl(["reload", SERVICE]);
+    assert_eq!(fleet.until("ready generation=2").pid(), manager.main_pid(SERVICE));
+    fleet.until("done generation=1");
+    lost_nothing(traffic);
+    stop(&manager, &mut fleet);
+}
+
 #[test]
 fn the_status_tells_the_generation_its_connections_and_what_an_earlier_one_waits_for() {
     let Some(manager) = Manager::start() else { return };
