@@ -1,7 +1,5 @@
 //! Unix paths: stale, live, contested, impossible; mode and owner.
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
-
 use super::*;
 
 /// As a generation that has nothing inherited binds it.
@@ -218,26 +216,4 @@ async fn a_path_that_cannot_be_given_its_owner_is_not_left_behind() {
         assert!(bound.unwrap_err().to_string().contains("set its owner"));
         assert!(files(&place).is_empty());
     }
-}
-
-/// In a process of its own, because the limit is the process's.
-#[test]
-fn a_path_whose_socket_finds_no_descriptor_to_be_passed_on_by_is_not_left_behind() {
-    alone("sockets::tests::paths::a_shortage_after_the_bind");
-}
-
-/// There is room for the socket and its lock, and then for one duplicate of it and not for two.
-#[tokio::test]
-#[ignore = "run by the test above"]
-async fn a_shortage_after_the_bind() {
-    let place = tempfile::tempdir().unwrap();
-    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-    setrlimit(Resource::RLIMIT_NOFILE, 64, hard).unwrap();
-    let mut room = Vec::from_iter(std::iter::from_fn(|| fs::File::open("/").ok()));
-    room.truncate(room.len() - 2);
-    let error = listen(&at(&place, "s")).await.unwrap_err();
-    drop(room);
-    assert_eq!(error.kind(), ErrorKind::NoDescriptors);
-    assert!(error.to_string().starts_with("adopt a descriptor: "), "it was bound by then: {error}");
-    assert!(files(&place).is_empty(), "{:?}", files(&place));
 }
