@@ -257,6 +257,10 @@ impl Life {
                 self.live(event);
             }
         }
+        // Who was passed on meanwhile is noted, and nobody else would look.
+        if let Some(event) = self.heard_of_predecessor(None) {
+            self.live(event);
+        }
     }
 
     /// What the predecessor said or did that is no event: somebody to receive, or news of the drain.
