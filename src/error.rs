@@ -49,7 +49,7 @@ pub enum ErrorKind {
     NotReady,
     /// This generation is ending.
     Ending,
-    /// Too many earlier generations are still draining.
+    /// Another restart is under way, or too many earlier generations are still draining.
     Busy,
     /// The program file does not exist.
     ProgramMissing,

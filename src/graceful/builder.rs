@@ -240,8 +240,12 @@ impl Builder {
     /// # Errors
     ///
     /// [`ErrorKind::Runtime`] outside a tokio runtime; [`ErrorKind::Signal`] for a signal that can't be handled; what is
-    /// wrong with that which a predecessor passes, and then the predecessor is told and serves on; with a
-    /// [`control`](Self::control) path, why it can't be bound, or why the server that was found there refused.
+    /// wrong with that which a predecessor passes, and then the predecessor is told and serves on; [`ErrorKind::PidFile`]
+    /// for a [`pid_file`](Self::pid_file) that can't be. With a [`control`](Self::control) path, why it can't be bound, or
+    /// why the server that was found there refused: [`ErrorKind::Busy`] while another restart is under way,
+    /// [`ErrorKind::NotReady`] before it is ready itself, [`ErrorKind::Ending`] when it ends.
+    ///
+    /// A service manager that can't be spoken to is no error: it is logged, and the server serves.
     ///
     /// # Cancel safety
     ///
@@ -262,8 +266,13 @@ impl Builder {
         let environment = Environment::of_this_process();
         let control = self.control.as_deref().map(|path| (path, &self.allowed));
         let Meeting { introduction, registry, door } = meet(&environment, control).await?;
+        let notifier = Notifier::of(&environment).unwrap_or_else(|error| {
+            // The server serves all the same, and a manager that waits for a word gives it up by its own deadline.
+            crate::log::warn!(%error, "the service manager will hear nothing of this process");
+            None
+        });
         let stores = self.settings.descriptor_store;
-        let service = Notifier::of(&environment)?.map(|notifier| match introduction.as_ref().filter(|it| !it.met) {
+        let service = notifier.map(|notifier| match introduction.as_ref().filter(|it| !it.met) {
             Some(it) => Service::heir(notifier, &environment, it.watchdog, stores),
             None => Service::first(notifier, &environment, stores),
         });

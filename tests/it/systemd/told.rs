@@ -363,3 +363,10 @@ fn a_socket_that_was_never_there_stops_nothing() {
     let place = tempfile::tempdir().unwrap();
     restarts_and_stops(&mut with_signs_of_life(&place.path().join("notify")).start());
 }
+
+#[test]
+fn a_socket_that_nobody_here_can_speak_to_stops_nothing() {
+    for name in ["vsock:2:1234", "relative"] {
+        restarts_and_stops(&mut with_signs_of_life(Path::new(name)).start());
+    }
+}
