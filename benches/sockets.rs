@@ -102,7 +102,10 @@ impl Args {
             for subject in &mut subjects {
                 subject.restart().await?;
             }
+            // There and back, so that none is always the one after the largest, whose end keeps the kernel busy.
+            subjects.reverse();
         }
+        subjects.sort_by_key(|subject| self.sockets.iter().position(|sockets| *sockets == subject.sockets));
         report(&subjects);
         for subject in subjects {
             subject.fleet.stop().await?;
@@ -114,7 +117,7 @@ impl Args {
 impl Subject {
     async fn restart(&mut self) -> anyhow::Result<()> {
         let load = Load::new(self.fleet.address, Mode::Fresh(Exchange::get())).think(Duration::from_millis(1)).start();
-        load.reach(5).await?;
+        load.reach(30).await?;
         self.fleet.forget();
         let used = cpu_time(self.fleet.pid())?;
         let began = Clock::now();
