@@ -84,11 +84,13 @@ struct Subject {
     rows: Vec<[f64; COLUMNS.len()]>,
 }
 
-/// `answer`: from the signal to the first one. `READY`: from the spawn. Then the parts of `answer`, the predecessor's
-/// processor time from the signal to its end, and the floor.
-const COLUMNS: [&str; 9] = ["answer", "READY", "gather", "pass", "claim", "ready", "serve", "P's CPU", "floor"];
+/// `answer`: from the signal to the first one. `READY`: from the spawn. Then the parts of `answer`; and, for a machine
+/// that others use as well, the processor time of the predecessor from the signal to its end, and of the successor until
+/// it is confirmed; and the floor.
+const COLUMNS: [&str; 10] =
+    ["answer", "READY", "gather", "pass", "claim", "ready", "serve", "P's CPU", "S's CPU", "floor"];
 /// Of these also what each socket adds.
-const COMPARED: [usize; 4] = [0, 1, 7, 8];
+const COMPARED: [usize; 5] = [0, 1, 7, 8, 9];
 
 impl Args {
     async fn compare(&self) -> anyhow::Result<()> {
@@ -132,7 +134,8 @@ impl Subject {
         }
         let [spawned, accepted, claimed, ready] = at.map(ms);
         let answered = ms(answered);
-        let used = Clock::read(&self.fleet.said("used by the predecessor").await?)?.since(Clock(used));
+        let by_predecessor = Clock::read(&self.fleet.said("used by the predecessor").await?)?.since(Clock(used));
+        let by_successor = Clock::read(&self.fleet.said("used by the successor").await?)?.0;
         self.rows.push([
             answered,
             ready - spawned,
@@ -141,7 +144,8 @@ impl Subject {
             claimed - accepted,
             ready - claimed,
             answered - ready,
-            ms(used),
+            ms(by_predecessor),
+            ms(by_successor),
             ms(floor(self.sockets)?),
         ]);
         Ok(())
@@ -197,10 +201,11 @@ async fn serve(sockets: usize) -> anyhow::Result<()> {
     tokio::spawn(graceful.serve(listener, app));
     println!("{} event=Claimed", Clock::now());
     graceful.ready().await?;
+    println!("{} used by the successor", Clock::used()?);
     println!("ready generation={} pid={} http={address}", graceful.generation(), std::process::id());
     graceful.restart_signal().await;
     graceful.drain().await;
-    println!("{} used by the predecessor", Clock(clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID)?.into()));
+    println!("{} used by the predecessor", Clock::used()?);
     Ok(())
 }
 
@@ -244,6 +249,11 @@ struct Clock(Duration);
 impl Clock {
     fn now() -> Self {
         Self(clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default())
+    }
+
+    /// On this process's own clock, which goes only while it runs.
+    fn used() -> nix::Result<Self> {
+        clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map(Duration::from).map(Self)
     }
 
     /// From the beginning of a line.
