@@ -116,8 +116,7 @@ async fn open(
     passed: Vec<(wire::Socket, OwnedFd)>,
     control: Option<(&Path, &Allowed)>,
 ) -> Result<(Registry, Option<Door>), Error> {
-    sockets::verify(&passed)?;
-    let mut registry = Registry::inherit(passed);
+    let mut registry = Registry::inherit(sockets::verify(passed)?);
     let door = match control {
         Some((path, allowed)) => {
             let failed =

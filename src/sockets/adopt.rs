@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::Socket;
-use crate::{Error, ErrorKind, sys};
+use crate::{Error, ErrorKind, sys, wire::SocketKind};
 
 /// Turns an inherited descriptor into a tokio socket.
 ///
@@ -43,7 +43,7 @@ use crate::{Error, ErrorKind, sys};
 /// ```
 pub fn adopt<S: Socket>(descriptor: OwnedFd) -> Result<S, Refused> {
     // tokio takes what it is given whatever comes of it, so it is given a second one.
-    share(&descriptor, format_args!("adopt a descriptor")).map_err(|why| Refused { why, descriptor })
+    share(&descriptor, None, format_args!("adopt a descriptor")).map_err(|why| Refused { why, descriptor })
 }
 
 /// Turns a number into a tokio socket: that of a descriptor which whoever started this process has passed by it, on the
@@ -93,10 +93,16 @@ pub fn adopt_number<S: Socket>(number: i32) -> Result<S, Error> {
     adopted.map_err(failed)
 }
 
-/// The same over a duplicate, which is close-on-exec from its first moment. The descriptor stays.
-pub(super) fn share<S: Socket>(descriptor: &OwnedFd, during: fmt::Arguments<'_>) -> Result<S, Error> {
-    if let Err(why) = S::KIND.check(descriptor.as_fd()) {
-        return Err(Error::new(ErrorKind::Socket, format!("{during} as {}: {why}", S::KIND.name)));
+/// The same over a duplicate, which is close-on-exec from its first moment. The descriptor stays. What is `known` to be of
+/// the kind that is asked for is not looked at again: with thousands of sockets that takes time.
+pub(super) fn share<S: Socket>(
+    descriptor: &OwnedFd,
+    known: Option<SocketKind>,
+    during: fmt::Arguments<'_>,
+) -> Result<S, Error> {
+    if known != Some(S::KIND.code) {
+        let wrong = |why| Error::new(ErrorKind::Socket, format!("{during} as {}: {why}", S::KIND.name));
+        S::KIND.check(descriptor.as_fd()).map_err(wrong)?;
     }
     duplicate(descriptor).map_err(|error| Error::io(ErrorKind::Socket, during.to_string(), error))
 }

@@ -16,6 +16,7 @@ use super::{
     kind::Kind,
     path,
     unclaimed::{Came, Unclaimed},
+    verify::Verified,
 };
 use crate::{
     Error, ErrorKind,
@@ -58,9 +59,9 @@ struct Entry {
 
 impl Registry {
     /// Of what a predecessor has passed, in its order.
-    pub(crate) fn inherit(passed: Vec<(wire::Socket, OwnedFd)>) -> Self {
+    pub(crate) fn inherit(passed: Verified) -> Self {
         let mut registry = Self::default();
-        registry.unclaimed.inherit(passed);
+        registry.unclaimed.inherit(passed.0);
         registry
     }
 
@@ -141,7 +142,7 @@ impl Registry {
     /// Adopts what came to this process and makes it an entry; on failure it stays to be claimed.
     fn take<S: Socket>(&mut self, name: &Name, index: usize, asked: Option<&Bound>) -> Result<S, Error> {
         let came = self.unclaimed.get(index).expect("it was found there just now");
-        let taken = share::<S>(&came.descriptor, format_args!("claim {name:?}"))?;
+        let taken = share::<S>(&came.descriptor, Some(came.socket.kind), format_args!("claim {name:?}"))?;
         let Came { place, mut socket, descriptor } = self.unclaimed.take(index).expect("it is there still");
         if place.is_none() {
             // It is found again by what it was asked for as, whatever systemd calls it and wherever systemd has put it.
@@ -186,7 +187,7 @@ impl Registry {
     ) -> Result<S, Error> {
         let failed = |error| failed("bind", name, error);
         let actual = actual(descriptor.as_fd()).map_err(failed)?;
-        let socket = share::<S>(&descriptor, format_args!("bind {name:?}"))?;
+        let socket = share::<S>(&descriptor, Some(S::KIND.code), format_args!("bind {name:?}"))?;
         let (name, origin) = (name.clone(), Origin::Bound);
         self.insert(None, wire::Socket { name, kind: S::KIND.code, origin, requested, actual, path }, descriptor)?;
         Ok(socket)

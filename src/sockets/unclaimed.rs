@@ -36,6 +36,7 @@ pub(super) struct Unclaimed {
 pub(super) struct Came {
     /// Among those that a predecessor has passed; `None`: activated.
     pub(super) place: Option<u32>,
+    /// Its kind has been looked at: an inherited one was verified, an activated one recognised.
     pub(super) socket: wire::Socket,
     pub(super) descriptor: OwnedFd,
 }

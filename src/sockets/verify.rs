@@ -11,11 +11,15 @@ use super::{
 };
 use crate::{Error, ErrorKind, wire};
 
+/// Sockets that are what their manifest says.
+#[derive(Debug)]
+pub(crate) struct Verified(pub(super) Vec<(wire::Socket, OwnedFd)>);
+
 /// Looks at each socket: its kind, and what it is bound to. A successor that trusted a wrong manifest would serve the
 /// admin port's clients on the public port's router.
-pub(crate) fn verify(passed: &[(wire::Socket, OwnedFd)]) -> Result<(), Error> {
+pub(crate) fn verify(passed: Vec<(wire::Socket, OwnedFd)>) -> Result<Verified, Error> {
     let mut names = HashSet::new();
-    for (socket, descriptor) in passed {
+    for (socket, descriptor) in &passed {
         let name = &socket.name;
         let wrong = |why: String| Error::new(ErrorKind::Socket, format!("the socket passed as {name:?}: {why}"));
         if !names.insert(name) {
@@ -34,5 +38,5 @@ pub(crate) fn verify(passed: &[(wire::Socket, OwnedFd)]) -> Result<(), Error> {
             return Err(wrong(format!("it is bound to {}, not to {}", shown(&found), shown(&socket.actual))));
         }
     }
-    Ok(())
+    Ok(Verified(passed))
 }

@@ -66,13 +66,13 @@ async fn what_was_inherited_comes_before_what_was_activated() {
     let mut registry = Registry::default();
     let inherited = tcp_listen(&mut registry, "http", ([127, 0, 0, 1], 0).into()).unwrap();
     let passed: Vec<_> = registry.to_pass().into_iter().map(|(socket, fd)| (socket, fd.try_clone().unwrap())).collect();
-    let mut next = Registry::inherit(passed);
+    let mut next = Registry::inherit(verify(passed).unwrap());
     next.activate(vec![("http".to_owned(), tcp())]);
     assert!(same(tcp_listen(&mut next, "http", inet(&inherited)).unwrap(), &inherited));
     // At another address it is neither: but the operator has given one under this name.
     let passed: Vec<_> = registry.to_pass().into_iter().map(|(socket, fd)| (socket, fd.try_clone().unwrap())).collect();
     let activated = tcp();
-    let mut next = Registry::inherit(passed);
+    let mut next = Registry::inherit(verify(passed).unwrap());
     next.activate(vec![("http".to_owned(), activated.try_clone().unwrap())]);
     assert!(same(tcp_listen(&mut next, "http", ([127, 0, 0, 9], 80).into()).unwrap(), &activated));
 }

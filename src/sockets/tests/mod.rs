@@ -119,8 +119,7 @@ fn files(place: &TempDir) -> Vec<String> {
 fn successor(registry: &Registry) -> Registry {
     let passed = registry.to_pass();
     let passed: Vec<_> = passed.into_iter().map(|(socket, fd)| (socket, fd.try_clone().unwrap())).collect();
-    verify(&passed).unwrap();
-    Registry::inherit(passed)
+    Registry::inherit(verify(passed).unwrap())
 }
 
 fn activated(sockets: impl IntoIterator<Item = (&'static str, OwnedFd)>) -> Registry {

@@ -108,25 +108,25 @@ async fn a_manifest_that_says_something_else_is_found_out() {
         let passed = registry.to_pass().into_iter();
         passed.map(|(socket, fd)| (socket, fd.try_clone().unwrap())).collect()
     };
-    verify(&passed()).unwrap();
+    verify(passed()).unwrap();
     for index in 0..4 {
         let mut wrong = passed();
         wrong[index].0.actual = "elsewhere".into();
-        let error = verify(&wrong).unwrap_err().to_string();
+        let error = verify(wrong).unwrap_err().to_string();
         assert!(error.contains("it is bound to ") && error.ends_with(", not to elsewhere"), "{error}");
     }
     for index in 0..5 {
         let mut wrong = passed();
         wrong[index].1 = file();
-        verify(&wrong).unwrap_err();
+        verify(wrong).unwrap_err();
     }
     let mut twice = passed();
     twice[1].0.name = name("tcp");
-    assert!(verify(&twice).unwrap_err().to_string().ends_with("the name was passed twice"));
+    assert!(verify(twice).unwrap_err().to_string().ends_with("the name was passed twice"));
     // A later version's kind may be anything.
     let mut later = passed();
     later[0].0.kind = SocketKind::Other(77);
-    verify(&later).unwrap();
+    verify(later).unwrap();
 }
 
 #[tokio::test]
