@@ -24,7 +24,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Builds an example as a release, and says where it is.
 pub(crate) fn example(name: &str) -> anyhow::Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let built = std::process::Command::new(cargo)
+    let mut build = std::process::Command::new(cargo);
+    // What `cargo bench` tells us of this package would look to some build scripts like another one, and then their
+    // crates are built anew each time, there and back.
+    let is_ours = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_ours)) {
+        build.env_remove(name);
+    }
+    let built = build
         .args(["build", "--quiet", "--release", "--example", name, "--features", "http2"])
         .arg(concat!("--manifest-path=", env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
         .status()?;
