@@ -43,8 +43,13 @@ impl Setup {
     }
 
     /// `HR_<name>`: see `server.rs`.
-    pub fn with(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
-        self.command.env(format!("HR_{name}"), value);
+    pub fn with(self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.variable(&format!("HR_{name}"), value)
+    }
+
+    /// One that is not the server's own.
+    pub fn variable(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
         self
     }
 

@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const MARK: &[u8] = b"MARK";
 
 /// What may be said (sd_notify(3)), and by which values.
-const KNOWN: [(&str, Value); 14] = [
+const KNOWN: [(&str, Value); 15] = [
     ("READY", Value::One),
     ("RELOADING", Value::One),
     ("STOPPING", Value::One),
@@ -40,6 +40,7 @@ const KNOWN: [(&str, Value); 14] = [
     ("ERRNO", Value::Number),
     ("MAINPID", Value::Number),
     ("WATCHDOG", Value::One),
+    ("WATCHDOG_USEC", Value::Number),
     ("EXTEND_TIMEOUT_USEC", Value::Number),
     ("FDSTORE", Value::One),
     ("FDSTOREREMOVE", Value::One),

@@ -44,6 +44,11 @@ fn stat(pid: i32) -> Option<Vec<String>> {
     Some(stat.rsplit_once(") ")?.1.split(' ').map(str::to_owned).collect())
 }
 
+/// Who is told of its end.
+pub fn parent(pid: i32) -> i32 {
+    stat(pid).expect("it is there")[1].parse().expect("a pid")
+}
+
 /// Its children, zombies among them.
 pub fn children(pid: i32) -> Vec<i32> {
     let all = fs::read_dir("/proc").expect("/proc").filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());

@@ -28,7 +28,7 @@ use tokio_hotrestart::{
 };
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
-use super::{doors, kinds, step::Step};
+use super::{doors, kinds, orders, step::Step};
 
 /// One line, written at once, so that lines of two generations never mix.
 pub fn say(line: fmt::Arguments<'_>) {
@@ -69,6 +69,7 @@ async fn serve() -> i32 {
     // The generation is known only when `build` has returned, so the successor's own steps before that are not seen.
     step.inspect(|step| step.begin(generation));
     obey(&graceful);
+    orders::obey(&graceful);
     say(format_args!("started generation={generation} pid={}", std::process::id()));
     if text("HR_TWICE").is_some() {
         let second = Graceful::builder().signals(Signals::none()).build().await.expect("it can be had");
@@ -236,7 +237,7 @@ fn builder() -> Builder {
     if let Some(path) = env::var_os("HR_CONTROL") {
         builder = builder.control(path).control_users(number::<u32>("HR_CONTROL_USER"));
     }
-    builder = builder.descriptor_store(text("HR_STORE").is_some());
+    builder = builder.descriptor_store(text("HR_STORE").is_some()).restart_as_pid_1(text("HR_AS_PID_1").is_some());
     let alive = time("HR_FOREIGN_ALIVE_MS");
     if alive.is_some() || text("HR_FOREIGN").is_some() {
         builder = builder.foreign_successor(alive);

@@ -4,6 +4,7 @@ mod activation;
 mod control;
 mod crash;
 mod harness;
+mod kin;
 mod reload;
 mod stop;
 mod store;

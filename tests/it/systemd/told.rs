@@ -9,9 +9,10 @@ use std::{
 use nix::sys::signal::Signal;
 
 use crate::support::{
-    Fifo, Fleet, Setup, Trial,
+    Control, Fifo, Fleet, Orders, Setup, Trial, activated, doors,
     drain::pass,
     echo::{self, Client},
+    http,
     notify::{NotifySocket, Said},
     process,
 };
@@ -19,7 +20,7 @@ use crate::support::{
 /// As long as a predecessor waits for systemd to have heard who follows.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-fn told(manager: &NotifySocket, setup: Setup) -> Setup {
+pub(super) fn told(manager: &NotifySocket, setup: Setup) -> Setup {
     let name = manager.name().to_owned();
     setup.tune(|command| {
         command.env("NOTIFY_SOCKET", name);
@@ -27,7 +28,7 @@ fn told(manager: &NotifySocket, setup: Setup) -> Setup {
 }
 
 /// Up, and `READY=1` heard.
-fn up(manager: &NotifySocket, setup: Setup) -> Fleet {
+pub(super) fn up(manager: &NotifySocket, setup: Setup) -> Fleet {
     let fleet = told(manager, setup).start();
     let ready = manager.until("READY=1");
     assert_eq!(ready.pid, fleet.first());
@@ -37,17 +38,17 @@ fn up(manager: &NotifySocket, setup: Setup) -> Fleet {
 }
 
 /// What this process has said.
-fn by(manager: &NotifySocket, pid: i32) -> Vec<Said> {
+pub(super) fn by(manager: &NotifySocket, pid: i32) -> Vec<Said> {
     manager.all().into_iter().filter(|said| said.pid == pid).collect()
 }
 
 /// How often this was said, by whomever.
-fn times(manager: &NotifySocket, line: &str) -> usize {
+pub(super) fn times(manager: &NotifySocket, line: &str) -> usize {
     manager.all().iter().filter(|said| said.says(line)).count()
 }
 
 #[track_caller]
-fn stop(fleet: &mut Fleet, pid: i32) {
+pub(super) fn stop(fleet: &mut Fleet, pid: i32) {
     fleet.signal(pid, Signal::SIGTERM);
     fleet.until_all_have_ended();
 }
@@ -103,6 +104,41 @@ fn a_restart_that_fails_is_ended_by_ready_and_a_status_that_tells_why() {
     assert!(manager.all().iter().all(|said| said.pid == first));
 }
 
+/// It is refused, or something is missing for it: nothing was started.
+#[track_caller]
+fn ends_as_it_was(manager: &NotifySocket, mut fleet: Fleet, why: &str) {
+    let first = fleet.first();
+    fleet.ask(first);
+    let answer = fleet.answer(0);
+    assert!(answer.contains(why), "{answer}");
+    stop(&mut fleet, first);
+    let said = manager.all();
+    let said: Vec<_> = said.iter().filter_map(|said| Some((said.pid, said.lines[0].split_once('=')?.0))).collect();
+    let wanted = ["READY", "RELOADING", "READY", "STOPPING"].map(|name| (first, name));
+    let of_states: Vec<_> = said.into_iter().filter(|said| wanted.contains(said)).collect();
+    assert_eq!(of_states, wanted);
+}
+
+#[test]
+fn a_restart_that_never_begins_is_told_as_one_that_fails() {
+    let manager = NotifySocket::new();
+    let fleet = up(&manager, Setup::new().with("MAX_DRAINING", "0"));
+    ends_as_it_was(&manager, fleet, "Busy: 0 earlier generations are still draining");
+
+    let manager = NotifySocket::new();
+    let setup = Setup::new().with("CHDIR", "/");
+    let here = setup.place().join("here");
+    std::fs::create_dir(&here).unwrap();
+    let fleet = up(&manager, setup.through("sh", ["-c", &format!("cd '{}' && exec \"$0\" \"$@\"", here.display())]));
+    std::fs::remove_dir(&here).unwrap();
+    ends_as_it_was(&manager, fleet, "Spawn: the working directory of start-up is gone");
+
+    let manager = NotifySocket::new();
+    let fleet = up(&manager, Setup::new().with("FOREIGN", "1"));
+    fleet.release.missing();
+    ends_as_it_was(&manager, fleet, "ProgramMissing: start ");
+}
+
 /// Of a successor that is its sibling.
 #[test]
 fn a_restart_that_fails_under_systemd_loses_nobody_and_leaves_nothing_behind() {
@@ -114,6 +150,74 @@ fn a_restart_that_fails_under_systemd_loses_nobody_and_leaves_nothing_behind() {
     trial.fleet.release.missing();
     trial.fails("ProgramMissing");
     trial.succeeds();
+}
+
+/// Whoever has started the successor watches it: it is a service of its own.
+#[test]
+fn a_generation_whose_successor_has_come_by_itself_stays_the_main_process_until_its_drain_is_over() {
+    let (manager, at) = (NotifySocket::new(), Control::new());
+    let setup = at.setup().variable("WATCHDOG_USEC", "100000");
+    let mut fleet = up(&manager, setup);
+    let first = fleet.first();
+    let client = Client::served(fleet.echo);
+    let mut second = at.setup().spawn();
+    second.until("ready generation=1");
+    fleet.until("ending generation=0 ");
+    assert_eq!(manager.until("RELOADING=1").pid, first);
+    manager.until("READY=1");
+    for _ in 0..3 {
+        manager.until("WATCHDOG=1");
+    }
+    let waits =
+        |said: &Said| said.value("STATUS").is_some_and(|it| it.starts_with("generation 0: draining, waits for 1 task"));
+    process::until(|| manager.all().iter().any(waits));
+    drop(client);
+    fleet.until_all_have_ended();
+    let all = manager.all();
+    assert!(all.iter().all(|said| said.pid == first), "{all:?}");
+    assert!(!all.iter().any(|said| said.says("STOPPING=1") || said.value("MAINPID").is_some()), "{all:?}");
+    second.stop(second.first(), 1);
+}
+
+/// From then on nobody speaks for it.
+#[test]
+fn a_foreign_successor_is_named_in_one_datagram_which_ends_the_watch_over_signs_of_life() {
+    let manager = NotifySocket::new();
+    let setup = Setup::new().with("FOREIGN", "1").variable("WATCHDOG_USEC", "60000000");
+    let mut fleet = up(&manager, setup);
+    let first = fleet.first();
+    activated::release(&fleet.release, "serve READY=1");
+    fleet.ask(first);
+    let (second, _) = activated::serving(&mut fleet);
+    let named = manager.until(&format!("MAINPID={second}"));
+    let wanted = [format!("MAINPID={second}"), "READY=1".into(), "WATCHDOG_USEC=0".into()];
+    assert_eq!((named.pid, &named.lines[..]), (first, &wanted[..]));
+    assert_eq!(manager.next(), Said { pid: first, lines: vec!["BARRIER=1".into()] });
+    fleet.until("done generation=0");
+    activated::stop(&mut fleet, second);
+    fleet.until_all_have_ended();
+    assert_eq!(by(&manager, first).last().expect("said").lines, ["BARRIER=1"]);
+}
+
+#[test]
+fn an_open_connection_is_told_once_however_old_it_gets() {
+    let manager = NotifySocket::new();
+    let (fifo, setup) = Fifo::before_ready();
+    let mut fleet = told(&manager, setup.with("DOORS", "make").variable("WATCHDOG_USEC", "1000000")).spawn();
+    // The first generation serves from its first moment on, so READY=1 tells of this one.
+    let client = http::Client::served(doors::address(&mut fleet, "make"));
+    fifo.release();
+    manager.until("READY=1");
+    // Six seconds: it looks every five whether there is any news.
+    for _ in 0..12 {
+        manager.until("WATCHDOG=1");
+    }
+    let all = manager.all();
+    let told: Vec<_> = all.iter().filter_map(|said| said.value("STATUS")).filter(|it| it.contains(": ready")).collect();
+    assert_eq!(told, ["generation 0: ready, 1 connection: 1 http1"]);
+    drop(client);
+    let first = fleet.greet();
+    stop(&mut fleet, first);
 }
 
 #[test]
@@ -151,6 +255,32 @@ fn the_predecessor_does_not_let_go_before_it_is_known_who_follows() {
     stop(&mut fleet, second);
 }
 
+/// The generation before it has nothing to do with who follows.
+#[test]
+fn the_end_of_an_older_generation_does_not_make_the_predecessor_let_go() {
+    let manager = NotifySocket::new();
+    let mut fleet = up(&manager, Setup::new().with("LOG", "debug"));
+    let first = fleet.first();
+    let client = Client::served(fleet.echo);
+    let second = fleet.restart(0, first);
+    fleet.until_logged("action=LetGo", 1);
+    manager.hold_barriers();
+    let before = fleet.log().len();
+    fleet.signal(second, Signal::SIGUSR2);
+    manager.until("BARRIER=1");
+    manager.until("BARRIER=1");
+    drop(client);
+    fleet.until_logged("event=PredecessorGone", 1);
+    manager.release_barriers();
+    fleet.until_logged("action=LetGo", 2);
+    let log = fleet.log().split_off(before);
+    let at = |text: &str| log.find(text).unwrap_or_else(|| panic!("no {text} in {log}"));
+    // It is itself what ends the wait for a manager that does not answer: a machine may have stood still for so long.
+    assert!(at("event=SupervisorKnows") < at("action=LetGo"), "{log}");
+    let third = fleet.until("ready generation=2").pid();
+    stop(&mut fleet, third);
+}
+
 #[test]
 fn a_manager_that_never_says_that_it_knows_holds_up_neither_a_restart_nor_a_stop() {
     let manager = NotifySocket::new();
@@ -179,6 +309,31 @@ fn a_stop_is_told_once_however_often_it_is_asked_for() {
     fleet.signal(first, Signal::SIGTERM);
     fleet.until_all_have_ended();
     assert_eq!(times(&manager, "STOPPING=1"), 1);
+}
+
+/// The application awaits the drain of the stop that it has asked for, and a clone does too: neither is a second stop, which
+/// would cut.
+#[test]
+fn who_awaits_the_drain_while_the_store_is_emptied_cuts_nothing() {
+    let manager = NotifySocket::new();
+    let (orders, setup) = Orders::to(0, Setup::new().with("STORE", "1"));
+    let mut fleet = up(&manager, setup);
+    let mut request = http::Client::served(fleet.http);
+    request.announce(4);
+    let mut line = Client::served(fleet.echo);
+    manager.hold_barriers();
+    orders.give(&mut fleet, "drain");
+    manager.until("BARRIER=1");
+    // Both have been asked for before that: the loop hears of it first.
+    manager.release_barriers();
+    fleet.until("ending generation=0 ");
+    line.line().expect("not cut");
+    request.say("body");
+    assert_eq!(request.answer().expect("not cut").body, b"body");
+    drop((request, line));
+    let done = fleet.until("done generation=0");
+    assert_eq!((done.number("cut"), done.number("code")), (0, 0));
+    fleet.until_all_have_ended();
 }
 
 #[test]
@@ -287,6 +442,8 @@ fn sockets_are_stored_by_name_and_withdrawn_before_the_queue_is_emptied_and_clos
     for name in ["http", "echo"] {
         assert_eq!(manager.until(&format!("FDNAME={name}")).pid, second);
     }
+    // The server's own loop is counted by nobody: without this one the drain could be over before it has emptied the queue.
+    let kept = Client::served(fleet.echo);
     manager.hold_barriers();
     fleet.signal(second, Signal::SIGTERM);
     manager.until("STOPPING=1");
@@ -303,7 +460,7 @@ fn sockets_are_stored_by_name_and_withdrawn_before_the_queue_is_emptied_and_clos
     manager.release_barriers();
     process::go_on(second);
     waiting.iter_mut().for_each(|client| client.answered().expect("the queue was emptied"));
-    drop(waiting);
+    drop((waiting, kept));
     fleet.until_all_have_ended();
     assert_eq!(times(&manager, "FDSTOREREMOVE=1"), 2);
 }
