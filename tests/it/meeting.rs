@@ -1,9 +1,22 @@
 //! Servers that are started by anybody, and meet at a path: the second takes over from the first.
 
-use std::{fs::File, os::unix::process::ExitStatusExt, path::Path, process::Command};
+use std::{
+    fs::File,
+    os::{
+        fd::{AsFd, AsRawFd, RawFd},
+        unix::{
+            net::{UnixListener, UnixStream},
+            process::ExitStatusExt,
+        },
+    },
+    path::Path,
+    process::Command,
+    time::Duration,
+};
 
 use nix::{
     fcntl::{Flock, FlockArg},
+    poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::signal::Signal,
 };
 use tokio_hotrestart::ErrorKind;
@@ -12,6 +25,7 @@ use crate::support::{
     Clients, Control, Fifo, Fleet, Footprint, Setup,
     control::{self, Prober, not_run, wait},
     echo::{Client, Load, echo},
+    frames::Wire,
     process,
 };
 
@@ -226,7 +240,7 @@ fn of_two_first_ones_at_once_one_is_the_first_and_the_other_its_successor_or_ref
     for left_behind in [false, true, false, true] {
         let at = Control::new();
         if left_behind {
-            drop(std::os::unix::net::UnixListener::bind(at.path()).unwrap());
+            drop(UnixListener::bind(at.path()).unwrap());
         }
         let mut fleets = [at.setup().spawn(), at.setup().spawn()];
         process::until(|| fleets.iter().filter(|fleet| Fleet::lives(fleet.first())).count() == 1);
@@ -266,6 +280,50 @@ fn a_first_one_waits_for_another_that_is_just_binding_the_path() {
     drop(lock);
     fleet.greet();
     ends(fleet, 0, &at);
+}
+
+/// Another server listens there when this one comes, and ends so. `cleans`: it removes the path, as one that is stopped does.
+#[track_caller]
+fn whoever_was_found_ends(cleans: bool, ends: impl FnOnce(UnixListener)) {
+    let at = Control::new();
+    let listener = UnixListener::bind(at.path()).unwrap();
+    let mut fleet = at.setup().spawn();
+    let comes = || poll(&mut [PollFd::new(listener.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO) == Ok(1);
+    process::until(comes);
+    if cleans {
+        std::fs::remove_file(at.path()).unwrap();
+    }
+    ends(listener);
+    fleet.greet();
+    fleet.until_logged("who was found has ended: looking again", 1);
+    assert_eq!((at.now(), at.status().pid), ((0, "ready".into()), fleet.first() as u32));
+    self::ends(fleet, 0, &at);
+}
+
+#[test]
+fn one_that_waits_in_the_queue_of_a_server_that_ends_is_the_first() {
+    for cleans in [true, false] {
+        whoever_was_found_ends(cleans, drop);
+    }
+}
+
+#[test]
+fn one_that_was_let_in_by_a_server_that_ends_without_a_word_is_the_first() {
+    for cleans in [true, false] {
+        whoever_was_found_ends(cleans, |listener| drop(listener.accept().unwrap()));
+        let hears_it_out = |listener: UnixListener| {
+            let (newcomer, _) = listener.accept().unwrap();
+            newcomer.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+            // HELLO would be the answer to this.
+            Wire(number(&newcomer)).until("WANT");
+        };
+        whoever_was_found_ends(cleans, hears_it_out);
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "the frames are read by hand")]
+fn number(stream: &UnixStream) -> RawFd {
+    stream.as_raw_fd()
 }
 
 // ---------------------------------------------------------------------------------------------------------------- dies
