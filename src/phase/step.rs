@@ -202,8 +202,12 @@ fn restarting(step: Step, event: Event) -> Next {
         Event::StopAsked(by) => stop_restarting(step, Cause::Stopped { by }, 1),
         Event::ServeFailed(why) => stop_restarting(step, Cause::Failed { why }, 0),
         Event::ReadyAsked => (Phase::Restarting(step), vec![Action::AnswerReady(Ok(()))]),
-        // On probation it has accepted, and ends in its own time: nothing is left to decide about it.
-        Event::Stopping(why) if step == Step::Probation => failed(step, vec![Action::Forget], stopped(&why)),
+        // On probation it has accepted, and ends in its own time: nothing is left to decide about it. But it is told that
+        // this generation serves on: it would take the channel's end for a death, and answer at the control path beside it.
+        Event::Stopping(why) if step == Step::Probation => {
+            let error = stopped(&why);
+            failed(step, vec![Action::TakeBack(error.message().to_owned()), Action::Forget], error)
+        }
         Event::Stopping(why) => (Phase::Burying { error: stopped(&why), killed: false }, vec![Action::AwaitEnd]),
         Event::Ended(status) => failed(step, vec![], ended_unconfirmed(step, status)),
         Event::Failed(error) => bury(step, error),

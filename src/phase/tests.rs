@@ -223,6 +223,14 @@ fn a_death_on_probation_opens_the_gate_before_anything_else() {
     }
 }
 
+/// Or it would take the end of their channel for a death.
+#[test]
+fn one_that_stops_on_probation_is_told_that_its_predecessor_serves_on() {
+    let (phase, told) = play(Phase::Restarting(Step::Probation), vec![Event::Stopping(String::new())]);
+    assert_eq!(told, ["OpenGate", "TakeBack", "Forget", "AnswerFailed"]);
+    assert!(matches!(phase, Phase::Serving));
+}
+
 #[test]
 fn a_channel_that_ends_before_its_process_leaves_the_process_time_to_tell_how() {
     for step in [Step::Introducing, Step::Awaiting, Step::Probation] {

@@ -22,6 +22,8 @@ pub(super) struct Notices {
     alive: Option<Duration>,
     alive_at: Option<Instant>,
     ready: bool,
+    /// It has said so, and needs not be told to.
+    stopping: bool,
     names: Vec<Name>,
     told: VecDeque<Event>,
 }
@@ -33,7 +35,7 @@ impl Notices {
         let socket = UnixDatagram::from_std(std::os::unix::net::UnixDatagram::from(socket))?;
         // It can't refuse, for it is not asked.
         let told = VecDeque::from([Event::Accepted]);
-        Ok((Self { socket, pid: 0, alive, alive_at: None, ready: false, names, told }, address))
+        Ok((Self { socket, pid: 0, alive, alive_at: None, ready: false, stopping: false, names, told }, address))
     }
 
     /// It has been spawned.
@@ -109,6 +111,7 @@ impl Notices {
                     self.told.push_back(Event::Ready);
                 }
                 Some(("STOPPING", "1")) => {
+                    self.stopping = true;
                     let why = status.unwrap_or("it says that it is stopping").to_owned();
                     self.told.push_back(Event::Stopping(why));
                 }
@@ -119,6 +122,10 @@ impl Notices {
                 _ => {}
             }
         }
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping
     }
 
     pub(super) fn claimed(&self) -> &[Name] {

@@ -17,6 +17,8 @@ const MOST_FORWARDED: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Predecessor {
     channel: Option<Channel>,
+    /// It has said ABORT: it serves on, and its channel's end is no death.
+    took_back: bool,
     draining: Vec<Draining>,
     forwarded: VecDeque<(Want, OwnedFd)>,
 }
@@ -24,7 +26,7 @@ pub(crate) struct Predecessor {
 impl Predecessor {
     /// At the other end of the channel, which has been told ACCEPTED.
     pub(super) fn new(channel: Channel) -> Self {
-        Self { channel: Some(channel), draining: Vec::new(), forwarded: VecDeque::new() }
+        Self { channel: Some(channel), took_back: false, draining: Vec::new(), forwarded: VecDeque::new() }
     }
 
     /// What it does next. `None`: something was noted, for `draining` or `forwarded`.
@@ -51,9 +53,14 @@ impl Predecessor {
         None
     }
 
-    /// It has ended, or can't be heard any more.
+    /// It has ended, or can't be heard any more, and has not taken the restart back before.
     pub(crate) fn is_gone(&self) -> bool {
-        self.channel.is_none()
+        self.channel.is_none() && !self.took_back
+    }
+
+    /// Whether it may still say who owns what both have: this generation by LET GO, or itself by ABORT.
+    pub(crate) fn may_let_go(&self) -> bool {
+        self.channel.is_some() && !self.took_back
     }
 
     /// What it last said that it and those before it still wait for.
@@ -71,6 +78,7 @@ impl Predecessor {
             Ok(Some((Message::Commit, _))) => Some(Event::Confirmed),
             Ok(Some((Message::Abort { why }, _))) => {
                 crate::log::warn!(why, "the predecessor took the restart back: this generation ends");
+                self.took_back = true;
                 Some(Event::TakenBack(why))
             }
             Ok(Some((Message::LetGo, _))) => Some(Event::PredecessorLetGo),
@@ -111,7 +119,7 @@ impl Predecessor {
     fn gone(&mut self) -> Option<Event> {
         self.channel = None;
         self.draining.clear();
-        Some(Event::PredecessorGone)
+        (!self.took_back).then_some(Event::PredecessorGone)
     }
 
     pub(crate) fn say(&mut self, message: &Message) {

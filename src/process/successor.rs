@@ -273,14 +273,15 @@ impl Successor {
 
     /// Nothing goes out before HELLO: a process that peeks at any other first message takes the channel for a stranger's,
     /// and a successor that was taken back while it was spawned would start as generation 0 beside us. It finds an
-    /// ended channel instead, and gives up. To a foreign one only ABORT can be said, as SIGTERM.
+    /// ended channel instead, and gives up. To a foreign one only ABORT can be said, as SIGTERM; to one that stops already it
+    /// would be the second one, which hurries many a server.
     pub(crate) fn say(&mut self, message: &Message, descriptors: Vec<Arc<OwnedFd>>) {
         if matches!(self.body, Body::Spawning(_)) {
             return;
         }
         match (&mut self.talk, message) {
             (Talk::Channel(conversation), _) => conversation.say(message, descriptors),
-            (Talk::Notices(_), Message::Abort { .. }) => self.body.terminate(),
+            (Talk::Notices(notices), Message::Abort { .. }) if !notices.is_stopping() => self.body.terminate(),
             (Talk::Notices(_) | Talk::Over { .. }, _) => {}
         }
     }

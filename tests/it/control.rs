@@ -152,6 +152,27 @@ fn a_status_tells_what_earlier_generations_wait_for() {
     fleet.until_all_have_ended();
 }
 
+/// The listener is in both, and the channel between them is closed. It drains, and has nothing to say for the server.
+#[test]
+fn a_successor_that_was_stopped_on_probation_is_not_asked() {
+    let at = Control::new();
+    let mut fleet = at.setup().with("PROBATION_MS", ENDLESS).start();
+    fleet.signal(fleet.first(), Signal::SIGUSR2);
+    let second = fleet.until("ready generation=1").pid();
+    let client = Client::served(fleet.echo);
+    fleet.signal(second, Signal::SIGTERM);
+    fleet.until("ending generation=1 ");
+    fleet.until_logged("the restart failed", 1);
+    for _ in 0..50 {
+        assert_eq!(at.now(), (0, "ready".into()));
+    }
+    assert!(Fleet::lives(second));
+    drop(client);
+    fleet.until("done generation=1");
+    fleet.stop(fleet.first(), 0);
+    fleet.until_all_have_ended();
+}
+
 // ------------------------------------------------------------------------------------------------------------- restart
 
 #[test]

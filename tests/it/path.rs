@@ -99,6 +99,31 @@ fn a_successor_that_is_stopped_on_probation_leaves_the_path() {
     assert!(!path.exists());
 }
 
+/// Its predecessor serves on, and has nothing more to do with it: the end of their channel is no death.
+#[test]
+fn a_successor_that_drains_after_a_stop_on_probation_leaves_the_path() {
+    let (path, setup) = at_a_path();
+    let mut fleet = setup.with("PROBATION_MS", "60000").with("LOG", "debug").start();
+    let file = process::file(&path);
+    let first = fleet.first();
+    fleet.signal(first, Signal::SIGUSR2);
+    let second = fleet.until("ready generation=1").pid();
+    let client = echo::Client::served(fleet.echo);
+    fleet.signal(second, Signal::SIGTERM);
+    fleet.until("ending generation=1 ");
+    // It has forgotten the successor, and closed the channel with that.
+    fleet.until_logged("the restart failed", 1);
+    exchange(&path).unwrap();
+    drop(client);
+    fleet.until("done generation=1");
+    process::until(|| process::children(first).is_empty());
+    assert_eq!(process::file(&path), file);
+    assert!(!fleet.log().contains("OwnNamesAtLast"), "{}", fleet.log());
+    fleet.stop(first, 0);
+    fleet.until_all_have_ended();
+    assert!(!path.exists());
+}
+
 #[test]
 fn a_stop_that_ends_both_on_probation_removes_the_path() {
     let (path, setup) = at_a_path();
