@@ -245,9 +245,9 @@ impl Life {
         }
     }
 
-    /// A name more or less.
+    /// A name more or less. Not before this generation is ready; and from a stop on the store stays empty.
     pub(super) fn keep_store(&mut self) {
-        let serves = self.owns_names && self.phase.state() != State::Starting;
+        let serves = self.owns_names && matches!(self.phase.state(), State::Ready | State::Restarting);
         if serves && self.service.as_ref().is_some_and(|service| service.is_main && service.store.is_some()) {
             self.fill_store();
         }

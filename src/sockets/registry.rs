@@ -42,6 +42,8 @@ pub(crate) struct Registry {
     /// Inherited and released: not passed on, but the predecessor's too, until it lets go.
     released: Vec<Name>,
     leftovers: Vec<Leftover>,
+    /// Under which names something came that has another name here, or none any more.
+    renounced: Vec<Name>,
     /// Closed when they were the predecessor's, too.
     not_owned: Vec<wire::Socket>,
     /// Accepting has ended: what is bound now would be passed to nobody and closed by nobody.
@@ -126,6 +128,9 @@ impl Registry {
     pub(crate) fn release(&mut self, name: &Name) {
         if let Some(entry) = self.names.remove(name).and_then(|at| self.entries.remove(&at)) {
             crate::log::debug!(socket = name.as_str(), "released");
+            if entry.place.is_some() || entry.socket.origin == Origin::Activated {
+                self.renounced.push(name.clone());
+            }
             match entry.place {
                 Some(_) => self.released.push(name.clone()),
                 // Nobody else has it, so its queue is nobody else's.
@@ -146,7 +151,8 @@ impl Registry {
         let Came { place, mut socket, descriptor } = self.unclaimed.take(index).expect("it is there still");
         if place.is_none() {
             // It is found again by what it was asked for as, whatever systemd calls it and wherever systemd has put it.
-            socket.name = name.clone();
+            let called = std::mem::replace(&mut socket.name, name.clone());
+            self.renounced.extend((called != *name).then_some(called));
             socket.requested = asked.map_or_else(|| socket.actual.clone(), Bound::text);
         }
         crate::log::debug!(socket = name.as_str(), address = %shown(&socket.actual), "claimed");
@@ -247,9 +253,10 @@ impl Registry {
         (self.entries.values().map(Entry::status).collect(), self.leftovers.clone())
     }
 
-    /// Under which names something was passed that is not served.
+    /// Under which names something was passed that is not served under them.
     pub(crate) fn dropped(&self) -> Vec<Name> {
-        self.leftovers.iter().filter_map(|left| Name::passed(&left.name).ok()).collect()
+        let left = self.leftovers.iter().filter_map(|left| Name::passed(&left.name).ok());
+        left.chain(self.renounced.iter().cloned()).collect()
     }
 
     /// Under which names something is here or was passed, served or not: systemd may keep it.

@@ -4,6 +4,7 @@ mod activation;
 mod control;
 mod crash;
 mod harness;
+mod kept;
 mod kin;
 mod reload;
 mod stop;
