@@ -88,6 +88,7 @@ impl Beginning {
             owns_names: !is_successor,
             restart_began: Instant::now(),
             report: None,
+            last_word: Instant::now(),
             failures: failed_restart,
             failed_restarts,
             news: Instant::now(),

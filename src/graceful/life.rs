@@ -37,6 +37,10 @@ use crate::{
 const NEWS: Duration = Duration::from_secs(5);
 const NEWS_OF_A_DRAIN: Duration = Duration::from_secs(1);
 
+/// How long a predecessor that has been told of this generation's end may take to say who owns what both have. It answers
+/// at once, unless it stands still.
+const LAST_WORD: Duration = Duration::from_secs(5);
+
 /// What belongs to a process and not to a detached handle.
 #[derive(Debug)]
 pub(super) struct Ground {
@@ -75,6 +79,8 @@ pub(super) struct Life {
     pub(super) owns_names: bool,
     pub(super) restart_began: Instant,
     pub(super) report: Option<Report>,
+    /// When this generation ends at the latest, once its drain is over.
+    pub(super) last_word: Instant,
     /// The failures of restarts, with the last words that were waited for.
     pub(super) failures: mpsc::UnboundedSender<Error>,
     pub(super) failed_restarts: mpsc::UnboundedReceiver<Error>,
@@ -144,6 +150,7 @@ impl Life {
     async fn next(&mut self) -> Option<Event> {
         let (is_over, is_asked) = (self.report.is_some(), self.is_asked());
         let (draining, news) = (self.is_draining() && !is_over, self.has_news());
+        let (ends, awaits_word) = (is_over && !self.awaits_visitors(), self.awaits_last_word());
         let due = self.deadline.as_ref().map(|(at, _)| *at);
         let company = if draining { self.company() } else { Vec::new() };
         tokio::select! {
@@ -166,9 +173,11 @@ impl Life {
             }
             report = drained(self.shared.drain.clone(), company), if draining => {
                 self.report = Some(report);
+                self.last_word = Instant::now() + LAST_WORD;
                 None
             }
-            () = std::future::ready(()), if is_over && !self.awaits_visitors() => Some(Event::Drained),
+            () = std::future::ready(()), if ends && !awaits_word => Some(Event::Drained),
+            () = sleep_until(self.last_word), if ends => Some(Event::Drained),
         }
     }
 
@@ -205,6 +214,12 @@ impl Life {
     /// After a stop there is nobody to be passed on to.
     fn awaits_visitors(&self) -> bool {
         self.door.as_ref().is_some_and(|door| !door.is_open())
+    }
+
+    /// A generation that ended on probation removes nothing, unless its predecessor has let go at the same time: then nobody
+    /// else would, and the path would be there, and the pid file, and systemd would not know that nobody follows.
+    fn awaits_last_word(&self) -> bool {
+        self.confirmed && !self.owns_names && self.predecessor.as_ref().is_some_and(Predecessor::may_let_go)
     }
 
     fn see_in(&mut self, visitor: Option<Visitor>) -> Option<Event> {

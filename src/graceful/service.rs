@@ -98,9 +98,10 @@ impl Service {
 
     /// Only on a real stop, never by a generation that was replaced: that one is the main process no more.
     pub(super) fn say_stopping(&mut self) {
-        if !self.has_said_stopping {
+        // One that becomes the main process only at its end has not said it yet.
+        if self.is_main && !self.has_said_stopping {
             self.has_said_stopping = true;
-            self.say(&[Notice::Stopping]);
+            self.notifier.say(&[Notice::Stopping]);
         }
     }
 

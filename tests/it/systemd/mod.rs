@@ -6,6 +6,7 @@ mod crash;
 mod harness;
 mod kept;
 mod kin;
+mod last_moment;
 mod reload;
 mod stop;
 mod store;
