@@ -43,6 +43,11 @@ impl Visitor {
         self.pid
     }
 
+    /// It waits for something, and others are heard meanwhile.
+    pub(crate) fn give_place(&mut self) {
+        self.place = None;
+    }
+
     /// Says it at once. What the kernel does not take at once goes out in a task, so that one who does not read delays
     /// nobody.
     pub(crate) fn answer(self, answer: Answer) {

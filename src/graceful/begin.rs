@@ -9,7 +9,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    life::{Ground, Life, end_with},
+    life::{Ground, Life, NEWS, end_with},
     service::Service,
     settings::Settings,
     shared::Shared,
@@ -82,6 +82,8 @@ impl Beginning {
             candidate: None,
             door,
             service,
+            awaits_supervisor: false,
+            dying: None,
             since,
             last_restart,
             confirmed: !is_successor,
@@ -91,7 +93,7 @@ impl Beginning {
             last_word: Instant::now(),
             failures: failed_restart,
             failed_restarts,
-            news: Instant::now(),
+            news: Instant::now() + NEWS,
             asks: asked,
             failed: failures,
         };

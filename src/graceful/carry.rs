@@ -8,6 +8,7 @@ use crate::{
     accept::{Ending, Gate},
     generation::Cause,
     phase::{Action, Event},
+    process::Successor,
     wire::{Answer, Message},
 };
 
@@ -90,6 +91,9 @@ impl Life {
     fn answer_failed(&mut self, error: Error) {
         let askers: Vec<_> = self.restart_askers.drain(..).collect();
         let successor = self.successor.take();
+        // A stop waits for its death: it has duplicates of the listeners until then.
+        self.dying =
+            successor.as_ref().filter(|it| !it.accepts_unconfirmed()).and_then(Successor::handle).map(Arc::new);
         let generation = self.shared.generation;
         // Its last words follow.
         self.note_outcome(Err(error.clone()));

@@ -3,7 +3,7 @@
 use std::{
     collections::{HashSet, VecDeque},
     mem,
-    os::fd::OwnedFd,
+    os::fd::{AsFd, OwnedFd},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -30,11 +30,11 @@ use crate::{
     process::{Borrowed, Predecessor, Program, Successor},
     signal::Inbox,
     status::LastRestart,
-    wire,
+    sys, wire,
 };
 
 /// How often systemd and a successor are told how things are: often enough for an operator who looks.
-const NEWS: Duration = Duration::from_secs(5);
+pub(super) const NEWS: Duration = Duration::from_secs(5);
 const NEWS_OF_A_DRAIN: Duration = Duration::from_secs(1);
 
 /// How long a predecessor that has been told of this generation's end may take to say who owns what both have. It answers
@@ -71,6 +71,9 @@ pub(super) struct Life {
     pub(super) candidate: Option<Visitor>,
     pub(super) door: Option<Door>,
     pub(super) service: Option<Service>,
+    pub(super) awaits_supervisor: bool,
+    /// The process of a successor that has failed, and may not be dead yet.
+    pub(super) dying: Option<Arc<OwnedFd>>,
     pub(super) since: SystemTime,
     pub(super) last_restart: Option<LastRestart>,
     /// This generation has accepted, or may have.
@@ -151,7 +154,7 @@ impl Life {
         let (is_over, is_asked) = (self.report.is_some(), self.is_asked());
         let (draining, news) = (self.is_draining() && !is_over, self.has_news());
         let (ends, awaits_word) = (is_over && !self.awaits_visitors(), self.awaits_last_word());
-        let due = self.deadline.as_ref().map(|(at, _)| *at);
+        let (due, withdraws) = (self.deadline.as_ref().map(|(at, _)| *at), self.is_withdrawing());
         let company = if draining { self.company() } else { Vec::new() };
         tokio::select! {
             biased;
@@ -160,7 +163,8 @@ impl Life {
             Some(why) = self.failed.recv() => Some(Event::ServeFailed(why)),
             event = predecessor(&mut self.predecessor) => self.heard_of_predecessor(event),
             event = successor(&mut self.successor) => Some(event),
-            event = service(&mut self.service) => Some(event),
+            () = service(&mut self.service) => self.supervisor_knows(),
+            () = death(self.dying.as_ref()), if withdraws => self.is_dead(),
             visitor = door(&mut self.door), if is_asked => self.see_in(visitor),
             Some(why) = self.failed_restarts.recv() => {
                 self.note_outcome(Err(why));
@@ -240,6 +244,10 @@ impl Life {
         }
     }
 
+    pub(super) fn is_withdrawing(&self) -> bool {
+        matches!(self.phase, Phase::Withdrawing { .. })
+    }
+
     fn is_draining(&self) -> bool {
         matches!(self.phase, Phase::Draining { .. } | Phase::Done)
     }
@@ -273,9 +281,7 @@ impl Life {
             }
         }
         // Who was passed on meanwhile is noted, and nobody else would look.
-        if let Some(event) = self.heard_of_predecessor(None) {
-            self.live(event);
-        }
+        self.receive_forwarded();
     }
 
     /// What the predecessor said or did that is no event: somebody to receive, or news of the drain.
@@ -284,17 +290,23 @@ impl Life {
             let number = self.shared.generation;
             self.ancestors.retain(|(who, _)| who.generation + 1 != number);
         }
-        if event.is_some() {
-            return event;
+        if event.is_none() {
+            // Most likely of what its drain waits for, which the status tells in our turn.
+            self.news = self.news.min(Instant::now() + NEWS_OF_A_DRAIN);
         }
-        // Most likely of what its drain waits for, which the status tells in our turn.
-        self.news = self.news.min(Instant::now() + NEWS_OF_A_DRAIN);
-        let (want, socket) = self.predecessor.as_mut()?.forwarded()?;
-        match Visitor::forwarded(want, socket) {
-            Ok(visitor) => self.receive(visitor),
-            Err(error) => {
-                crate::log::warn!(%error, "a visitor that the predecessor passed on");
-                None
+        self.receive_forwarded();
+        event
+    }
+
+    fn receive_forwarded(&mut self) {
+        while let Some((want, socket)) = self.predecessor.as_mut().and_then(Predecessor::forwarded) {
+            match Visitor::forwarded(want, socket) {
+                Ok(visitor) => {
+                    if let Some(event) = self.receive(visitor) {
+                        self.live(event);
+                    }
+                }
+                Err(error) => crate::log::warn!(%error, "a visitor that the predecessor passed on"),
             }
         }
     }
@@ -321,7 +333,17 @@ async fn successor(successor: &mut Option<Successor>) -> Event {
     }
 }
 
-async fn service(service: &mut Option<Service>) -> Event {
+/// A handle that can't be watched counts as a death: a deadline is there for the rest.
+async fn death(handle: Option<&Arc<OwnedFd>>) {
+    match handle.map(|handle| sys::watch(handle.as_fd())) {
+        None => std::future::pending().await,
+        // An error means that the reactor is gone, and then nothing is awaited any more.
+        Some(Ok(process)) => drop(process.readable().await),
+        Some(Err((_, error))) => crate::log::warn!(%error, "watch a successor that was killed"),
+    }
+}
+
+async fn service(service: &mut Option<Service>) {
     match service {
         Some(service) => service.next().await,
         None => std::future::pending().await,

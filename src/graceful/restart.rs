@@ -11,7 +11,6 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    carry::DEATH,
     life::{Ground, Life},
     service::Service,
 };
@@ -151,12 +150,9 @@ impl Life {
     }
 
     pub(super) fn put_down(&mut self) {
-        let Some(successor) = &self.successor else { return };
-        if successor.accepts_unconfirmed() {
-            return self.set_deadline(self.settings.on_stop.until_deadline(), Event::EndDeadline);
-        }
-        successor.kill();
-        self.set_deadline(DEATH, Event::EndDeadline);
+        let may_serve = self.successor.as_ref().is_some_and(|successor| successor.accepts_unconfirmed());
+        let time = if may_serve { self.settings.on_stop.until_deadline() } else { Duration::ZERO };
+        self.set_deadline(time, Event::EndDeadline);
     }
 
     /// Step 7 of a restart: nothing after this can be taken back.

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::timeout_at;
 
-use super::{life::Life, store::Store};
+use super::{carry::DEATH, life::Life, store::Store};
 use crate::{
     State,
     drain::{Drain, Report},
@@ -70,15 +70,15 @@ impl Service {
         Self { is_main: true, ..self }
     }
 
-    /// What it has to do by itself: ping, and send what could not be sent at once. `SupervisorKnows` when systemd has heard
-    /// what was said before a barrier. Cancel safe.
-    pub(super) async fn next(&mut self) -> Event {
+    /// What it has to do by itself: ping, and send what could not be sent at once. Returns when systemd has heard what was
+    /// said before a barrier. Cancel safe.
+    pub(super) async fn next(&mut self) {
         loop {
             let Self { notifier, watchdog, is_main, .. } = self;
             tokio::select! {
                 biased;
                 () = watchdog.tick(), if *is_main => notifier.say(&[Notice::Watchdog]),
-                () = notifier.next() => return Event::SupervisorKnows,
+                () = notifier.next() => return,
             }
         }
     }
@@ -205,27 +205,46 @@ impl Life {
         None
     }
 
-    /// A stop is certain. `Some`: systemd holds nothing that clients could queue up in.
+    /// A stop is certain. `Some`: nobody else holds anything that clients could queue up in.
     pub(super) fn withdraw(&mut self) -> Option<Event> {
+        self.withdraw_from_systemd();
+        self.dying = self.dying.take().filter(|handle| !sys::has_ended(handle.as_fd()));
+        if self.dying.is_some() {
+            self.set_deadline(DEATH, Event::SupervisorKnows);
+        }
+        self.has_withdrawn()
+    }
+
+    fn withdraw_from_systemd(&mut self) {
         let names = self.shared.registry().all_names();
-        let Some(service) = &mut self.service else {
-            return Some(Event::SupervisorKnows);
-        };
+        let Some(service) = &mut self.service else { return };
         if let Some(store) = &mut service.store {
             store.is_also_of(names);
         }
         if !service.is_main {
-            return Some(Event::SupervisorKnows);
+            return;
         }
         service.say_stopping();
-        match service.store.as_mut().map(Store::empty) {
-            None => Some(Event::SupervisorKnows),
-            Some(removed) => {
-                removed.iter().for_each(|name| service.notifier.remove(name));
-                self.await_supervisor();
-                None
-            }
+        if let Some(removed) = service.store.as_mut().map(Store::empty) {
+            removed.iter().for_each(|name| service.notifier.remove(name));
+            self.await_supervisor();
         }
+    }
+
+    pub(super) fn supervisor_knows(&mut self) -> Option<Event> {
+        self.awaits_supervisor = false;
+        self.has_withdrawn()
+    }
+
+    /// A successor that was killed at the stop is dead, and its duplicates with it.
+    pub(super) fn is_dead(&mut self) -> Option<Event> {
+        self.dying = None;
+        self.has_withdrawn()
+    }
+
+    fn has_withdrawn(&self) -> Option<Event> {
+        let awaits_death = self.dying.is_some() && self.is_withdrawing();
+        (!self.awaits_supervisor && !awaits_death).then_some(Event::SupervisorKnows)
     }
 
     /// It is the main process after all, of a unit that ends.
@@ -274,6 +293,7 @@ impl Life {
         if let Some(service) = &mut self.service {
             service.notifier.barrier();
         }
+        self.awaits_supervisor = true;
         self.set_deadline(PATIENCE, Event::SupervisorKnows);
     }
 

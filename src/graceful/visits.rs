@@ -4,7 +4,7 @@ use std::{os::fd::AsFd, sync::Arc, time::SystemTime};
 
 use super::{asker::Asker, life::Life};
 use crate::{
-    Error, State,
+    Error, ErrorKind, State,
     control::Visitor,
     phase::Event,
     status::{Draining, LastRestart, Status},
@@ -12,10 +12,14 @@ use crate::{
     wire::{Answer, Message, Wish},
 };
 
+/// How many may wait for the end of a restart or of a drain. They hold no place at the door, or those who have gone away
+/// again would keep everybody else out; each is a descriptor.
+const MOST_ASKERS: usize = 256;
+
 impl Life {
     /// `None`: it is answered, or will be when something else happens.
     pub(super) fn receive(&mut self, visitor: Visitor) -> Option<Event> {
-        let visitor = self.pass_on(visitor)?;
+        let mut visitor = self.pass_on(visitor)?;
         match visitor.wish() {
             // Whoever watches a server asks every few seconds.
             Wish::Status => crate::log::debug!(pid = visitor.pid(), "asked how it is at the control path"),
@@ -26,12 +30,18 @@ impl Life {
                 visitor.answer(Answer::Status(Box::new(self.status())));
                 None
             }
+            Wish::Restart | Wish::Stop if self.restart_askers.len() + self.stop_askers.len() >= MOST_ASKERS => {
+                visitor.answer(Answer::Failed(Error::new(ErrorKind::Busy, "too many wait for an answer already")));
+                None
+            }
             Wish::Restart => {
+                visitor.give_place();
                 self.restart_askers.push(Asker::Visitor(visitor));
                 Some(Event::RestartAsked)
             }
             // Answered at the drain's end. Asked twice, it is the second stop, which ends the drain at once.
             Wish::Stop => {
+                visitor.give_place();
                 self.stop_askers.push(visitor);
                 Some(Event::StopAsked(None))
             }

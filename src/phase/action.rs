@@ -45,8 +45,8 @@ pub(crate) enum Action {
     Confirm,
     /// ABORT {why}; its process goes on by itself.
     TakeBack(String),
-    /// SIGKILL, and start the deadline by which it must be seen dead. But one that may have accepted somebody, and was asked
-    /// to end, has the time of a stop for that.
+    /// Start the time in which it may end by itself, before it is killed. None, but for one that may have accepted somebody,
+    /// and was asked to end.
     PutDown,
     /// SIGKILL, and start the deadline by which it must be seen dead.
     Kill,
@@ -65,8 +65,9 @@ pub(crate) enum Action {
     LetGo,
 
     // Drain.
-    /// The supervisor is told of the stop, and gives the sockets back that it keeps: as long as it holds one, clients
-    /// queue up in it, whom nobody will serve. It is done when the supervisor knows.
+    /// The supervisor is told of the stop, and gives the sockets back that it keeps; and a successor that was killed gives
+    /// back its own by its death. As long as anybody holds one, clients queue up in it, whom nobody will serve. It is done
+    /// when the supervisor knows.
     Withdraw,
     BeginDrain(Cause),
     /// The predecessor has let go to a generation that ends already: what it had passed on is this one's to clear away.

@@ -23,7 +23,8 @@ pub(crate) enum Event {
 
     /// A successor that somebody else has started is at the control path.
     Met,
-    /// What had to be said to the supervisor has reached it, or never will.
+    /// What had to be said to the supervisor has reached it, or never will. At a stop also: nobody else holds the sockets any
+    /// more, neither the supervisor nor a successor that was killed on its way.
     SupervisorKnows,
 
     // What the predecessor does.

@@ -1,17 +1,24 @@
 //! A stop, at each moment of a restart, of either generation or of both: everything ends, and whoever is not meant
 //! serves on.
 
-use std::os::unix::process::CommandExt;
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    os::unix::process::CommandExt,
+};
 
 use nix::{
     sys::signal::{Signal, killpg},
     unistd::Pid,
 };
 
-use crate::support::{
-    Fifo, Fleet, Setup,
-    echo::{Client, Load, echo},
-    process,
+use crate::{
+    fake,
+    support::{
+        Fifo, Fleet, Setup,
+        echo::{Client, Load, echo},
+        process,
+    },
 };
 
 /// A probation that ends when the test lets it, and never by a slow machine.
@@ -278,5 +285,43 @@ mod all_end_when_the_whole_group_is_stopped {
         before_the_successor_accepts("1:OpenGate"),
         when_the_successor_is_alone("1:PredecessorLetGo"),
         before_the_successor_owns_the_names("1:OwnNames"),
+    }
+}
+
+// --------------------------------------------------------------------------------------------------------- its clients
+
+/// What a client met on a connection of its own.
+fn fresh(address: std::net::SocketAddr) -> std::io::Result<()> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    // Not the kind of error that `connect` gives.
+    if answer.ends_with("hello world") { Ok(()) } else { Err(std::io::Error::other(answer)) }
+}
+
+/// It holds duplicates of the listeners, or they lie unread in its channel: closed by the one that stops, a listener would
+/// live on in them, and reset whoever has come meanwhile.
+#[test]
+fn nobody_is_reset_by_a_stop_while_a_successor_is_on_its_way() {
+    for steps in ["linger", "take linger", "take ACCEPTED linger"] {
+        let mut fleet = Setup::new().start();
+        fake::release(&fleet.release, steps);
+        let address = fleet.http;
+        let client = move || loop {
+            match fresh(address) {
+                Ok(()) => {}
+                Err(error) => return error,
+            }
+        };
+        let clients: Vec<_> = (0..12).map(|_| std::thread::spawn(client)).collect();
+        fleet.signal(fleet.first(), Signal::SIGUSR2);
+        fleet.until("fake");
+        fleet.signal(fleet.first(), Signal::SIGTERM);
+        for client in clients {
+            let end = client.join().expect("no panic");
+            assert_eq!(end.kind(), std::io::ErrorKind::ConnectionRefused, "after {steps:?}: {end}");
+        }
+        fleet.until_all_have_ended();
     }
 }
