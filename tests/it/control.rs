@@ -38,6 +38,7 @@ use crate::{
 /// A probation that ends by what the test does, and never by a slow machine.
 const ENDLESS: &str = "60000";
 
+const RESTART: u8 = 2;
 const STATUS: u8 = 3;
 const STOP: u8 = 4;
 
@@ -444,6 +445,29 @@ fn who_was_let_in_before_a_restart_is_answered_though_the_drain_has_nothing_to_w
     assert!(fleet.first_exit().success());
 }
 
+/// They and the stop are there to be heard at once, and who has passed them on is gone.
+#[test]
+fn all_who_were_let_in_before_a_restart_are_answered_though_it_is_stopped_just_then() {
+    let at = Control::new();
+    let mut fleet = at.start();
+    let first = fleet.first();
+    let visitors: Vec<_> = (0..8).map(|_| let_in(&at, first)).collect();
+    let second = fleet.restart(0, first);
+    // So that the drain takes its time.
+    let client = Client::served(fleet.echo);
+    fleet.signal(second, Signal::SIGSTOP);
+    process::until(|| process::state(second) == 'T');
+    visitors.iter().for_each(|visitor| say(visitor, &frames::want(STATUS)));
+    fleet.until("done generation=0");
+    fleet.signal(second, Signal::SIGTERM);
+    process::go_on(second);
+    for visitor in &visitors {
+        assert_eq!(generation(&hear(visitor)), 1);
+    }
+    drop(client);
+    fleet.until_all_have_ended();
+}
+
 #[test]
 fn who_was_let_in_and_says_nothing_holds_no_stop_up() {
     let at = Control::new();
@@ -550,6 +574,22 @@ fn after_many_silent_visitors_a_status_is_told() {
     assert_eq!(at.now(), (0, "ready".into()), "when their time is over");
     drop(silent);
     before.returns(fleet.first());
+}
+
+/// The restart takes as long as it may, and nobody sees that they do not wait for it any more.
+#[test]
+fn askers_who_have_gone_away_keep_nobody_else_out() {
+    let at = Control::new();
+    let fleet = at.start();
+    fake::release(&fleet.release, "take ACCEPTED linger");
+    let askers: Vec<_> = (0..40).map(|_| at.connect()).collect();
+    askers.iter().for_each(|asker| say(asker, &frames::want(RESTART)));
+    fleet.until_logged("asked at the control path", askers.len());
+    drop(askers);
+    let began = Instant::now();
+    assert_eq!(at.now(), (0, "restarting".into()));
+    assert!(began.elapsed() < Duration::from_secs(5), "at once, and not when somebody is given up");
+    at.stop().unwrap();
 }
 
 #[test]
