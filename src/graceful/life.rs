@@ -3,7 +3,7 @@
 use std::{
     collections::{HashSet, VecDeque},
     mem,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::OwnedFd,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{
     asker::Asker,
-    service::{Service, drained},
+    service::{Service, death, drained},
     settings::Settings,
     shared::{Ask, Shared},
 };
@@ -30,7 +30,7 @@ use crate::{
     process::{Borrowed, Predecessor, Program, Successor},
     signal::Inbox,
     status::LastRestart,
-    sys, wire,
+    wire,
 };
 
 /// How often systemd and a successor are told how things are: often enough for an operator who looks.
@@ -164,7 +164,7 @@ impl Life {
             event = predecessor(&mut self.predecessor) => self.heard_of_predecessor(event),
             event = successor(&mut self.successor) => Some(event),
             () = service(&mut self.service) => self.supervisor_knows(),
-            () = death(self.dying.as_ref()), if withdraws => self.is_dead(),
+            () = dying(self.dying.as_ref()), if withdraws => self.is_dead(),
             visitor = door(&mut self.door), if is_asked => self.see_in(visitor),
             Some(why) = self.failed_restarts.recv() => {
                 self.note_outcome(Err(why));
@@ -333,13 +333,10 @@ async fn successor(successor: &mut Option<Successor>) -> Event {
     }
 }
 
-/// A handle that can't be watched counts as a death: a deadline is there for the rest.
-async fn death(handle: Option<&Arc<OwnedFd>>) {
-    match handle.map(|handle| sys::watch(handle.as_fd())) {
+async fn dying(handle: Option<&Arc<OwnedFd>>) {
+    match handle {
+        Some(handle) => death(handle).await,
         None => std::future::pending().await,
-        // An error means that the reactor is gone, and then nothing is awaited any more.
-        Some(Ok(process)) => drop(process.readable().await),
-        Some(Err((_, error))) => crate::log::warn!(%error, "watch a successor that was killed"),
     }
 }
 

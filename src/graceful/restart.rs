@@ -34,8 +34,7 @@ impl Life {
 
     /// Starts the program, if nothing forbids it here.
     pub(super) fn spawn(&mut self) -> Result<(), Error> {
-        self.restart_began = Instant::now();
-        self.tell_reloading();
+        self.begin_restart();
         let Some(Ground { program, .. }) = &self.ground else {
             return Err(Error::new(ErrorKind::Unsupported, "a detached handle does not restart"));
         };
@@ -53,21 +52,20 @@ impl Life {
             None => Successor::spawn(&program, legacy, kinship)?,
             Some(alive) => Successor::foreign(&program, legacy, kinship, alive)?,
         });
-        self.begin_restart();
+        self.set_deadline(self.settings.ready_deadline, Event::ReadyDeadline);
         Ok(())
     }
 
     /// Takes the one at the control path for the successor.
     pub(super) fn welcome(&mut self) -> Result<(), Error> {
         let visitor = self.candidate.take().expect("who has come is held until it is welcomed or turned away");
-        self.restart_began = Instant::now();
-        self.tell_reloading();
+        self.begin_restart();
         let pid = visitor.pid();
         crate::log::info!(generation = self.shared.generation, pid, "a successor came by itself");
         match self.legacy() {
             Ok(legacy) => {
                 self.successor = Some(Successor::met(visitor.into_channel(), pid, legacy));
-                self.begin_restart();
+                self.set_deadline(self.settings.ready_deadline, Event::ReadyDeadline);
                 Ok(())
             }
             Err(error) => {
@@ -77,8 +75,10 @@ impl Life {
         }
     }
 
+    /// Before anything that can fail: systemd takes READY for a reload's end only where one has begun.
     fn begin_restart(&mut self) {
-        self.set_deadline(self.settings.ready_deadline, Event::ReadyDeadline);
+        self.restart_began = Instant::now();
+        self.tell_reloading();
     }
 
     /// systemd decides once whether a main process is its child, and watches no other: so the successor must be one. The

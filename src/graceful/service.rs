@@ -105,10 +105,25 @@ impl Service {
         }
     }
 
+    fn empty_store(&mut self) {
+        if let Self { notifier, store: Some(store), .. } = self {
+            store.empty(notifier);
+        }
+    }
+
     fn say(&mut self, notices: &[Notice<'_>]) {
         if self.is_main {
             self.notifier.say(notices);
         }
+    }
+}
+
+/// The end of a process. One that can't be watched counts as dead: whoever waits has a deadline for the rest.
+pub(super) async fn death(handle: &OwnedFd) {
+    match sys::watch(handle.as_fd()) {
+        // An error means that the reactor is gone, and then nothing is awaited any more.
+        Ok(process) => drop(process.readable().await),
+        Err((_, error)) => crate::log::warn!(%error, "watch another generation"),
     }
 }
 
@@ -124,11 +139,7 @@ pub(super) async fn drained(drain: Drain, company: Vec<Arc<OwnedFd>>) -> Report 
     let report = drain.run().await;
     let all = async {
         for handle in &company {
-            match sys::watch(handle.as_fd()) {
-                // An error means that the reactor is gone, and then nothing is awaited any more.
-                Ok(process) => drop(process.readable().await),
-                Err((_, error)) => crate::log::warn!(%error, "watch another generation of this unit"),
-            }
+            death(handle).await;
         }
     };
     if timeout_at(drain.end().expect("it has begun"), all).await.is_err() {
@@ -225,8 +236,8 @@ impl Life {
             return;
         }
         service.say_stopping();
-        if let Some(removed) = service.store.as_mut().map(Store::empty) {
-            removed.iter().for_each(|name| service.notifier.remove(name));
+        service.empty_store();
+        if service.store.is_some() {
             self.await_supervisor();
         }
     }
@@ -252,8 +263,7 @@ impl Life {
         if let Some(service) = &mut self.service {
             service.is_main = true;
             service.say_stopping();
-            let removed = service.store.as_mut().map(Store::empty).unwrap_or_default();
-            removed.iter().for_each(|name| service.notifier.remove(name));
+            service.empty_store();
         }
     }
 

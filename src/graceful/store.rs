@@ -37,17 +37,17 @@ impl Store {
             self.stored.remove(&name);
         }
         for (name, socket) in &now {
-            let Some(identity) = identity(socket) else { continue };
-            if self.stored.insert(name.clone(), identity).is_none() {
+            let Some(identity) = known.get(name) else { continue };
+            if self.stored.insert(name.clone(), *identity).is_none() {
                 notifier.store(name, Arc::clone(socket));
             }
         }
     }
 
-    /// Nothing is to be kept any more. Under which names something may be.
-    pub(super) fn empty(&mut self) -> Vec<Name> {
+    /// Nothing is to be kept any more.
+    pub(super) fn empty(&mut self, notifier: &mut Notifier) {
         let stored = std::mem::take(&mut self.stored).into_keys();
         let names: BTreeSet<_> = stored.chain(std::mem::take(&mut self.maybe)).collect();
-        names.into_iter().collect()
+        names.iter().for_each(|name| notifier.remove(name));
     }
 }
