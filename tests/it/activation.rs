@@ -1,16 +1,12 @@
 //! Sockets that somebody else has opened for the server, before it was started: systemd's way, and that of its like.
 
-use std::{
-    io::{Read, Write},
-    os::unix::net::UnixStream,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
 
 use crate::support::{
     Fleet, Setup,
-    echo::echo,
+    echo::{self, echo},
     opener::opened,
     process,
     status::{sockets, status},
@@ -50,14 +46,6 @@ fn origins(control: &Path) -> Vec<String> {
 
 fn leftovers(control: &Path) -> Vec<String> {
     status(control).leftovers.into_iter().map(|it| it.name).collect()
-}
-
-fn exchange(path: &Path) {
-    let mut stream = UnixStream::connect(path).unwrap();
-    stream.write_all(b"line\n").unwrap();
-    let mut back = [0; 5];
-    stream.read_exact(&mut back).unwrap();
-    assert_eq!(&back, b"line\n");
 }
 
 /// The names of `LISTEN_*` in its environment.
@@ -135,12 +123,12 @@ fn the_path_of_an_activated_socket_is_nobodys_to_remove() {
     let setup = setup.with("UNIX_ECHO", "/nowhere/else").with("OPEN_NAMES", "http:unix echo:echo");
     let mut fleet = setup.opened(&words).start();
     let file = process::file(&path);
-    exchange(&path);
+    echo::at(&path).unwrap();
     let first = fleet.first();
     let second = fleet.restart(0, first);
     fleet.until("done generation=0");
     assert_eq!(process::file(&path), file);
-    exchange(&path);
+    echo::at(&path).unwrap();
     fleet.stop(second, 1);
     fleet.until_all_have_ended();
     assert_eq!(process::file(&path), file, "whoever has opened it may start the server again");

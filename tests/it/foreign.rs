@@ -1,11 +1,6 @@
 //! Successors that know nothing of this crate: they get the sockets as systemd passes them, and say `READY=1`.
 
-use std::{
-    io::{Read, Write},
-    net::SocketAddr,
-    os::unix::net::UnixStream,
-    path::Path,
-};
+use std::net::SocketAddr;
 
 use nix::sys::signal::Signal;
 
@@ -29,14 +24,6 @@ const NEVER: &str = "600000";
 
 fn foreign() -> Setup {
     Setup::new().with("FOREIGN", "1")
-}
-
-fn exchange(path: &Path) {
-    let mut stream = UnixStream::connect(path).unwrap();
-    stream.write_all(b"line\n").unwrap();
-    let mut back = [0; 5];
-    stream.read_exact(&mut back).unwrap();
-    assert_eq!(&back, b"line\n");
 }
 
 /// It stands still before it has opened anything itself: it finds the sockets from 3 on, as many as there are, and nothing
@@ -105,7 +92,7 @@ fn a_successor_that_knows_only_socket_activation_takes_over_and_nobody_is_lost()
         assert_eq!(*at(&it.name), format!("socket:[{}]", it.inode), "{}", it.name);
     }
     assert_eq!(process::file(&path), file, "the successor's now");
-    exchange(&path);
+    echo::at(&path).unwrap();
     assert!(!control.exists(), "nobody answers there any more");
     activated::stop(&mut fleet, second);
     fleet.until_all_have_ended();

@@ -1,9 +1,9 @@
 //! A Unix socket's path belongs to its socket, in whichever generation that is.
 
 use std::{
-    io::{self, Read, Write},
-    os::unix::net::{UnixListener, UnixStream},
-    path::{Path, PathBuf},
+    io,
+    os::unix::net::UnixListener,
+    path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
 };
 
@@ -18,15 +18,6 @@ fn at_a_path() -> (PathBuf, Setup) {
     (path, setup)
 }
 
-fn exchange(path: &Path) -> io::Result<()> {
-    let mut stream = UnixStream::connect(path)?;
-    stream.write_all(b"line\n")?;
-    let mut back = [0; 5];
-    stream.read_exact(&mut back)?;
-    assert_eq!(&back, b"line\n");
-    Ok(())
-}
-
 #[test]
 fn a_path_stays_the_same_file_through_restarts_and_goes_with_the_last_generation() {
     let (path, setup) = at_a_path();
@@ -37,7 +28,7 @@ fn a_path_stays_the_same_file_through_restarts_and_goes_with_the_last_generation
         pid = fleet.restart(generation, pid);
         fleet.until(&format!("done generation={generation}"));
         assert_eq!(process::file(&path), file, "neither bound anew nor removed by the one that was replaced");
-        exchange(&path).unwrap();
+        echo::at(&path).unwrap();
     }
     fleet.signal(pid, Signal::SIGTERM);
     fleet.until_all_have_ended();
@@ -52,7 +43,7 @@ fn a_client_of_the_path_meets_somebody_at_any_time() {
     std::thread::scope(|scope| {
         let client = scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
-                exchange(&path)?;
+                echo::at(&path)?;
             }
             io::Result::Ok(())
         });
@@ -78,7 +69,7 @@ fn a_successor_that_is_stopped_before_it_is_confirmed_leaves_the_path() {
     assert!(fleet.answer(0).starts_with("Exited: "));
     process::until(|| process::children(first).is_empty());
     assert_eq!(process::file(&path), file);
-    exchange(&path).unwrap();
+    echo::at(&path).unwrap();
 }
 
 #[test]
@@ -93,7 +84,7 @@ fn a_successor_that_is_stopped_on_probation_leaves_the_path() {
     fleet.until("done generation=1");
     process::until(|| process::children(first).is_empty());
     assert_eq!(process::file(&path), file);
-    exchange(&path).unwrap();
+    echo::at(&path).unwrap();
     fleet.signal(first, Signal::SIGTERM);
     fleet.until_all_have_ended();
     assert!(!path.exists());
@@ -113,7 +104,7 @@ fn a_successor_that_drains_after_a_stop_on_probation_leaves_the_path() {
     fleet.until("ending generation=1 ");
     // It has forgotten the successor, and closed the channel with that.
     fleet.until_logged("the restart failed", 1);
-    exchange(&path).unwrap();
+    echo::at(&path).unwrap();
     drop(client);
     fleet.until("done generation=1");
     process::until(|| process::children(first).is_empty());
@@ -142,9 +133,9 @@ fn what_a_killed_server_left_behind_is_replaced() {
     let mut killed = setup.start();
     killed.signal(killed.first(), Signal::SIGKILL);
     killed.first_exit();
-    assert!(path.exists() && exchange(&path).is_err(), "stale");
+    assert!(path.exists() && echo::at(&path).is_err(), "stale");
     let mut fleet = Setup::new().with("UNIX_ECHO", &path).start();
-    exchange(&path).unwrap();
+    echo::at(&path).unwrap();
     fleet.signal(fleet.first(), Signal::SIGTERM);
     fleet.until_all_have_ended();
     assert!(!path.exists());
@@ -176,7 +167,7 @@ fn of_two_servers_that_start_at_once_on_a_stale_path_one_serves_and_the_other_is
         fleets[loses].until_logged("generation 0 failed: bind \"unix echo\"", 1);
         let winner = &mut fleets[1 - loses];
         winner.until("ready generation=0");
-        exchange(&path).unwrap();
+        echo::at(&path).unwrap();
         winner.signal(winner.first(), Signal::SIGTERM);
         winner.until_all_have_ended();
         assert!(!path.exists());

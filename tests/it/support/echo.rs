@@ -3,6 +3,8 @@
 use std::{
     io::{self, Read, Write},
     net::{SocketAddr, TcpStream},
+    os::unix::net::UnixStream,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -63,6 +65,16 @@ impl Client {
 /// One line there and back over a new connection.
 pub fn echo(to: SocketAddr) -> io::Result<()> {
     Client::connect(to)?.line()
+}
+
+/// The same at a path.
+pub fn at(path: &Path) -> io::Result<()> {
+    let mut stream = UnixStream::connect(path)?;
+    stream.write_all(b"line\n")?;
+    let mut back = [0; 5];
+    stream.read_exact(&mut back)?;
+    assert_eq!(&back, b"line\n");
+    Ok(())
 }
 
 /// What became of the connections of a load: each is counted once.

@@ -1,11 +1,9 @@
 //! Sockets that somebody else has opened: systemd's socket units, `systemd-socket-activate`, `systemfd`.
 
 use std::{
-    fs, io,
-    io::{Read, Write},
+    fs,
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    os::{fd::OwnedFd, unix::net::UnixStream},
-    path::Path,
+    os::fd::OwnedFd,
     process::Stdio,
     sync::atomic::{AtomicU8, Ordering},
 };
@@ -20,12 +18,6 @@ fn address() -> SocketAddr {
     let [.., high, low] = std::process::id().to_be_bytes();
     let here = Ipv4Addr::new(127, high.max(1), low, NUMBER.fetch_add(1, Ordering::Relaxed));
     TcpListener::bind((here, 0)).expect("a loopback address").local_addr().expect("bound")
-}
-
-fn exchange(path: &Path) -> io::Result<()> {
-    let mut stream = UnixStream::connect(path)?;
-    stream.write_all(b"line\n")?;
-    stream.read_exact(&mut [0; 5])
 }
 
 #[test]
@@ -72,13 +64,13 @@ fn a_socket_without_a_name_is_found_by_its_path_and_the_path_is_never_removed() 
     let mut fleet = manager.shipped(UNIT, setup.with("UNIX_ECHO", &path), &[]);
     manager.ctl(["start", "server.socket"]);
     let file = process::file(&path);
-    exchange(&path).unwrap();
+    echo::at(&path).unwrap();
     fleet.greet();
     for generation in 0..2 {
         reload(&manager, &mut fleet, generation);
         fleet.until(&format!("done generation={generation}"));
         assert_eq!(process::file(&path), file);
-        exchange(&path).unwrap();
+        echo::at(&path).unwrap();
     }
     stop(&manager, &mut fleet);
     assert_eq!(process::file(&path), file);
@@ -96,13 +88,13 @@ fn systemd_socket_activate_passes_sockets_by_name() {
     let arguments = ["-l", &listen, "--fdname=unix echo"].into_iter().chain(variables);
     let mut fleet = setup.with("UNIX_ECHO", &other).through("systemd-socket-activate", arguments).spawn();
     // The first client starts the server; between bind and listen it is refused.
-    process::until(|| exchange(&path).is_ok());
+    process::until(|| echo::at(&path).is_ok());
     let file = process::file(&path);
     let mut pid = fleet.greet();
     assert_eq!(pid, fleet.first());
     for generation in 0..2 {
         pid = fleet.restart(generation, pid);
-        exchange(&path).unwrap();
+        echo::at(&path).unwrap();
     }
     assert!(!other.exists(), "its name was enough");
     fleet.signal(pid, nix::sys::signal::Signal::SIGTERM);
