@@ -9,6 +9,8 @@ pub mod drain;
 mod error;
 mod generation;
 mod graceful;
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the roof will run them"))]
+pub mod hooks;
 mod log;
 mod name;
 mod phase;
