@@ -24,7 +24,7 @@ impl Account {
         Self {
             since: Instant::now(),
             kind: AtomicU8::new(kind as u8),
-            outcome: AtomicU8::new(Outcome::Finished as u8),
+            outcome: AtomicU8::new(Outcome::Finished.place() as u8),
             work: AtomicU32::new(0),
             place: AtomicUsize::new(0),
         }
@@ -43,11 +43,11 @@ impl Account {
     }
 
     pub(super) fn outcome(&self) -> Outcome {
-        Outcome::ALL[usize::from(self.outcome.load(Ordering::Relaxed))]
+        Outcome::at(usize::from(self.outcome.load(Ordering::Relaxed)))
     }
 
     pub(super) fn set_outcome(&self, outcome: Outcome) {
-        self.outcome.store(outcome as u8, Ordering::Relaxed);
+        self.outcome.store(outcome.place() as u8, Ordering::Relaxed);
     }
 
     /// Only HTTP says when it idles. Of anything else nobody knows, so it counts as active; but for a connection on

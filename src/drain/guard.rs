@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc};
 
-use super::{Tracker, account::Account};
+use super::{Outcome, Tracker, account::Account};
 
 /// What the drain waits for, until it is dropped.
 ///
@@ -34,27 +34,9 @@ pub enum Kind {
     Task,
 }
 
-/// How it ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// By itself, or idle and let go.
-    Finished,
-    /// The same, and the client knew: its last response bore `connection: close`, or it got a GOAWAY.
-    Told,
-    /// A request came after it had been let go: nobody answered it.
-    Raced,
-    /// In its middle, at the deadline.
-    Cut,
-}
-
 impl Kind {
     pub(super) const ALL: [Self; 8] =
         [Self::Serve, Self::Handshake, Self::Fresh, Self::Http1, Self::Http2, Self::Upgraded, Self::Other, Self::Task];
-    pub(super) const COUNT: usize = Self::ALL.len();
-}
-
-impl Outcome {
-    pub(super) const ALL: [Self; 4] = [Self::Finished, Self::Told, Self::Raced, Self::Cut];
     pub(super) const COUNT: usize = Self::ALL.len();
 }
 

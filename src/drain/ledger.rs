@@ -1,6 +1,6 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering};
 
-use super::{Kind, Outcome, Tally, account::Account, census::Census};
+use super::{Kind, Outcome, Tally, Why, account::Account, census::Census};
 
 /// What is open, and how what has ended since the drain began did so.
 ///
@@ -26,7 +26,7 @@ impl Ledger {
     pub(super) fn leave(&self, account: &Account, is_noted: bool) -> bool {
         let mut pages = self.pages();
         if is_noted {
-            pages.ended[account.kind() as usize][account.outcome() as usize] += 1;
+            pages.ended[account.kind() as usize][account.outcome().place()] += 1;
         }
         let place = account.place.load(Ordering::Relaxed);
         pages.open.swap_remove(place);
@@ -46,14 +46,16 @@ impl Ledger {
         census
     }
 
-    /// By kind, with those that are still open counted as cut.
+    /// By kind, with those that are still open counted as left behind.
     pub(super) fn tallies(&self) -> [Tally; Kind::COUNT] {
         let pages = self.pages();
         let mut tallies = pages.ended.map(|ended| {
-            let [finished, told, raced, cut] = ended;
-            Tally { finished: finished + told, told, raced, cut }
+            let mut tally = Tally::default();
+            ended.into_iter().enumerate().for_each(|(place, count)| tally.count(Outcome::at(place), count));
+            tally
         });
-        pages.open.iter().for_each(|account| tallies[account.kind() as usize].cut += 1);
+        let left_behind = Outcome::Cut(Why::LeftBehind);
+        pages.open.iter().for_each(|account| tallies[account.kind() as usize].count(left_behind, 1));
         tallies
     }
 

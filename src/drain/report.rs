@@ -1,6 +1,6 @@
-use std::{fmt, time::Duration};
+use std::{array, cmp::Reverse, fmt, time::Duration};
 
-use super::Kind;
+use super::{Kind, Outcome, Why};
 use crate::{Error, generation::Cause};
 
 /// How the drain went: `Display` for people, methods for programs.
@@ -41,8 +41,41 @@ pub struct Tally {
     pub told: usize,
     /// Let go when idle, and then a request came that nobody answered. The client saw a clean end.
     pub raced: usize,
-    /// In their middle at the deadline, or left behind.
+    /// Cut in their middle, for whatever reason, or left behind. [`cut_by`](Self::cut_by) tells them apart.
     pub cut: usize,
+    why: [usize; Why::ALL.len()],
+}
+
+impl Tally {
+    /// How many of the [`cut`](Self::cut) were so for this reason.
+    pub fn cut_by(&self, why: Why) -> usize {
+        self.why[why as usize]
+    }
+
+    pub(super) fn count(&mut self, outcome: Outcome, count: usize) {
+        match outcome {
+            Outcome::Finished => self.finished += count,
+            Outcome::Told => {
+                self.finished += count;
+                self.told += count;
+            }
+            Outcome::Raced => self.raced += count,
+            Outcome::Cut(why) => {
+                self.cut += count;
+                self.why[why as usize] += count;
+            }
+        }
+    }
+
+    fn plus(self, other: &Self) -> Self {
+        Self {
+            finished: self.finished + other.finished,
+            told: self.told + other.told,
+            raced: self.raced + other.raced,
+            cut: self.cut + other.cut,
+            why: array::from_fn(|why| self.why[why] + other.why[why]),
+        }
+    }
 }
 
 impl Report {
@@ -63,12 +96,7 @@ impl Report {
 
     /// How everything ended.
     pub fn total(&self) -> Tally {
-        self.tallies.iter().fold(Tally::default(), |sum, tally| Tally {
-            finished: sum.finished + tally.finished,
-            told: sum.told + tally.told,
-            raced: sum.raced + tally.raced,
-            cut: sum.cut + tally.cut,
-        })
+        self.tallies.iter().fold(Tally::default(), Tally::plus)
     }
 
     /// How many ended by themselves, or idle and let go.
@@ -86,12 +114,17 @@ impl Report {
         self.total().raced
     }
 
-    /// How many were cut at the deadline, or were left behind because nothing can cut them.
+    /// How many were cut, for whatever reason, or were left behind because nothing can cut them.
     pub fn cut(&self) -> usize {
         self.total().cut
     }
 
-    /// What failed on the way: a `serve` that could no longer accept, a pid file that could not be written.
+    /// How many were cut for this reason.
+    pub fn cut_by(&self, why: Why) -> usize {
+        self.total().cut_by(why)
+    }
+
+    /// What failed on the way: a `serve` that could no longer accept, a pid file that could not be written, a hook.
     pub fn failures(&self) -> &[Error] {
         &self.failures
     }
@@ -101,10 +134,10 @@ impl Report {
         self.successor_lost
     }
 
-    /// Whether nothing was lost, and nothing failed.
+    /// Whether nothing was lost, and nothing failed. What a policy has closed is not lost: the application wanted it so.
     pub fn is_clean(&self) -> bool {
-        let Tally { raced, cut, .. } = self.total();
-        raced == 0 && cut == 0 && !self.has_failed()
+        let total = self.total();
+        total.raced == 0 && total.cut == total.cut_by(Why::Policy) && !self.has_failed()
     }
 
     /// What the process should exit with: 1 where a supervisor must act (the successor was lost, something [failed](Self::failures)),
@@ -120,24 +153,41 @@ impl Report {
     }
 }
 
+/// `stopped: drained in 20.0 s, 12 finished (9 told), 3 cut at the deadline (2 upgraded, 1 http1)`, and a line for each
+/// failure.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tally { finished, told, raced, cut } = self.total();
         write!(f, "{}: drained in {:.1} s, ", self.cause, self.took.as_secs_f64())?;
-        if finished + raced + cut == 0 {
-            f.write_str("nothing was left to do")?;
-        } else {
-            write!(f, "{finished} finished ({told} told), {raced} raced, {cut} cut")?;
-        }
-        if cut > 0 {
-            let kinds = Kind::ALL.map(|kind| (kind, self.of(kind).cut));
-            let kinds: Vec<_> =
-                kinds.iter().filter(|(_, cut)| *cut > 0).map(|(kind, cut)| format!("{cut} {kind}")).collect();
-            write!(f, " ({})", kinds.join(", "))?;
-        }
+        let ends: Vec<_> = self.ends().collect();
+        f.write_str(&if ends.is_empty() { "nothing was left to do".to_owned() } else { ends.join(", ") })?;
         if self.successor_lost {
             f.write_str("\nthe successor was lost: nobody serves")?;
         }
         self.failures.iter().try_for_each(|failure| write!(f, "\nfailed: {failure}"))
+    }
+}
+
+impl Report {
+    /// How many ended how, in words; not how none did.
+    fn ends(&self) -> impl Iterator<Item = String> {
+        let Tally { finished, told, raced, .. } = self.total();
+        let told = if told > 0 { format!(" ({told} told)") } else { String::new() };
+        let finished = (finished > 0).then(|| format!("{finished} finished{told}"));
+        let raced = (raced > 0).then(|| format!("{raced} raced"));
+        let cut = Why::ALL.iter().filter_map(|why| self.cut_in_words(*why));
+        finished.into_iter().chain(raced).chain(cut)
+    }
+
+    /// `3 cut at the deadline (2 upgraded, 1 http1)`, and where all are of one kind, `3 left behind (other)`.
+    fn cut_in_words(&self, why: Why) -> Option<String> {
+        let kinds = Kind::ALL.map(|kind| (kind, self.of(kind).cut_by(why)));
+        let mut kinds: Vec<_> = kinds.into_iter().filter(|(_, count)| *count > 0).collect();
+        kinds.sort_by_key(|(_, count)| Reverse(*count));
+        let kinds = match &kinds[..] {
+            [] => return None,
+            [(kind, _)] => kind.to_string(),
+            several => several.iter().map(|(kind, count)| format!("{count} {kind}")).collect::<Vec<_>>().join(", "),
+        };
+        Some(format!("{} {why} ({kinds})", self.cut_by(why)))
     }
 }

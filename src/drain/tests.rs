@@ -14,7 +14,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{Drain, Kind, Level, Outcome, Report, Times, Watch};
+use super::{Drain, Kind, Level, Outcome, Report, Times, Watch, Why};
 use crate::{Error, ErrorKind, generation::Cause};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -146,7 +146,7 @@ async fn outcomes_are_counted_by_kind_and_only_once_draining() {
     let drain = Drain::new();
     let tracker = drain.tracker();
     drop(tracker.guard());
-    let guards = [Outcome::Finished, Outcome::Told, Outcome::Raced, Outcome::Cut].map(|outcome| {
+    let guards = [Outcome::Finished, Outcome::Told, Outcome::Raced, Outcome::Cut(Why::Deadline)].map(|outcome| {
         let guard = tracker.guard_of(Kind::Fresh);
         guard.set_kind(Kind::Http1);
         guard.set_outcome(outcome);
@@ -160,7 +160,10 @@ async fn outcomes_are_counted_by_kind_and_only_once_draining() {
     assert_eq!((tally.finished, tally.told, tally.raced, tally.cut), (2, 1, 1, 1));
     assert_eq!(report.total(), tally);
     assert_eq!((report.is_clean(), report.exit_code()), (false, 0));
-    assert_eq!(report.to_string(), "stopped: drained in 0.0 s, 2 finished (1 told), 1 raced, 1 cut (1 http1)");
+    assert_eq!(
+        report.to_string(),
+        "stopped: drained in 0.0 s, 2 finished (1 told), 1 raced, 1 cut at the deadline (http1)"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -169,6 +172,47 @@ async fn what_nothing_can_cut_is_left_behind_and_counts_as_cut() {
     let _guard = drain.tracker().guard_of(Kind::Upgraded);
     let report = drained(&drain, &Times::for_stop()).await;
     assert_eq!((report.of(Kind::Upgraded).cut, report.took()), (1, SECOND * 21));
+    assert_eq!((report.cut_by(Why::LeftBehind), report.cut_by(Why::Deadline)), (1, 0));
+    assert_eq!(report.to_string(), "stopped: drained in 21.0 s, 1 left behind (upgraded)");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_says_of_each_reason_how_many_of_which_kind_were_cut_and_nothing_of_those_that_were_none() {
+    let drain = Drain::new();
+    let cut = [
+        (Kind::Http1, Why::Deadline),
+        (Kind::Upgraded, Why::Deadline),
+        (Kind::Upgraded, Why::Deadline),
+        (Kind::Upgraded, Why::Policy),
+        (Kind::Handshake, Why::HalfOpen),
+    ];
+    let guards = cut.map(|(kind, why)| {
+        let guard = drain.tracker().guard_of(kind);
+        guard.set_outcome(Outcome::Cut(why));
+        guard
+    });
+    drain.begin(stopped(), &Times::for_stop());
+    drop(guards);
+    let report = drain.run().await;
+    let said = "stopped: drained in 0.0 s, 3 cut at the deadline (2 upgraded, 1 http1), 1 closed by policy (upgraded), \
+                1 cut half open (in handshake)";
+    assert_eq!(report.to_string(), said);
+    let by = Why::ALL.map(|why| (report.cut_by(why), report.of(Kind::Upgraded).cut_by(why)));
+    assert_eq!(by, [(3, 2), (1, 1), (1, 0), (0, 0)]);
+    assert_eq!((report.cut(), report.finished()), (5, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_policy_closes_leaves_a_report_clean_and_what_anything_else_cuts_does_not() {
+    for why in Why::ALL {
+        let drain = Drain::new();
+        let guard = drain.tracker().guard_of(Kind::Upgraded);
+        guard.set_outcome(Outcome::Cut(why));
+        drain.begin(stopped(), &Times::for_stop());
+        drop(guard);
+        let report = drain.run().await;
+        assert_eq!((report.cut(), report.is_clean()), (1, why == Why::Policy), "{why}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

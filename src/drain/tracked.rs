@@ -6,7 +6,7 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Follower, Guard, Level, Outcome, Watch};
+use super::{Follower, Guard, Level, Outcome, Watch, Why};
 
 /// A connection that the drain waits for, and cuts at its deadline. Made by [`Tracker::track`](super::Tracker::track).
 ///
@@ -148,6 +148,6 @@ fn poll_until_over<R>(
     if level < Level::Over {
         return Poll::Pending;
     }
-    guard.set_outcome(Outcome::Cut);
+    guard.set_outcome(Outcome::Cut(Why::Deadline));
     Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, "cut at the drain's deadline")))
 }

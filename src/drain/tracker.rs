@@ -9,7 +9,7 @@ use tokio::{
     task::{AbortHandle, JoinHandle},
 };
 
-use super::{Guard, Kind, Level, Outcome, Tracked, Watch, account::Account, ledger::Ledger};
+use super::{Guard, Kind, Level, Outcome, Tracked, Watch, Why, account::Account, ledger::Ledger};
 use crate::status::ConnectionStatus;
 
 /// What the drain waits for: counts it, and cuts what it can at the deadline.
@@ -210,7 +210,7 @@ impl Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         if !self.is_done && self.tracker.0.watch.level() == Level::Over {
-            self.guard.set_outcome(Outcome::Cut);
+            self.guard.set_outcome(Outcome::Cut(Why::Deadline));
         }
         let handle = self.tracker.tasks().handles.remove(&self.id);
         // Not under the lock: it may be the last reference to the task.

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     Error, ErrorKind, Guard,
-    drain::{Follower, Kind, Level, Outcome, Watch},
+    drain::{Follower, Kind, Level, Outcome, Watch, Why},
 };
 
 /// One connection that knows of the drain: a future that ends with it.
@@ -328,7 +328,7 @@ impl<T: Io, S: Handler> Connection<T, S> {
     /// Ends what waits for a head, or for the rest of one.
     fn farewell(&self, transport: Transport<T>, is_half: bool, limit: Duration) -> Phase<T, S> {
         let result = if is_half {
-            self.link.guard().set_outcome(Outcome::Cut);
+            self.link.guard().set_outcome(Outcome::Cut(Why::HalfOpen));
             Err(Error::new(ErrorKind::Connection, format!("no complete request head within {limit:?}")))
         } else {
             self.link.set_let_go();
@@ -356,7 +356,7 @@ impl<T: Io, S: Handler> Connection<T, S> {
         if !is_in_its_middle {
             return Ok(());
         }
-        self.link.guard().set_outcome(Outcome::Cut);
+        self.link.guard().set_outcome(Outcome::Cut(Why::Deadline));
         Err(Error::new(ErrorKind::Connection, "cut at the drain's deadline"))
     }
 

@@ -5,7 +5,7 @@ use tokio::time::{Instant, sleep_until};
 use super::Io;
 use crate::{
     Error, ErrorKind, Guard,
-    drain::{Level, Outcome, Watch, later},
+    drain::{Level, Outcome, Watch, Why, later},
 };
 
 /// What happens on a connection before HTTP: nothing ([`Plain`]), or a closure of
@@ -110,7 +110,7 @@ pub(super) async fn prepare<T, S>(
         biased;
         ready = ready => ready,
         () = too_late => {
-            guard.set_outcome(Outcome::Cut);
+            guard.set_outcome(Outcome::Cut(Why::HalfOpen));
             let after = began.elapsed();
             Err(Error::new(ErrorKind::Connection, format!("no handshake within {after:?}")))
         }

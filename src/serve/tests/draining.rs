@@ -174,7 +174,7 @@ async fn half_open_connections_have_5_seconds() {
     }
     drop((fresh, half, second_half));
     let report = report.await.unwrap();
-    assert_eq!((report.of(Kind::Fresh).finished, report.of(Kind::Http1).cut), (1, 2));
+    assert_eq!((report.of(Kind::Fresh).finished, report.of(Kind::Http1).cut_by(Why::HalfOpen)), (1, 2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -226,7 +226,7 @@ async fn at_the_deadline_a_request_is_cut_and_an_idle_connection_is_not_counted_
     idle.end().await;
     busy.end().await;
     let report = report.await.unwrap();
-    assert_eq!((report.of(Kind::Http1).cut, report.finished(), report.took()), (1, 1, SECOND * 20));
+    assert_eq!((report.of(Kind::Http1).cut_by(Why::Deadline), report.finished(), report.took()), (1, 1, SECOND * 20));
     assert!(call.answer.is_closed(), "the handler is dropped");
     assert_eq!(cut.await.unwrap().unwrap_err().to_string(), "cut at the drain's deadline");
     let_go.await.unwrap().unwrap();

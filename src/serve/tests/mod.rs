@@ -29,7 +29,7 @@ use super::{Connection, IntoMake, IntoService, Io, Serve, Wiring};
 use crate::{
     Cause, Error, Listener, Report,
     accept::Gate,
-    drain::{Drain, Kind, Times},
+    drain::{Drain, Kind, Times, Why},
 };
 
 const SECOND: Duration = Duration::from_secs(1);

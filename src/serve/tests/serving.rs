@@ -280,7 +280,7 @@ async fn half_a_handshake_has_5_seconds_in_a_drain() {
     let (began, report) = (Instant::now(), stop(&roof));
     client.end().await;
     assert_eq!(began.elapsed(), SECOND * 5);
-    assert_eq!(report.await.unwrap().of(Kind::Handshake).cut, 1);
+    assert_eq!(report.await.unwrap().of(Kind::Handshake).cut_by(Why::HalfOpen), 1);
 }
 
 #[tokio::test(start_paused = true)]
