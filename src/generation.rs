@@ -85,6 +85,9 @@ pub enum State {
     Ready,
     /// It serves, and a successor is on its way.
     Restarting,
+    /// A stop is certain, and it accepts as before, until whoever sends clients here has noticed: see
+    /// [`Times::lame_duck`](crate::drain::Times::lame_duck). Not ready, for a `/readyz`.
+    LameDuck,
     /// It finishes what it has accepted.
     Draining,
     /// The drain is over.
@@ -97,6 +100,7 @@ impl fmt::Display for State {
             Self::Starting => "starting",
             Self::Ready => "ready",
             Self::Restarting => "restarting",
+            Self::LameDuck => "lame duck",
             Self::Draining => "draining",
             Self::Done => "done",
         })

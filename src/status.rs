@@ -19,7 +19,7 @@ pub struct Status {
     pub pid: u32,
     /// When it started.
     pub since: SystemTime,
-    /// `starting`, `ready`, `restarting`, `draining`, `done`.
+    /// `starting`, `ready`, `restarting`, `lame duck`, `draining`, `done`.
     pub state: String,
     /// The program file that a restart starts.
     pub program: PathBuf,

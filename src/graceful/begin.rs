@@ -1,6 +1,9 @@
 //! What a generation begins with, and its loop's beginning.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::{Arc, Mutex},
+    time::SystemTime,
+};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -9,7 +12,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    life::{Ground, Life, NEWS, end_with},
+    life::{Ground, Leaving, Life, NEWS, end_with},
     service::Service,
     settings::Settings,
     shared::Shared,
@@ -60,6 +63,8 @@ impl Beginning {
             cause: watch::Sender::new(None),
             report: watch::Sender::new(None),
             registry: registry.into(),
+            hooks: Mutex::default(),
+            last_names: Arc::default(),
             gate: watch::Sender::new(if is_successor { Gate::Shut } else { Gate::Open }),
             tracker: drain.tracker(),
             drain,
@@ -89,7 +94,10 @@ impl Beginning {
             confirmed: !is_successor,
             owns_names: !is_successor,
             restart_began: Instant::now(),
-            report: None,
+            leaving: Leaving::Others,
+            work: None,
+            released: None,
+            aftermath: None,
             last_word: Instant::now(),
             failures: failed_restart,
             failed_restarts,

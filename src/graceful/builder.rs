@@ -82,13 +82,14 @@ impl Builder {
         self
     }
 
-    /// How long the drain after a restart may take ([`Times::for_restart`]).
+    /// How long the drain after a restart may take ([`Times::for_restart`]). A lame duck in it means nothing: the successor
+    /// accepts from the same sockets.
     pub fn on_restart(mut self, times: Times) -> Self {
         self.settings.on_restart = times;
         self
     }
 
-    /// How long the drain at a stop may take ([`Times::for_stop`]).
+    /// How long a stop may take: lame duck and drain ([`Times::for_stop`]).
     pub fn on_stop(mut self, times: Times) -> Self {
         self.settings.on_stop = times;
         self

@@ -1,15 +1,15 @@
 //! What the actions of `phase` mean in this process.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, mem, sync::Arc, time::Duration};
 
-use super::life::{Ground, Life};
+use super::life::{Ground, Leaving, Life};
 use crate::{
     Error,
     accept::{Ending, Gate},
     generation::Cause,
     phase::{Action, Event},
     process::Successor,
-    wire::{Answer, Message},
+    wire::{self, Answer, Message, Refusal},
 };
 
 /// How long a successor that has closed its channel may take to end by itself, before it is killed.
@@ -42,7 +42,14 @@ impl Life {
                 self.tell_predecessor(&Message::Extend { milliseconds });
                 self.tell_more_time(by);
             }
+            Action::SayRefused(why) => {
+                let (oldest, newest) = (wire::OLDEST_VERSION, wire::NEWEST_VERSION);
+                self.tell_predecessor(&Message::Refused { refusal: Refusal::Other(0), oldest, newest, why });
+            }
             Action::SayStopping(why) => self.tell_predecessor(&Message::Stopping { why }),
+            Action::Prepare => return self.prepare(),
+            Action::Release => return self.release(),
+            Action::Undo => return self.undo(),
             Action::Spawn => return self.spawn().err().map(Event::SpawnFailed),
             Action::Welcome => return self.welcome().err().map(Event::SpawnFailed),
             Action::TurnAway(why) => self.turn_away(why),
@@ -62,6 +69,7 @@ impl Life {
             Action::Forget => self.forget_successor(),
             Action::NameSuccessor => return self.name_successor(),
             Action::LetGo => self.let_go(),
+            Action::BeginLameDuck(cause) => return self.begin_lame_duck(cause),
             Action::Withdraw => return self.withdraw(),
             Action::BeginDrain(cause) => self.begin_drain(cause),
             Action::OwnNamesAtLast => self.own_names_at_last(),
@@ -72,7 +80,12 @@ impl Life {
                 self.shorten_drain();
             }
             Action::ShortenDrain => self.shorten_drain(),
-            Action::CutDrain => self.shared.drain.cut(),
+            Action::CutDrain => {
+                self.shared.drain.cut();
+                return self.call_exit_hooks_off();
+            }
+            Action::RunExitHooks => return self.run_exit_hooks(),
+            Action::EndLast => self.end_last(),
             Action::Finish => self.finish(),
         }
         None
@@ -167,6 +180,22 @@ impl Life {
 
     // --------------------------------------------------------------------------------------------------------- drain
 
+    /// `Some`: there is none.
+    fn begin_lame_duck(&mut self, cause: Cause) -> Option<Event> {
+        self.drop_work();
+        let time = self.settings.on_stop.until_drain();
+        if time.is_zero() {
+            return Some(Event::LameDuckOver);
+        }
+        crate::log::info!(generation = self.shared.generation, %cause, ?time, "lame duck: not ready, and still accepting");
+        if let Some(service) = &mut self.service {
+            service.say_stopping();
+        }
+        self.shared.drain.begin_lame_duck(cause, &self.settings.on_stop);
+        self.set_deadline(time, Event::LameDuckOver);
+        None
+    }
+
     fn begin_drain(&mut self, cause: Cause) {
         if let Cause::Failed { why } = &cause {
             self.shared.drain.failed(why.clone());
@@ -184,13 +213,24 @@ impl Life {
     fn end_accepting(&self) {
         let mut registry = self.shared.registry();
         // A generation that was never confirmed has a predecessor that serves: it takes nobody out of the shared queue.
-        let ending = match self.confirmed {
-            true => Ending::Emptied,
-            false => Ending::Claimed(Arc::new(registry.names().collect())),
+        let (gate, last) = match self.confirmed {
+            true => (Gate::EndedButForTheLast(Ending::Emptied), self.shared.last_names()),
+            false => (Gate::Ended(Ending::Claimed(Arc::new(registry.names().collect()))), HashSet::new()),
         };
-        registry.close(&HashSet::new(), self.owns_names);
+        registry.close(&HashSet::new(), self.owns_names, &last);
         drop(registry);
-        self.set_gate(Gate::Ended(ending));
+        self.set_gate(gate);
+    }
+
+    /// Nobody is left to be told how this generation is.
+    fn end_last(&mut self) {
+        self.leaving = Leaving::Last;
+        // One that was replaced has nothing that is last: its successor accepts.
+        if !self.is_replaced() && self.confirmed {
+            self.shared.registry().close(&HashSet::new(), self.owns_names, &HashSet::new());
+            self.set_gate(Gate::Ended(Ending::Emptied));
+        }
+        self.shared.drain.end_last();
     }
 
     /// It ended when its predecessor could still take over, and so has removed nothing. Now nobody else will.
@@ -221,12 +261,14 @@ impl Life {
         // The control path answers until here.
         self.door = None;
         self.shared.registry().close_control(&HashSet::new(), self.owns_names);
-        if let Some(report) = &self.report {
+        if let Leaving::Over(report) = &self.leaving {
             crate::log::info!(generation = self.shared.generation, %report, "drained");
             for asker in self.stop_askers.drain(..) {
                 asker.answer(Answer::Stopped { code: report.exit_code(), report: report.to_string() });
             }
         }
-        self.shared.report.send_replace(self.report.take());
+        if let Leaving::Over(report) = mem::replace(&mut self.leaving, Leaving::Last) {
+            self.shared.report.send_replace(Some(*report));
+        }
     }
 }

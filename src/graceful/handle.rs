@@ -124,8 +124,8 @@ impl Graceful {
     }
 
     /// Waits until this generation's work is over: *replaced* by a successor that serves, or *stopped*. By then the drain
-    /// has begun, whoever awaits this. A restart that fails does not resolve it: it is logged, answered to whoever
-    /// asked, and this generation serves on.
+    /// has begun, whoever awaits this; a lame duck is over. A restart that fails does not resolve it: it is logged, answered
+    /// to whoever asked, and this generation serves on.
     pub fn restart_signal(&self) -> impl Future<Output = Cause> + Send + use<> {
         let mut cause = self.shared.cause.subscribe();
         async move { wait_for_some(&mut cause).await }
@@ -171,12 +171,30 @@ impl Graceful {
     }
 
     /// Asks for a stop as SIGTERM does. During a restart's drain the first shortens it to the stop's deadline; during a
-    /// stop's drain it ends the drain at once.
+    /// stop's lame duck, drain or exit hooks it ends all of them at once.
     pub fn stop(&self) {
         ask(&self.shared, Ask::Stop);
     }
 
-    /// How far this generation is, for a `/readyz` handler.
+    /// How far this generation is, for a `/readyz` handler: ready are [`State::Ready`] and [`State::Restarting`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tokio_hotrestart::Error> {
+    /// use axum::{Router, http::StatusCode, routing::get};
+    /// use tokio_hotrestart::{Graceful, State};
+    ///
+    /// let graceful = Graceful::detached();
+    /// let state = graceful.state();
+    /// let app: Router = Router::new().route("/readyz", get(|| async move {
+    ///     match *state.borrow() {
+    ///         State::Ready | State::Restarting => StatusCode::OK,
+    ///         _ => StatusCode::SERVICE_UNAVAILABLE,
+    ///     }
+    /// }));
+    /// # drop(app); Ok(()) }
+    /// ```
     pub fn state(&self) -> watch::Receiver<State> {
         self.shared.state.subscribe()
     }
@@ -193,7 +211,27 @@ impl Graceful {
 
     // --------------------------------------------------------------------------------- drain, for loops of your own
 
-    /// Cancelled when accepting ends. A child token: cancelling it is your own affair.
+    /// Cancelled when accepting ends, at a stop after the lame duck. A child token: cancelling it is your own affair.
+    ///
+    /// # Examples
+    ///
+    /// Tasks that are counted elsewhere, by tokio-util's tracker, are waited for by one that the drain waits for:
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use tokio_util::task::TaskTracker;
+    ///
+    /// # let graceful = tokio_hotrestart::Graceful::detached();
+    /// let (tasks, token) = (TaskTracker::new(), graceful.token());
+    /// tasks.spawn(async { /* ... */ });
+    /// graceful.spawn(async move {
+    ///     token.cancelled().await;
+    ///     tasks.close();
+    ///     tasks.wait().await;
+    /// });
+    /// # graceful.drain().await;
+    /// # }
+    /// ```
     pub fn token(&self) -> CancellationToken {
         self.shared.token.child_token()
     }

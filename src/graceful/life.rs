@@ -19,12 +19,14 @@ use super::{
     service::{Service, death, drained},
     settings::Settings,
     shared::{Ask, Shared},
+    work::{Done, Work},
 };
 use crate::{
     Cause, Error, ErrorKind, State,
     accept::{Ending, Gate},
     control::{Door, Visitor},
     drain::{Report, Times},
+    hooks::{Outcome, Running},
     phase::{Event, Phase},
     pidfile::PidFile,
     process::{Borrowed, Predecessor, Program, Successor},
@@ -81,7 +83,12 @@ pub(super) struct Life {
     /// What is in the file system under this generation's names is its own to remove.
     pub(super) owns_names: bool,
     pub(super) restart_began: Instant,
-    pub(super) report: Option<Report>,
+    pub(super) leaving: Leaving,
+    pub(super) work: Option<Work>,
+    /// What was given up for the successor that is on its way, by whom it is taken back.
+    pub(super) released: Option<Running>,
+    /// What runs because the predecessor is gone.
+    pub(super) aftermath: Option<Running>,
     /// When this generation ends at the latest, once its drain is over.
     pub(super) last_word: Instant,
     /// The failures of restarts, with the last words that were waited for.
@@ -93,6 +100,18 @@ pub(super) struct Life {
     pub(super) failed: mpsc::UnboundedReceiver<Error>,
 }
 
+/// How far the drain is, seen from here.
+#[derive(Debug)]
+pub(super) enum Leaving {
+    /// Everything is waited for but what is last to close.
+    Others,
+    /// The exit hooks run.
+    Hooks,
+    /// What is last to close ends.
+    Last,
+    Over(Box<Report>),
+}
+
 /// A loop that has panicked carries nothing out any more, and its signals are swallowed: without this, the process would
 /// serve on, deaf to everything but SIGKILL. So it drains and ends, and its supervisor starts another.
 pub(super) async fn end_with(running: JoinHandle<()>, shared: Arc<Shared>, times: Times) {
@@ -102,13 +121,15 @@ pub(super) async fn end_with(running: JoinHandle<()>, shared: Arc<Shared>, times
     let why = Error::new(ErrorKind::Internal, "the loop that carries restarts and stops out has panicked");
     crate::log::error!(error = %why, "this generation stops");
     // Neither is known here: whether paths are ours to remove, and whether a successor serves.
-    shared.registry().close(&HashSet::new(), false);
+    shared.registry().close(&HashSet::new(), false, &HashSet::new());
     shared.gate.send_replace(Gate::Ended(Ending::Emptied));
     shared.drain.failed(why.clone());
     shared.drain.begin(Cause::Failed { why: why.clone() }, &times);
     shared.token.cancel();
     shared.cause.send_if_modified(|cause| cause.is_none() && cause.replace(Cause::Failed { why }).is_none());
-    let report = shared.drain.run().await;
+    shared.drain.run().await;
+    shared.drain.end_last();
+    let report = shared.drain.run_last().await;
     shared.state.send_replace(State::Done);
     shared.report.send_replace(Some(report));
 }
@@ -151,11 +172,12 @@ impl Life {
 
     /// The next thing that happens. `None`: what happened concerns nobody.
     async fn next(&mut self) -> Option<Event> {
-        let (is_over, is_asked) = (self.report.is_some(), self.is_asked());
-        let (draining, news) = (self.is_draining() && !is_over, self.has_news());
+        let (is_over, is_asked) = (matches!(self.leaving, Leaving::Over(_)), self.is_asked());
+        let (draining, news) = (self.is_draining() && matches!(self.leaving, Leaving::Others), self.has_news());
         let (ends, awaits_word) = (is_over && !self.awaits_visitors(), self.awaits_last_word());
         let (due, withdraws) = (self.deadline.as_ref().map(|(at, _)| *at), self.is_withdrawing());
         let company = if draining { self.company() } else { Vec::new() };
+        let ends_last = matches!(self.leaving, Leaving::Last);
         tokio::select! {
             biased;
             event = signal(&mut self.ground) => Some(event),
@@ -164,6 +186,13 @@ impl Life {
             event = predecessor(&mut self.predecessor) => self.heard_of_predecessor(event),
             event = successor(&mut self.successor) => Some(event),
             () = service(&mut self.service) => self.supervisor_knows(),
+            done = work(&mut self.work) => self.done(done),
+            outcome = aftermath(&mut self.aftermath) => {
+                self.aftermath = None;
+                self.note_hooks(outcome);
+                self.after_predecessor();
+                None
+            }
             () = dying(self.dying.as_ref()), if withdraws => self.is_dead(),
             visitor = door(&mut self.door), if is_asked => self.see_in(visitor),
             Some(why) = self.failed_restarts.recv() => {
@@ -175,8 +204,9 @@ impl Life {
                 self.tell_news();
                 None
             }
-            report = drained(self.shared.drain.clone(), company), if draining => {
-                self.report = Some(report);
+            () = drained(self.shared.drain.clone(), company), if draining => Some(Event::OthersDrained),
+            report = self.shared.drain.run_last(), if ends_last => {
+                self.leaving = Leaving::Over(Box::new(report));
                 self.last_word = Instant::now() + LAST_WORD;
                 None
             }
@@ -191,6 +221,12 @@ impl Life {
                 self.ready_askers.push(answer);
                 Some(Event::ReadyAsked)
             }
+            Ask::Refuse(why, told) => {
+                self.live(Event::RefuseAsked(why));
+                // Whoever dropped the future has called nothing off.
+                let _ = told.send(());
+                None
+            }
             Ask::Restart(answer) => {
                 self.restart_askers.push(Asker::Method(answer));
                 Some(Event::RestartAsked)
@@ -198,12 +234,16 @@ impl Life {
             Ask::Time(by) => Some(Event::TimeAsked(by)),
             #[cfg(test)]
             Ask::Panic => panic!("asked to"),
+            Ask::Hooked => {
+                self.after_predecessor();
+                None
+            }
             Ask::Registered => {
                 self.keep_store();
                 None
             }
             // Also while it is only certain: a second stop would cut what this one is to wait for.
-            Ask::Drain if matches!(self.phase.state(), State::Draining | State::Done) => None,
+            Ask::Drain if matches!(self.phase.state(), State::LameDuck | State::Draining | State::Done) => None,
             Ask::Stop | Ask::Drain => Some(Event::StopAsked(None)),
         }
     }
@@ -258,7 +298,8 @@ impl Life {
     }
 
     fn has_deadline(&self) -> bool {
-        matches!(self.phase, Phase::Restarting(_) | Phase::Burying { .. } | Phase::Withdrawing { .. })
+        use Phase::{Burying, LameDuck, Restarting, Withdrawing};
+        matches!(self.phase, Restarting(_) | Burying { .. } | LameDuck { .. } | Withdrawing { .. })
     }
 
     fn has_news(&self) -> bool {
@@ -289,6 +330,7 @@ impl Life {
         if matches!(event, Some(Event::PredecessorGone)) {
             let number = self.shared.generation;
             self.ancestors.retain(|(who, _)| who.generation + 1 != number);
+            self.after_predecessor();
         }
         if event.is_none() {
             // Most likely of what its drain waits for, which the status tells in our turn.
@@ -329,6 +371,20 @@ async fn predecessor(predecessor: &mut Option<Predecessor>) -> Option<Event> {
 async fn successor(successor: &mut Option<Successor>) -> Event {
     match successor {
         Some(successor) => successor.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn work(work: &mut Option<Work>) -> Done {
+    match work {
+        Some(work) => work.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn aftermath(aftermath: &mut Option<Running>) -> Outcome {
+    match aftermath {
+        Some(hooks) => hooks.next().await,
         None => std::future::pending().await,
     }
 }

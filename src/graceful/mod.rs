@@ -17,6 +17,7 @@ mod shared;
 mod sockets;
 mod store;
 mod visits;
+mod work;
 
 #[cfg(test)]
 mod tests;

@@ -34,7 +34,6 @@ impl Life {
 
     /// Starts the program, if nothing forbids it here.
     pub(super) fn spawn(&mut self) -> Result<(), Error> {
-        self.begin_restart();
         let Some(Ground { program, .. }) = &self.ground else {
             return Err(Error::new(ErrorKind::Unsupported, "a detached handle does not restart"));
         };
@@ -59,7 +58,6 @@ impl Life {
     /// Takes the one at the control path for the successor.
     pub(super) fn welcome(&mut self) -> Result<(), Error> {
         let visitor = self.candidate.take().expect("who has come is held until it is welcomed or turned away");
-        self.begin_restart();
         let pid = visitor.pid();
         crate::log::info!(generation = self.shared.generation, pid, "a successor came by itself");
         match self.legacy() {
@@ -76,7 +74,7 @@ impl Life {
     }
 
     /// Before anything that can fail: systemd takes READY for a reload's end only where one has begun.
-    fn begin_restart(&mut self) {
+    pub(super) fn begin_restart(&mut self) {
         self.restart_began = Instant::now();
         self.tell_reloading();
     }
@@ -166,7 +164,7 @@ impl Life {
             door.shut();
         }
         let mut registry = self.shared.registry();
-        registry.close(&claimed, self.owns_names);
+        registry.close(&claimed, self.owns_names, &HashSet::new());
         registry.close_control(&claimed, self.owns_names);
         drop(registry);
         self.set_gate(Gate::Ended(Ending::Claimed(claimed)));

@@ -11,7 +11,7 @@ use tokio::time::timeout_at;
 use super::{carry::DEATH, life::Life, store::Store};
 use crate::{
     State,
-    drain::{Drain, Report},
+    drain::Drain,
     phase::Event,
     process::Successor,
     status::LastRestart,
@@ -135,8 +135,8 @@ pub(super) async fn death(handle: &OwnedFd) {
 /// # Cancel safety
 ///
 /// It can be waited for again.
-pub(super) async fn drained(drain: Drain, company: Vec<Arc<OwnedFd>>) -> Report {
-    let report = drain.run().await;
+pub(super) async fn drained(drain: Drain, company: Vec<Arc<OwnedFd>>) {
+    drain.run().await;
     let all = async {
         for handle in &company {
             death(handle).await;
@@ -145,7 +145,6 @@ pub(super) async fn drained(drain: Drain, company: Vec<Arc<OwnedFd>>) -> Report 
     if timeout_at(drain.end().expect("it has begun"), all).await.is_err() {
         crate::log::warn!("another generation of this unit still drains: it is not waited for any longer");
     }
-    report
 }
 
 impl Life {
@@ -218,6 +217,7 @@ impl Life {
 
     /// A stop is certain. `Some`: nobody else holds anything that clients could queue up in.
     pub(super) fn withdraw(&mut self) -> Option<Event> {
+        self.drop_work();
         self.withdraw_from_systemd();
         self.dying = self.dying.take().filter(|handle| !sys::has_ended(handle.as_fd()));
         if self.dying.is_some() {

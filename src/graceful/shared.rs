@@ -1,7 +1,8 @@
 //! What handle and loop have in common.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -12,6 +13,8 @@ use crate::{
     Cause, Error, State, Successor,
     accept::Gate,
     drain::{Drain, Report, Tracker},
+    hooks::Hooks,
+    name::Name,
     sockets::Registry,
 };
 
@@ -26,6 +29,9 @@ pub(super) struct Shared {
     pub(super) cause: watch::Sender<Option<Cause>>,
     pub(super) report: watch::Sender<Option<Report>>,
     pub(super) registry: Mutex<Registry>,
+    pub(super) hooks: Mutex<Hooks>,
+    /// Of the listeners that are accepted from until the very end.
+    pub(super) last_names: Arc<Mutex<HashSet<Name>>>,
     pub(super) gate: watch::Sender<Gate>,
     pub(super) drain: Drain,
     pub(super) tracker: Tracker,
@@ -39,8 +45,12 @@ pub(super) enum Ask {
     Time(Duration),
     /// What has a name has changed.
     Registered,
+    /// A hook was registered.
+    Hooked,
     Restart(oneshot::Sender<Result<Successor, Error>>),
     Stop,
+    /// Answered when the predecessor has been told.
+    Refuse(String, oneshot::Sender<()>),
     /// A stop, unless the drain has begun.
     Drain,
     #[cfg(test)]
@@ -51,5 +61,14 @@ impl Shared {
     pub(super) fn registry(&self) -> MutexGuard<'_, Registry> {
         // No code of the user runs under the lock but `options`; a panic there leaves the lists whole.
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn hooks(&self) -> MutexGuard<'_, Hooks> {
+        // Nothing panics under it but an allocation that fails; the list is whole either way.
+        self.hooks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn last_names(&self) -> HashSet<Name> {
+        self.last_names.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -32,6 +32,11 @@ pub(crate) enum Action {
     SayReady,
     SayExtend(Duration),
     SayStopping(String),
+    SayRefused(String),
+
+    // Before the successor.
+    /// Run the hooks that may refuse a restart, and collect what the successor gets besides sockets.
+    Prepare,
 
     // Towards the successor.
     /// Spawn it if nothing forbids that here (PID 1, too many that drain), and start the ready deadline.
@@ -41,6 +46,10 @@ pub(crate) enum Action {
     /// The one at the control path is refused.
     TurnAway(Error),
     ExtendReadyDeadline(Duration),
+    /// Run the hooks that give up what only one process may have.
+    Release,
+    /// Run their undos: nobody else has it any more.
+    Undo,
     /// COMMIT, and start the probation.
     Confirm,
     /// ABORT {why}; its process goes on by itself.
@@ -65,6 +74,8 @@ pub(crate) enum Action {
     LetGo,
 
     // Drain.
+    /// Tell those who look that this generation is ready no more; it accepts as before.
+    BeginLameDuck(Cause),
     /// The supervisor is told of the stop, and gives the sockets back that it keeps; and a successor that was killed gives
     /// back its own by its death. As long as anybody holds one, clients queue up in it, whom nobody will serve. It is done
     /// when the supervisor knows.
@@ -80,5 +91,8 @@ pub(crate) enum Action {
     ShortenDrain,
     /// A second stop.
     CutDrain,
+    RunExitHooks,
+    /// Everything else is over: what is last to close ends now.
+    EndLast,
     Finish,
 }

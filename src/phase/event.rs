@@ -18,6 +18,8 @@ pub(crate) enum Event {
     /// The same by a signal, to which nobody can answer: one that comes too early is kept.
     RestartSignalled,
     StopAsked(Option<SignalKind>),
+    /// The application can't go on from what the predecessor has passed.
+    RefuseAsked(String),
     /// A `serve` can never accept again.
     ServeFailed(Error),
 
@@ -65,6 +67,24 @@ pub(crate) enum Event {
     /// A successor that has closed its channel, or was killed, had its time to end.
     EndDeadline,
 
+    /// The lame duck has had its time.
+    LameDuckOver,
+
+    // What was begun here and has come to its end.
+    /// The hooks before a spawn agree, and the state for the successor is there.
+    Prepared,
+    /// One refused, or failed: no successor is started.
+    Unprepared(Error),
+    /// What only one process may have has been given up.
+    Released,
+    /// A hook failed to give it up.
+    Unreleased(Error),
+    /// What was given up is here again, as far as its hooks could do that.
+    Undone,
+    /// Nothing is left of the drain but what is last to close.
+    OthersDrained,
+    /// The exit hooks have run.
+    Left,
     /// Nothing is left of the drain.
     Drained,
 }

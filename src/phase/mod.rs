@@ -11,10 +11,15 @@
 //! 3. Nothing irrevocable ([`Action::NameSuccessor`], [`Action::LetGo`]) happens before the probation is over.
 //! 4. Whoever asked for a restart is answered, once.
 //! 5. A failed successor is seen dead before the next is spawned, unless it leaves by itself (STOPPING).
+//! 6. What was given up for a successor is taken back when that one has failed, before its failure is told; unless this
+//!    generation ends.
 
 mod action;
+mod ending;
 mod event;
+mod living;
 mod reason;
+mod restart;
 mod step;
 #[cfg(test)]
 mod tests;

@@ -15,21 +15,32 @@ fn error() -> Error {
 }
 
 fn phases() -> Vec<Phase> {
-    let steps =
-        [Step::Spawning, Step::Introducing, Step::Awaiting, Step::Probation, Step::Closing, Step::Dying, Step::Naming];
+    let steps = [
+        Step::Spawning,
+        Step::Introducing,
+        Step::Awaiting,
+        Step::Releasing,
+        Step::Probation,
+        Step::Dying,
+        Step::Naming,
+    ];
     let mut phases: Vec<_> = steps.into_iter().map(Phase::Restarting).collect();
     for flag in [false, true] {
         phases.push(Phase::Starting { predecessor: flag, restart: false });
         phases.push(Phase::Starting { predecessor: flag, restart: true });
         phases.push(Phase::Confirming { restart: flag });
         phases.push(Phase::OnProbation { restart: flag });
-        phases.push(Phase::Burying { error: error(), killed: flag });
+        phases.push(Phase::Restarting(Step::Preparing { met: flag }));
+        phases.push(Phase::Restarting(Step::Closing { released: flag }));
+        phases.extend([false, true].map(|released| Phase::Burying { error: error(), killed: flag, released }));
     }
     for heir in [Heir::Nobody, Heir::Successor, Heir::Settled] {
         phases.extend([0, 1, u8::MAX].map(|stops| Phase::Draining { heir, stops }));
     }
-    phases.extend([Phase::Serving, Phase::Done]);
-    phases.extend([0, 1, u8::MAX].map(|stops| Phase::Withdrawing { cause: Cause::Stopped { by: None }, stops }));
+    phases.extend([Phase::Serving, Phase::Undoing { error: error() }, Phase::Done]);
+    let cause = || Cause::Stopped { by: None };
+    phases.extend([0, 1, u8::MAX].map(|stops| Phase::Withdrawing { cause: cause(), stops }));
+    phases.extend([0, 1, u8::MAX].map(|stops| Phase::LameDuck { cause: cause(), stops }));
     phases
 }
 
@@ -41,6 +52,7 @@ fn events() -> Vec<Event> {
         Event::RestartSignalled,
         Event::StopAsked(Some(SignalKind::terminate())),
         Event::ServeFailed(error()),
+        Event::RefuseAsked("state version 9".into()),
         Event::Met,
         Event::SupervisorKnows,
         Event::Confirmed,
@@ -62,6 +74,14 @@ fn events() -> Vec<Event> {
         Event::ReadyDeadline,
         Event::ProbationOver,
         Event::EndDeadline,
+        Event::LameDuckOver,
+        Event::Prepared,
+        Event::Unprepared(error()),
+        Event::Released,
+        Event::Unreleased(error()),
+        Event::Undone,
+        Event::OthersDrained,
+        Event::Left,
         Event::Drained,
     ]
 }
@@ -101,10 +121,11 @@ fn every_phase_meets_every_event_and_the_invariants_hold() {
                 assert!(onwards, "{case}");
             }
             if has(|action| matches!(action, Action::Confirm)) {
-                assert!(matches!((&phase, &event), (Phase::Restarting(Step::Awaiting), Event::Ready)), "{case}");
+                assert!(matches!((&phase, &event), (Phase::Restarting(Step::Releasing), Event::Released)), "{case}");
             }
             // 4. Whoever waits for a restart is answered when it is over, and only then.
-            let restarting = |phase: &Phase| matches!(phase, Phase::Restarting(_) | Phase::Burying { .. });
+            let restarting =
+                |phase: &Phase| matches!(phase, Phase::Restarting(_) | Phase::Burying { .. } | Phase::Undoing { .. });
             if restarting(&phase) && !restarting(&next) {
                 let answers = actions.iter().filter(|a| matches!(a, Action::AnswerFailed(_) | Action::LetGo)).count();
                 assert_eq!(answers, 1, "{case}: {actions:?}");
@@ -114,31 +135,59 @@ fn every_phase_meets_every_event_and_the_invariants_hold() {
             // 5. Serving again means that nothing of the failed successor is left alive here, or that it leaves by itself.
             if restarting(&phase) && matches!(next, Phase::Serving) {
                 let seen_dead = matches!(event, Event::Ended(_) | Event::SpawnFailed(_) | Event::EndDeadline);
-                assert!(seen_dead || has(|action| matches!(action, Action::Forget)), "{case}");
+                assert!(seen_dead || matches!(event, Event::Unprepared(_) | Event::Undone), "{case}");
+            }
+            // 6. What was given up is taken back once, when the successor is dead or leaves by itself, or this one ends.
+            let released = match &phase {
+                Phase::Restarting(step) => step.has_released(),
+                Phase::Burying { released, .. } => *released,
+                _ => false,
+            };
+            let undoing = |phase: &Phase| matches!(phase, Phase::Undoing { .. });
+            let undoes = has(|action| matches!(action, Action::Undo));
+            assert_eq!(undoes, undoing(&next) && !undoing(&phase), "{case}");
+            assert!(!released || !matches!(next, Phase::Serving), "{case}");
+            if undoes {
+                let seen_dead = matches!(event, Event::Ended(_) | Event::SpawnFailed(_) | Event::EndDeadline);
+                assert!(released && (seen_dead || has(|action| matches!(action, Action::Forget))), "{case}");
             }
             // A drain begins once, and a process that drains, or is certain to, never serves again.
             let begins = actions.iter().filter(|a| matches!(a, Action::BeginDrain(_) | Action::LetGo)).count();
             let drains = |phase: &Phase| matches!(phase, Phase::Draining { .. } | Phase::Done);
             assert_eq!(begins, usize::from(drains(&next) && !drains(&phase)), "{case}");
-            let ends = |phase: &Phase| drains(phase) || matches!(phase, Phase::Withdrawing { .. });
+            let lame = |phase: &Phase| matches!(phase, Phase::LameDuck { .. });
+            let ends = |phase: &Phase| drains(phase) || lame(phase) || matches!(phase, Phase::Withdrawing { .. });
+            assert_eq!(
+                has(|action| matches!(action, Action::BeginLameDuck(_))),
+                lame(&next) && !lame(&phase),
+                "{case}"
+            );
+            assert!(!lame(&next) || lame(&phase) || !ends(&phase), "{case}");
             assert!(ends(&next) || !ends(&phase), "{case}");
             assert!(drains(&next) || !drains(&phase), "{case}");
             // What is withdrawn is so before the drain, and the supervisor's answer always comes.
             let withdraws = matches!(actions.last(), Some(Action::Withdraw));
-            assert_eq!(withdraws, matches!(next, Phase::Withdrawing { .. }) && !ends(&phase), "{case}: {actions:?}");
-            // Whoever comes to the control path is answered, once.
-            if matches!(event, Event::Met) {
-                let answers = actions.iter().filter(|a| matches!(a, Action::Welcome | Action::TurnAway(_))).count();
-                assert_eq!((answers, actions.len()), (1, 1), "{case}");
-            }
+            let withdrawing = |phase: &Phase| matches!(phase, Phase::Withdrawing { .. });
+            assert_eq!(withdraws, withdrawing(&next) && !withdrawing(&phase), "{case}: {actions:?}");
+            let begins = has(|action| matches!(action, Action::BeginDrain(_)));
+            assert!(!begins || withdrawing(&phase) || has(|action| matches!(action, Action::Withdraw)), "{case}");
+            // Whoever comes to the control path is answered, once: at once, or when it is known whether it may come in.
+            let waits = |phase: &Phase| matches!(phase, Phase::Restarting(Step::Preparing { met: true }));
+            let answers = actions.iter().filter(|a| matches!(a, Action::Welcome | Action::TurnAway(_))).count();
+            let comes = usize::from(matches!(event, Event::Met));
+            let waited = usize::from(waits(&phase));
+            assert_eq!(waited + comes, answers + usize::from(waits(&next)), "{case}: {actions:?}");
             // `ready()` is answered wherever it is asked, but while COMMIT is awaited.
             if matches!(event, Event::ReadyAsked) {
                 let awaited = matches!(phase, Phase::Starting { predecessor: true, .. } | Phase::Confirming { .. });
                 assert_eq!(has(|action| matches!(action, Action::AnswerReady(_))), !awaited, "{case}");
             }
-            // A spawn never meets another successor.
-            if has(|action| matches!(action, Action::Spawn | Action::Welcome)) {
+            // A spawn never meets another successor, and comes after the hooks.
+            if has(|action| matches!(action, Action::Prepare)) {
                 assert!(!restarting(&phase) && !ends(&phase), "{case}");
+            }
+            if has(|action| matches!(action, Action::Spawn | Action::Welcome)) {
+                assert!(matches!(phase, Phase::Restarting(Step::Preparing { .. })), "{case}");
             }
             // A stop always ends in a drain.
             if matches!(event, Event::StopAsked(_) | Event::ServeFailed(_)) {
@@ -165,18 +214,23 @@ fn a_restart_that_goes_well() {
     let events = vec![
         Event::ReadyAsked,
         Event::RestartAsked,
+        Event::Prepared,
         Event::Spawned,
         Event::Accepted,
         Event::NeedsTime(Duration::from_secs(5)),
         Event::Ready,
+        Event::Released,
         Event::ProbationOver,
         Event::SupervisorKnows,
+        Event::OthersDrained,
+        Event::Left,
         Event::Drained,
     ];
     let (phase, told) = play(Phase::first(false), events);
     let wanted = [
         ["CloseLeftovers", "OpenGate", "OwnNames", "AnswerReady"].as_slice(),
-        &["Spawn", "ExtendReadyDeadline", "ShutGate", "Confirm", "NameSuccessor", "LetGo", "Finish"],
+        &["Prepare", "Spawn", "ExtendReadyDeadline", "Release", "ShutGate", "Confirm", "NameSuccessor", "LetGo"],
+        &["RunExitHooks", "EndLast", "Finish"],
     ];
     assert_eq!(told, wanted.concat());
     assert_eq!(phase.state(), State::Done);
@@ -195,7 +249,7 @@ fn a_successor_accepts_when_it_is_confirmed_and_owns_its_names_when_that_is_fina
         (State::Ready, ["GiveStderrBack", "OpenGate", "AnswerReady"].map(String::from).to_vec())
     );
     let (_, told) = play(phase, vec![Event::PredecessorLetGo]);
-    assert_eq!(told, ["OpenGate", "OwnNames", "AnswerReady", "Spawn"], "a restart that came too early comes now");
+    assert_eq!(told, ["OpenGate", "OwnNames", "AnswerReady", "Prepare"], "a restart that came too early comes now");
 }
 
 #[test]
@@ -227,17 +281,22 @@ fn a_death_on_probation_opens_the_gate_before_anything_else() {
 #[test]
 fn one_that_stops_on_probation_is_told_that_its_predecessor_serves_on() {
     let (phase, told) = play(Phase::Restarting(Step::Probation), vec![Event::Stopping(String::new())]);
-    assert_eq!(told, ["OpenGate", "TakeBack", "Forget", "AnswerFailed"]);
+    assert_eq!(told, ["OpenGate", "TakeBack", "Forget", "Undo"]);
+    let (phase, told) = play(phase, vec![Event::Undone]);
+    assert_eq!(told, ["AnswerFailed"]);
     assert!(matches!(phase, Phase::Serving));
 }
 
 #[test]
 fn a_channel_that_ends_before_its_process_leaves_the_process_time_to_tell_how() {
-    for step in [Step::Introducing, Step::Awaiting, Step::Probation] {
+    for step in [Step::Introducing, Step::Awaiting, Step::Releasing, Step::Probation] {
         let ended = Event::Ended(Some(ExitStatus::from_raw(5 << 8)));
         let (phase, told) = play(Phase::Restarting(step), vec![Event::ChannelClosed]);
         assert_eq!(told.last().map(String::as_str), Some("AwaitEnd"));
-        let (phase, actions) = phase.on(ended);
+        let (phase, actions) = match step.has_released() {
+            true => play(phase, vec![ended]).0.on(Event::Undone),
+            false => phase.on(ended),
+        };
         let [Action::AnswerFailed(error)] = actions.as_slice() else { panic!("{actions:?}") };
         assert!(error.to_string().contains("exit status: 5"), "{error}");
         assert!(matches!(phase, Phase::Serving));
@@ -258,8 +317,8 @@ fn the_first_stop_in_a_restarts_drain_shortens_it_and_the_second_cuts() {
     let stop = || Event::StopAsked(None);
     let (_, told) = play(Phase::Draining { heir: Heir::Successor, stops: 0 }, vec![stop(), stop()]);
     assert_eq!(told, ["ShortenDrain", "CutDrain"]);
-    let (_, told) = play(Phase::Serving, vec![stop(), Event::SupervisorKnows, stop()]);
-    assert_eq!(told, ["SayStopping", "Withdraw", "BeginDrain", "CutDrain"]);
+    let (_, told) = play(Phase::Serving, vec![stop(), Event::LameDuckOver, Event::SupervisorKnows, stop()]);
+    assert_eq!(told, ["SayStopping", "BeginLameDuck", "Withdraw", "BeginDrain", "CutDrain"]);
 }
 
 /// systemd signals all generations at once, and the predecessor's word may come before the signal.
@@ -287,16 +346,17 @@ fn a_successor_is_lost_once_and_only_if_the_chain_ends_with_it() {
 #[test]
 fn a_stop_on_probation_tells_the_successor_and_does_not_kill_it() {
     let (_, told) = play(Phase::Restarting(Step::Probation), vec![Event::StopAsked(None)]);
-    assert_eq!(told, ["TakeBack", "Forget", "AnswerFailed", "SayStopping", "Withdraw"]);
+    let serves_on = ["TakeBack", "Forget", "OpenGate", "AnswerFailed", "SayStopping", "BeginLameDuck"];
+    assert_eq!(told, serves_on, "until the lame duck is over, it is the one that accepts");
     let (_, told) = play(Phase::OnProbation { restart: false }, vec![Event::TakenBack("stopped".into())]);
     assert_eq!(told, ["SayStopping", "Withdraw"]);
 }
 
 #[test]
 fn a_stop_before_probation_dismisses_the_successor() {
-    for step in [Step::Spawning, Step::Introducing, Step::Awaiting] {
+    for step in [Step::Spawning, Step::Introducing, Step::Awaiting, Step::Releasing] {
         let (_, told) = play(Phase::Restarting(step), vec![Event::StopAsked(None)]);
-        assert_eq!(told, ["TakeBack", "Dismiss", "AnswerFailed", "SayStopping", "Withdraw"]);
+        assert_eq!(told, ["TakeBack", "Dismiss", "AnswerFailed", "SayStopping", "BeginLameDuck"]);
     }
 }
 
@@ -331,18 +391,20 @@ fn what_happens_while_the_supervisor_is_told_of_the_successor_happens_to_one_tha
 #[test]
 fn a_second_stop_does_not_wait_for_the_supervisor() {
     let stop = || Event::StopAsked(None);
-    let (_, told) = play(Phase::Serving, vec![stop(), stop(), Event::SupervisorKnows]);
-    assert_eq!(told, ["SayStopping", "Withdraw", "BeginDrain", "CutDrain"]);
+    let (_, told) = play(Phase::Serving, vec![stop(), Event::LameDuckOver, stop(), Event::SupervisorKnows]);
+    assert_eq!(told, ["SayStopping", "BeginLameDuck", "Withdraw", "BeginDrain", "CutDrain"]);
 }
 
 #[test]
 fn one_that_comes_to_the_control_path_goes_the_way_of_one_that_was_spawned() {
-    let events = vec![Event::Met, Event::Spawned, Event::Accepted, Event::Ready, Event::Met];
-    let (phase, told) = play(Phase::Serving, events);
-    assert_eq!(told, ["Welcome", "ShutGate", "Confirm", "TurnAway"]);
+    let events =
+        [Event::Met, Event::Prepared, Event::Spawned, Event::Accepted, Event::Ready, Event::Released, Event::Met];
+    let (phase, told) = play(Phase::Serving, events.into());
+    assert_eq!(told, ["Prepare", "Welcome", "Release", "ShutGate", "Confirm", "TurnAway"]);
     assert!(matches!(phase, Phase::Restarting(Step::Probation)));
-    let (phase, told) = play(Phase::Serving, vec![Event::Met, Event::SpawnFailed(error())]);
-    assert_eq!((told, phase.state()), (vec!["Welcome".into(), "AnswerFailed".into()], State::Ready));
+    let (phase, told) = play(Phase::Serving, vec![Event::Met, Event::Prepared, Event::SpawnFailed(error())]);
+    assert_eq!(told, ["Prepare", "Welcome", "AnswerFailed"]);
+    assert_eq!(phase.state(), State::Ready);
 }
 
 /// A helper's end, a call of the application: the barrier is for the supervisor, and they are none of its business.
@@ -364,4 +426,73 @@ fn one_that_ends_before_its_predecessor_has_let_go_owns_the_names_when_that_come
     assert_eq!(play(draining(), vec![Event::PredecessorLetGo]).1, ["OwnNamesAtLast"]);
     // The channel's end says nothing: a predecessor that serves on closes it, too.
     assert!(play(draining(), vec![Event::PredecessorGone]).1.is_empty());
+}
+
+#[test]
+fn a_hook_that_refuses_keeps_everybody_out() {
+    let (phase, told) = play(Phase::Serving, vec![Event::RestartAsked, Event::Unprepared(error())]);
+    assert_eq!(told, ["Prepare", "AnswerFailed"]);
+    assert!(matches!(phase, Phase::Serving));
+    let (_, told) = play(Phase::Serving, vec![Event::Met, Event::Unprepared(error())]);
+    assert_eq!(told, ["Prepare", "TurnAway", "AnswerFailed"]);
+    let (_, told) = play(Phase::Serving, vec![Event::Met, Event::StopAsked(None)]);
+    assert_eq!(told, ["Prepare", "TurnAway", "AnswerFailed", "SayStopping", "BeginLameDuck"]);
+}
+
+#[test]
+fn what_was_given_up_is_taken_back_when_the_successor_is_dead_and_not_before() {
+    let (phase, told) = play(Phase::Restarting(Step::Awaiting), vec![Event::Ready, Event::Unreleased(error())]);
+    assert_eq!(told, ["Release", "TakeBack", "PutDown"]);
+    let (_, told) = play(phase, vec![Event::EndDeadline, Event::Ended(None), Event::Undone]);
+    assert_eq!(told, ["Kill", "Undo", "AnswerFailed"]);
+    // Not what nobody has given up.
+    let (_, told) = play(Phase::Restarting(Step::Awaiting), vec![Event::Failed(error()), Event::Ended(None)]);
+    assert_eq!(told, ["TakeBack", "PutDown", "AnswerFailed"]);
+}
+
+#[test]
+fn one_that_refuses_tells_its_predecessor_and_ends() {
+    let refused = || vec![Event::RefuseAsked("state version 9".into()), Event::Confirmed];
+    let (phase, told) = play(Phase::first(true), refused());
+    assert_eq!(told, ["SayRefused", "AnswerReady", "SayStopping", "Withdraw"]);
+    assert_eq!(phase.state(), State::Draining);
+    let (_, told) = play(Phase::Confirming { restart: false }, refused());
+    assert_eq!(told, ["SayRefused", "AnswerReady", "SayStopping", "Withdraw"]);
+    // Too late, or nobody there: it serves.
+    for phase in [Phase::first(false), Phase::OnProbation { restart: false }, Phase::Serving] {
+        let state = phase.state();
+        let (phase, told) = play(phase, vec![Event::RefuseAsked("state version 9".into())]);
+        assert_eq!((phase.state(), told.len()), (state, 0));
+    }
+}
+
+#[test]
+fn a_stop_does_not_wait_for_what_is_taken_back() {
+    let (phase, told) = play(Phase::Undoing { error: error() }, vec![Event::StopAsked(None), Event::Undone]);
+    assert_eq!(told, ["AnswerFailed", "SayStopping", "BeginLameDuck"]);
+    assert_eq!(phase.state(), State::LameDuck);
+}
+
+#[test]
+fn only_a_generation_that_clients_are_sent_to_has_a_lame_duck() {
+    let not_ready = [
+        Phase::first(false),
+        Phase::first(true),
+        Phase::Confirming { restart: false },
+        Phase::OnProbation { restart: false },
+    ];
+    for phase in not_ready {
+        let (_, actions) = phase.on(Event::StopAsked(None));
+        assert!(!actions.iter().any(|action| matches!(action, Action::BeginLameDuck(_))), "{actions:?}");
+    }
+    let (_, told) = play(Phase::Serving, vec![Event::ServeFailed(error())]);
+    assert_eq!(told, ["SayStopping", "Withdraw"], "its clients wait in a queue that nobody accepts from");
+}
+
+#[test]
+fn a_second_stop_ends_the_lame_duck_and_the_drain() {
+    let stop = || Event::StopAsked(None);
+    let (phase, told) = play(Phase::Serving, vec![stop(), stop(), Event::LameDuckOver]);
+    assert_eq!(told, ["SayStopping", "BeginLameDuck", "Withdraw", "BeginDrain", "CutDrain"]);
+    assert_eq!(phase.state(), State::Draining);
 }

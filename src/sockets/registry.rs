@@ -286,15 +286,17 @@ impl Registry {
         drop(descriptor);
     }
 
-    /// Lets all duplicates go but the control path's, and removes the paths of those that are this generation's alone: not
-    /// those that a successor has `claimed`, nor, before it `owns` what it inherited, those of its predecessor.
-    pub(crate) fn close(&mut self, claimed: &HashSet<Name>, owns: bool) {
+    /// Lets all duplicates go but the control path's and those of the `last` to close, and removes the paths of those that
+    /// are this generation's alone: not those that a successor has `claimed`, nor, before it `owns` what it inherited, those
+    /// of its predecessor.
+    pub(crate) fn close(&mut self, claimed: &HashSet<Name>, owns: bool, last: &HashSet<Name>) {
         self.closed = true;
         self.unclaimed.drain().for_each(drop);
         self.names.clear();
-        let (control, others): (BTreeMap<_, _>, _) =
-            std::mem::take(&mut self.entries).into_iter().partition(|(_, entry)| entry.is_control());
-        self.entries = control;
+        let stays = |entry: &Entry| entry.is_control() || last.contains(&entry.socket.name);
+        let (staying, others): (BTreeMap<_, _>, _) =
+            std::mem::take(&mut self.entries).into_iter().partition(|(_, entry)| stays(entry));
+        self.entries = staying;
         self.not_owned.extend(others.into_values().filter_map(|entry| entry.close(claimed, owns)));
     }
 

@@ -7,7 +7,7 @@ async fn a_listener_is_known_by_its_name_also_after_accepting_has_ended() {
     let mut registry = Registry::default();
     let listener = tcp_listen(&mut registry, "http", ([127, 0, 0, 1], 0).into()).unwrap();
     assert_eq!(registry.name_of(listener.as_fd()), Some(name("http")));
-    registry.close(&HashSet::new(), true);
+    registry.close(&HashSet::new(), true, &HashSet::new());
     assert_eq!(registry.name_of(listener.as_fd()), Some(name("http")));
     assert_eq!(tcp_listen(&mut registry, "more", ([127, 0, 0, 1], 0).into()).unwrap_err().kind(), ErrorKind::Ending);
 }
@@ -185,9 +185,9 @@ async fn only_a_path_that_was_bound_here_is_removed() {
         next.listen::<UnixListener, &str>(&name(under), &asked(file), &mut options).unwrap();
     }
     assert_eq!(origins(&next), ["activated", "bound"]);
-    next.close(&HashSet::new(), false);
+    next.close(&HashSet::new(), false, &HashSet::new());
     assert_eq!(files(&place), ["bound", "bound too", "control", "datagram", "listener"], "before it owns them");
-    registry.close(&HashSet::from([name("bound")]), true);
+    registry.close(&HashSet::from([name("bound")]), true, &HashSet::new());
     assert_eq!(files(&place), ["bound", "control", "datagram", "listener"], "what the successor has claimed stays");
     registry.close_control(&HashSet::new(), true);
     assert_eq!(files(&place), ["bound", "datagram", "listener"], "the control path goes last");

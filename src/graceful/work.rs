@@ -1,0 +1,139 @@
+//! What the application does in the middle of a restart or an end: its hooks, and the state that it passes on.
+
+use std::mem;
+
+use super::life::{Leaving, Life};
+use crate::{
+    Error,
+    estate::{Bequest, Collecting},
+    hooks::{Moment, Outcome, Running},
+    phase::Event,
+};
+
+/// What the phase waits for.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// Whether a restart may be.
+    Asking(Running),
+    /// What the successor gets besides sockets.
+    Collecting(Collecting),
+    Releasing(Running),
+    Undoing(Running),
+    Leaving(Running),
+}
+
+/// A piece of it that is done.
+#[derive(Debug)]
+pub(super) enum Done {
+    Hooks(Outcome),
+    State(Result<Vec<Bequest>, Error>),
+}
+
+impl Work {
+    /// Cancel safe.
+    pub(super) async fn next(&mut self) -> Done {
+        match self {
+            Self::Asking(hooks) | Self::Releasing(hooks) | Self::Undoing(hooks) | Self::Leaving(hooks) => {
+                Done::Hooks(hooks.next().await)
+            }
+            Self::Collecting(state) => Done::State(state.next().await),
+        }
+    }
+}
+
+impl Life {
+    pub(super) fn prepare(&mut self) -> Option<Event> {
+        self.begin_restart();
+        let hooks = self.shared.hooks().run(Moment::BeforeSpawn);
+        self.work = Some(Work::Asking(hooks));
+        None
+    }
+
+    pub(super) fn release(&mut self) -> Option<Event> {
+        let hooks = self.shared.hooks().run(Moment::BeforeCommit);
+        self.work = Some(Work::Releasing(hooks));
+        None
+    }
+
+    /// Also when the release still runs.
+    pub(super) fn undo(&mut self) -> Option<Event> {
+        let released = match self.work.take() {
+            Some(Work::Releasing(running)) => Some(running),
+            _ => self.released.take(),
+        };
+        let Some(released) = released else {
+            return Some(Event::Undone);
+        };
+        self.work = Some(Work::Undoing(released.undo()));
+        None
+    }
+
+    pub(super) fn run_exit_hooks(&mut self) -> Option<Event> {
+        self.leaving = Leaving::Hooks;
+        let hooks = self.shared.hooks().run(Moment::AtExit);
+        self.work = Some(Work::Leaving(hooks));
+        None
+    }
+
+    /// A second stop does not wait for them.
+    pub(super) fn call_exit_hooks_off(&mut self) -> Option<Event> {
+        match self.work {
+            Some(Work::Leaving(_)) => {
+                self.work = None;
+                crate::log::warn!("exit hooks were called off by a second stop");
+                Some(Event::Left)
+            }
+            _ => None,
+        }
+    }
+
+    /// This generation ends, and what it waits for in a restart does not concern it any more.
+    pub(super) fn drop_work(&mut self) {
+        self.work = None;
+        self.released = None;
+    }
+
+    /// What follows from a piece of work that is done.
+    pub(super) fn done(&mut self, done: Done) -> Option<Event> {
+        match (mem::take(&mut self.work)?, done) {
+            (Work::Asking(_), Done::Hooks(Outcome { failures })) => match failures.into_iter().next() {
+                Some(error) => Some(Event::Unprepared(error)),
+                None => {
+                    self.work = Some(Work::Collecting(self.shared.estate().collect()));
+                    None
+                }
+            },
+            (Work::Collecting(_), Done::State(Ok(state))) => {
+                self.state_to_pass = state;
+                Some(Event::Prepared)
+            }
+            (Work::Collecting(_), Done::State(Err(error))) => Some(Event::Unprepared(error)),
+            (Work::Releasing(running), Done::Hooks(Outcome { failures })) => {
+                self.released = Some(running);
+                Some(failures.into_iter().next().map_or(Event::Released, Event::Unreleased))
+            }
+            (Work::Undoing(_), Done::Hooks(outcome)) => {
+                self.note_hooks(outcome);
+                Some(Event::Undone)
+            }
+            (Work::Leaving(_), Done::Hooks(outcome)) => {
+                self.note_hooks(outcome);
+                Some(Event::Left)
+            }
+            (Work::Collecting(_), Done::Hooks(_)) | (_, Done::State(_)) => None,
+        }
+    }
+
+    /// Also those that are registered when it is gone already.
+    pub(super) fn after_predecessor(&mut self) {
+        let is_gone = self.predecessor.as_ref().is_some_and(|predecessor| predecessor.is_gone());
+        let mut hooks = self.shared.hooks();
+        if is_gone && self.aftermath.is_none() && hooks.has(Moment::AfterPredecessor) {
+            self.aftermath = Some(hooks.run(Moment::AfterPredecessor));
+        }
+    }
+
+    pub(super) fn note_hooks(&self, outcome: Outcome) {
+        outcome.failures.into_iter().for_each(|error| self.shared.drain.failed(error));
+    }
+}
