@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
 use tokio::time::Instant;
 
-use super::{Kind, Outcome};
+use super::{Kind, Outcome, Turn};
 
 /// What the ledger knows of one guard: the guard's owner writes it, and whoever asks what is open reads it.
 ///
@@ -15,23 +15,43 @@ pub(super) struct Account {
     outcome: AtomicU8,
     /// Requests in progress, and what else keeps a connection from being idle.
     work: AtomicU32,
+    turn: Turn,
+    stage: Stage,
     /// Where it stands in the ledger's list. Under the ledger's lock.
     pub(super) place: AtomicUsize,
 }
 
+/// When in a stop its drain begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    First,
+    /// When everything of the first is over.
+    Last,
+}
+
 impl Account {
-    pub(super) fn new(kind: Kind) -> Self {
+    pub(super) fn new(kind: Kind, turn: Turn, stage: Stage) -> Self {
         Self {
             since: Instant::now(),
             kind: AtomicU8::new(kind as u8),
             outcome: AtomicU8::new(Outcome::Finished.place() as u8),
             work: AtomicU32::new(0),
+            turn,
+            stage,
             place: AtomicUsize::new(0),
         }
     }
 
     pub(super) fn since(&self) -> Instant {
         self.since
+    }
+
+    pub(super) fn turn(&self) -> Turn {
+        self.turn
+    }
+
+    pub(super) fn stage(&self) -> Stage {
+        self.stage
     }
 
     pub(super) fn kind(&self) -> Kind {

@@ -6,80 +6,103 @@ use std::{
 
 use tokio::time::{Instant, sleep_until};
 
-use super::{Level, Report, Times, Tracker, Watch};
+use super::{Level, Report, Times, Tracker, Watch, account::Stage, ledger::Ledger};
 use crate::{Error, generation::Cause};
 
 /// The owner's end of a drain: it begins, hastens and drives it.
 ///
-/// Invariants: the level only rises; the deadline only comes nearer; the cause is the first one said.
+/// It has two stages at a stop: what is last to close (health, admin) is told only when everything else is over. When a
+/// successor serves, nothing is last.
+///
+/// Invariants: a level only rises; a deadline only comes nearer; the cause is the first one said.
 #[derive(Clone, Debug)]
 pub(crate) struct Drain {
+    first: Act,
+    last: Act,
+    plan: Arc<Mutex<Plan>>,
+}
+
+/// One stage: who is told, and who is counted.
+#[derive(Clone, Debug)]
+struct Act {
     watch: Watch,
     tracker: Tracker,
-    plan: Arc<Mutex<Plan>>,
 }
 
 #[derive(Debug, Default)]
 struct Plan {
-    schedule: Option<Schedule>,
     /// When the log next says what is waited for.
     next_word: Option<Instant>,
+    /// Then nothing gets any time any more, what is last to close neither.
+    is_cut: bool,
     successor_lost: bool,
     failures: Vec<Error>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Schedule {
-    began: Instant,
-    half_open_over: Instant,
-    grace_over: Instant,
-    deadline: Instant,
-    /// What was cut at the deadline had time to notice.
-    end: Instant,
-}
+/// How long what is last to close may take to end.
+const LAST: Duration = Duration::from_secs(1);
 
-/// A task that is aborted ends when it next awaits, a connection that is cut when its owner next looks at it.
-const TIME_TO_NOTICE: Duration = Duration::from_secs(1);
+/// How long of that an idle connection is waited for, so that a client that asks again and again hears of the end.
+const LAST_GRACE: Duration = Duration::from_millis(200);
 
 /// Whoever waits for a drain that takes long wants to know why; one that is shorter than this needs no explanation.
 const BETWEEN_WORDS: Duration = Duration::from_secs(5);
 
 impl Drain {
     pub(crate) fn new() -> Self {
-        let watch = Watch::new();
-        let tracker = Tracker::new(watch.clone());
-        Self { watch, tracker, plan: Arc::default() }
+        let ledger = Arc::<Ledger>::default();
+        let act = |stage| {
+            let watch = Watch::new();
+            Act { tracker: Tracker::new(watch.clone(), stage, ledger.clone()), watch }
+        };
+        Self { first: act(Stage::First), last: act(Stage::Last), plan: Arc::default() }
     }
 
     pub(crate) fn watch(&self) -> Watch {
-        self.watch.clone()
+        self.first.watch.clone()
     }
 
     pub(crate) fn tracker(&self) -> Tracker {
-        self.tracker.clone()
+        self.first.tracker.clone()
     }
 
-    /// Tells everybody. Once it has begun, only [`shorten`](Self::shorten) and [`cut`](Self::cut) change it.
+    /// What a stop tells only when everything else is over. Counted with all others.
+    pub(crate) fn last(&self) -> (Watch, Tracker) {
+        (self.last.watch.clone(), self.last.tracker.clone())
+    }
+
+    /// Tells all but the last that they should go elsewhere, although whoever comes is still served.
+    pub(crate) fn begin_lame_duck(&self, cause: Cause, times: &Times) {
+        self.first.watch.begin_lame_duck(cause, Instant::now(), times);
+    }
+
+    /// Accepting has ended. Once it has begun, only [`shorten`](Self::shorten) and [`cut`](Self::cut) change it.
     pub(crate) fn begin(&self, cause: Cause, times: &Times) {
-        let mut plan = self.plan();
-        if self.watch.begin(cause, times) {
-            plan.schedule = Some(Schedule::new(Instant::now(), times));
-            self.tracker.nudge();
+        let now = Instant::now();
+        if cause.is_replaced() {
+            // Before the first, so that whoever sees that one drain sees this one too.
+            self.last.begin(cause.clone(), now, times);
         }
+        self.first.begin(cause, now, times);
     }
 
-    /// From now on at most these times.
+    /// From now on at most these times, for whatever has begun.
     pub(crate) fn shorten(&self, to: &Times) {
-        if let Some(schedule) = &mut self.plan().schedule {
-            schedule.hasten(&Schedule::new(Instant::now(), to));
-            self.watch.shorten(to);
-            self.tracker.nudge();
-        }
+        let now = Instant::now();
+        [&self.first, &self.last].into_iter().for_each(|act| act.hasten(now, to));
     }
 
     /// The deadline is now.
     pub(crate) fn cut(&self) {
+        self.plan().is_cut = true;
         self.shorten(&Times::for_stop().deadline(Duration::ZERO));
+    }
+
+    /// Everything else is over: what is last to close ends now, within a second.
+    pub(crate) fn end_last(&self) {
+        let Some(cause) = self.first.watch.cause().cloned() else { return };
+        let time = if self.plan().is_cut { Duration::ZERO } else { LAST };
+        self.last.begin(cause, Instant::now(), &Times::for_stop().grace(LAST_GRACE).deadline(time).at_once());
     }
 
     /// The report will say so.
@@ -92,80 +115,75 @@ impl Drain {
         self.plan().failures.push(why);
     }
 
-    /// Until what is left is cut; `None` before the drain has begun.
+    /// Until what is left is cut, but for the last; `None` before the drain has begun.
     pub(crate) fn remaining(&self) -> Option<Duration> {
-        let schedule = self.plan().schedule?;
-        Some(schedule.deadline.saturating_duration_since(Instant::now()))
+        let deadline = self.first.watch.schedule().deadline()?;
+        Some(deadline.saturating_duration_since(Instant::now()))
     }
 
     /// Whether nothing may be begun any more: also when there was nothing to wait for, and the drain has ended early. One
     /// atomic load before the drain has begun.
     pub(crate) fn deadline_has_come(&self) -> bool {
-        self.watch.is_draining() && self.remaining().is_some_and(|left| left.is_zero())
+        self.first.watch.is_draining() && self.remaining().is_some_and(|left| left.is_zero())
     }
 
     /// When it is over, also if something is left; `None` before it has begun.
     pub(crate) fn end(&self) -> Option<Instant> {
-        Some(self.plan().schedule?.end)
+        let first = self.first.watch.schedule().end()?;
+        Some(self.last.watch.schedule().end().map_or(first, |last| last.max(first)))
     }
 
-    /// Waits for the beginning, raises the level when its time has come, and ends when nothing is left to wait for,
-    /// or when what was cut at the deadline has had a second to notice.
+    /// Waits for the drain's beginning, raises the level when its time has come, and ends when nothing is left to wait
+    /// for but what is last to close, or when what was cut at the deadline has had a second to notice.
     ///
     /// Cancel safe: it may be dropped and asked for again, and goes on where it was. One at a time.
-    pub(crate) fn run(&self) -> impl Future<Output = Report> + Send + use<> {
+    pub(crate) fn run(&self) -> impl Future<Output = ()> + Send + use<> {
         let drain = self.clone();
         async move {
-            loop {
-                match drain.step() {
-                    ControlFlow::Break(report) => return report,
-                    ControlFlow::Continue(None) => drain.tracker.emptied().await,
-                    ControlFlow::Continue(Some(until)) => tokio::select! {
-                        () = drain.tracker.emptied() => {}
-                        () = sleep_until(until) => {}
-                    },
-                }
+            tokio::select! {
+                biased;
+                _ = async { tokio::join!(drain.first.run(), drain.no_last()) } => {}
+                () = drain.say() => {}
             }
         }
     }
 
-    /// Does what is due. Ends with the report, or goes on at that time, or once it has begun.
-    fn step(&self) -> ControlFlow<Report, Option<Instant>> {
-        // Copied, not held: what is woken and aborted below may run code that asks for this very lock.
-        let Some(schedule) = self.plan().schedule else { return ControlFlow::Continue(None) };
-        let now = Instant::now();
-        let (level, until) = schedule.at(now);
-        self.watch.raise(level);
-        if level == Level::Over {
-            self.tracker.abort_tasks();
+    /// The same for what is last to close, once [`end_last`](Self::end_last) has told it.
+    ///
+    /// Cancel safe, as [`run`](Self::run).
+    pub(crate) fn run_last(&self) -> impl Future<Output = Report> + Send + use<> {
+        let drain = self.clone();
+        async move {
+            drain.last.run().await;
+            drain.report()
         }
-        if self.tracker.is_empty() || now >= schedule.end {
-            return ControlFlow::Break(self.report(now - schedule.began));
-        }
-        ControlFlow::Continue(Some(until.min(self.say(&schedule, now))))
     }
 
-    /// What is waited for, if it is time to say so; and when it next is.
-    fn say(&self, schedule: &Schedule, now: Instant) -> Instant {
-        let mut plan = self.plan();
-        let due = *plan.next_word.get_or_insert(schedule.began + BETWEEN_WORDS);
-        if now < due {
-            return due;
+    /// When a successor serves, the last is like any other.
+    async fn no_last(&self) {
+        if self.first.watch.draining().await.is_replaced() {
+            self.last.run().await;
         }
-        let next = now + BETWEEN_WORDS;
-        plan.next_word = Some(next);
-        // Not under the lock: the application's subscriber may ask for it.
-        drop(plan);
-        crate::log::info!("draining: waits for {}", self.tracker.waits_for());
-        next
     }
 
-    fn report(&self, took: Duration) -> Report {
-        let plan = self.plan();
+    /// Says now and then what is waited for. Never ends.
+    async fn say(&self) {
+        self.first.watch.reached(Level::Draining).await;
+        loop {
+            let now = Instant::now();
+            let due = *self.plan().next_word.get_or_insert(now + BETWEEN_WORDS);
+            sleep_until(due).await;
+            self.plan().next_word = Some(due + BETWEEN_WORDS);
+            crate::log::info!("draining: waits for {}", self.first.tracker.waits_for());
+        }
+    }
+
+    fn report(&self) -> Report {
+        let (began, plan) = (self.first.watch.schedule().began(), self.plan());
         Report {
-            cause: self.watch.cause().cloned().expect("a schedule is made with the cause"),
-            took,
-            tallies: self.tracker.ledger().tallies(),
+            cause: self.first.watch.cause().cloned().expect("what has ended was told why"),
+            took: began.map_or(Duration::ZERO, |began| began.elapsed()),
+            tallies: self.first.tracker.ledger().tallies(),
             successor_lost: plan.successor_lost,
             failures: plan.failures.clone(),
         }
@@ -177,39 +195,45 @@ impl Drain {
     }
 }
 
-impl Schedule {
-    fn new(began: Instant, times: &Times) -> Self {
-        let deadline = later(began, times.until_deadline());
-        Self {
-            began,
-            half_open_over: later(began, times.half_open()),
-            grace_over: later(began, times.grace_within_deadline()),
-            deadline,
-            end: later(deadline, TIME_TO_NOTICE),
+impl Act {
+    fn begin(&self, cause: Cause, now: Instant, times: &Times) {
+        if self.watch.begin(cause, now, times) {
+            self.tracker.nudge();
         }
     }
 
-    /// Each time as near as the nearer of the two.
-    fn hasten(&mut self, to: &Self) {
-        self.half_open_over = self.half_open_over.min(to.half_open_over);
-        self.grace_over = self.grace_over.min(to.grace_over);
-        self.deadline = self.deadline.min(to.deadline);
-        self.end = self.end.min(to.end);
+    fn hasten(&self, now: Instant, to: &Times) {
+        self.watch.hasten(now, to);
+        self.tracker.nudge();
     }
 
-    /// The level at this time, and when to look again.
-    fn at(&self, now: Instant) -> (Level, Instant) {
-        match now {
-            now if now < self.half_open_over => (Level::Draining, self.half_open_over),
-            now if now < self.grace_over => (Level::HalfOpenOver, self.grace_over),
-            now if now < self.deadline => (Level::GraceOver, self.deadline),
-            _ => (Level::Over, self.end),
+    /// Cancel safe.
+    async fn run(&self) {
+        loop {
+            match self.step() {
+                ControlFlow::Break(()) => return,
+                ControlFlow::Continue(None) => self.tracker.emptied().await,
+                ControlFlow::Continue(Some(until)) => tokio::select! {
+                    () = self.tracker.emptied() => {}
+                    () = sleep_until(until) => {}
+                },
+            }
         }
     }
-}
 
-/// `Duration::MAX` is how people write "never", and `Instant + Duration::MAX` panics.
-pub(crate) fn later(now: Instant, after: Duration) -> Instant {
-    const A_CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
-    now + after.min(A_CENTURY)
+    /// Does what is due. Ends, or goes on at that time, or once it has begun.
+    fn step(&self) -> ControlFlow<(), Option<Instant>> {
+        // Copied, not held: what is woken and aborted below may run code that asks for this very lock.
+        let schedule = *self.watch.schedule();
+        let now = Instant::now();
+        let Some((level, until)) = schedule.at(now) else { return ControlFlow::Continue(None) };
+        self.watch.raise(level);
+        if level == Level::Over {
+            self.tracker.abort_tasks();
+        }
+        if self.tracker.is_done() || (level == Level::Over && now >= until) {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(Some(until))
+    }
 }

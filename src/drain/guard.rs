@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc};
 
-use super::{Outcome, Tracker, account::Account};
+use super::{Outcome, Tracker, Turn, account::Account};
 
 /// What the drain waits for, until it is dropped.
 ///
@@ -42,13 +42,18 @@ impl Kind {
 
 impl Guard {
     pub(super) fn new(tracker: Tracker, kind: Kind) -> Self {
-        let account = Arc::new(Account::new(kind));
+        let account = Arc::new(Account::new(kind, tracker.turn(), tracker.stage()));
         tracker.ledger().enter(account.clone());
         Self { tracker, account }
     }
 
     pub(crate) fn kind(&self) -> Kind {
         self.account.kind()
+    }
+
+    /// When a drain turns to it.
+    pub(crate) fn turn(&self) -> Turn {
+        self.account.turn()
     }
 
     pub(crate) fn set_kind(&self, kind: Kind) {

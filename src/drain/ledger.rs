@@ -1,6 +1,10 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering};
 
-use super::{Kind, Outcome, Tally, Why, account::Account, census::Census};
+use super::{
+    Kind, Outcome, Tally, Why,
+    account::{Account, Stage},
+    census::Census,
+};
 
 /// What is open, and how what has ended since the drain began did so.
 ///
@@ -12,6 +16,8 @@ pub(super) struct Ledger(Mutex<Pages>);
 struct Pages {
     /// In no order: into the place of one that goes moves the last.
     open: Vec<Arc<Account>>,
+    /// How many of these are in each stage.
+    stages: [usize; 2],
     ended: [[usize; Outcome::COUNT]; Kind::COUNT],
 }
 
@@ -19,10 +25,11 @@ impl Ledger {
     pub(super) fn enter(&self, account: Arc<Account>) {
         let mut pages = self.pages();
         account.place.store(pages.open.len(), Ordering::Relaxed);
+        pages.stages[account.stage() as usize] += 1;
         pages.open.push(account);
     }
 
-    /// `is_noted`: the report is to say how it ended. Whether it was the last.
+    /// `is_noted`: the report is to say how it ended. Whether it was the last of its stage.
     pub(super) fn leave(&self, account: &Account, is_noted: bool) -> bool {
         let mut pages = self.pages();
         if is_noted {
@@ -33,11 +40,17 @@ impl Ledger {
         if let Some(moved) = pages.open.get(place) {
             moved.place.store(place, Ordering::Relaxed);
         }
-        pages.open.is_empty()
+        let left = &mut pages.stages[account.stage() as usize];
+        *left -= 1;
+        *left == 0
     }
 
     pub(super) fn len(&self) -> usize {
         self.pages().open.len()
+    }
+
+    pub(super) fn is_empty_of(&self, stage: Stage) -> bool {
+        self.pages().stages[stage as usize] == 0
     }
 
     pub(super) fn census(&self) -> Census {

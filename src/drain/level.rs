@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 pub(crate) enum Level {
     /// Nothing has been said.
     Serving,
+    /// Clients are told to go elsewhere, but whoever comes is still served.
+    LameDuck,
     /// Finish what you have, begin nothing that can wait.
     Draining,
     /// Whoever has sent nothing, half a head or half a handshake has had its time.
@@ -16,7 +18,8 @@ pub(crate) enum Level {
 }
 
 impl Level {
-    const ALL: [Self; 5] = [Self::Serving, Self::Draining, Self::HalfOpenOver, Self::GraceOver, Self::Over];
+    const ALL: [Self; 6] =
+        [Self::Serving, Self::LameDuck, Self::Draining, Self::HalfOpenOver, Self::GraceOver, Self::Over];
 }
 
 /// A level that many read and one raises.

@@ -1,7 +1,7 @@
 //! The end of a generation: everybody is told, everything that was begun is waited for, and what outlives its
 //! deadline is cut.
 //!
-//! One `Drain` belongs to the handle. It broadcasts a level, from *serving* by four steps to *over*; a
+//! One `Drain` belongs to the handle. It broadcasts a level, from *serving* by five steps to *over*; a
 //! [`Watch`] sees the level, a [`Tracker`] counts what must end first and says what that is, and a [`Report`] says how it
 //! went. There is no timer per connection: a level is one atomic number and one wake-up of everybody who cares. Nor does
 //! a request count anything that connections share: each has an account of its own, which is looked at when somebody asks.
@@ -14,23 +14,29 @@ mod guard;
 mod ledger;
 mod level;
 mod outcome;
+mod policy;
 mod report;
+mod schedule;
 mod times;
 mod tracked;
 mod tracker;
+mod turn;
 mod watch;
 
-pub(crate) use driver::{Drain, later};
+pub(crate) use driver::Drain;
 pub(crate) use follower::Follower;
 pub use guard::{Guard, Kind};
 pub(crate) use level::Level;
 pub(crate) use outcome::Outcome;
 pub use outcome::Why;
+pub use policy::Policy;
 pub use report::{Report, Tally};
+pub(crate) use schedule::later;
 pub use times::Times;
 pub(crate) use tracked::Cut;
 pub use tracked::Tracked;
 pub use tracker::Tracker;
+pub(crate) use turn::Turn;
 pub use watch::Watch;
 
 #[cfg(test)]

@@ -9,7 +9,11 @@ use tokio::{
     task::{AbortHandle, JoinHandle},
 };
 
-use super::{Guard, Kind, Level, Outcome, Tracked, Watch, Why, account::Account, ledger::Ledger};
+use super::{
+    Guard, Kind, Level, Outcome, Tracked, Turn, Watch, Why,
+    account::{Account, Stage},
+    ledger::Ledger,
+};
 use crate::status::ConnectionStatus;
 
 /// What the drain waits for: counts it, and cuts what it can at the deadline.
@@ -34,8 +38,10 @@ pub struct Tracker(Arc<Book>);
 
 struct Book {
     watch: Watch,
-    ledger: Ledger,
-    /// Kept, not broadcast: the drain may be busy elsewhere when the last guard goes.
+    stage: Stage,
+    /// One for all stages.
+    ledger: Arc<Ledger>,
+    /// Kept, not broadcast: the drain may be busy elsewhere when the last guard of this stage goes.
     emptied: Notify,
     tasks: Mutex<Tasks>,
 }
@@ -48,9 +54,9 @@ struct Tasks {
 }
 
 impl Tracker {
-    pub(super) fn new(watch: Watch) -> Self {
-        let (ledger, emptied, tasks) = (Ledger::default(), Notify::new(), Mutex::default());
-        Self(Arc::new(Book { watch, ledger, emptied, tasks }))
+    pub(super) fn new(watch: Watch, stage: Stage, ledger: Arc<Ledger>) -> Self {
+        let (emptied, tasks) = (Notify::new(), Mutex::default());
+        Self(Arc::new(Book { watch, stage, ledger, emptied, tasks }))
     }
 
     /// Something that the drain waits for, until the guard is dropped.
@@ -151,6 +157,20 @@ impl Tracker {
         &self.0.ledger
     }
 
+    /// For one who is told and let go, and has no guard of its own.
+    pub(crate) fn turn(&self) -> Turn {
+        self.0.watch.turn()
+    }
+
+    pub(super) fn stage(&self) -> Stage {
+        self.0.stage
+    }
+
+    /// Whether nothing is left of this tracker's stage.
+    pub(super) fn is_done(&self) -> bool {
+        self.0.ledger.is_empty_of(self.0.stage)
+    }
+
     pub(super) fn watch(&self) -> &Watch {
         &self.0.watch
     }
@@ -162,7 +182,7 @@ impl Tracker {
         }
     }
 
-    /// Resolves when the last guard has gone, also if that was before the first poll.
+    /// Resolves when the last guard of its stage has gone, also if that was before the first poll.
     pub(super) fn emptied(&self) -> Notified<'_> {
         self.0.emptied.notified()
     }

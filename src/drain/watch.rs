@@ -1,15 +1,12 @@
 use std::{
     fmt,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
-use super::{Follower, Level, Times, level::AtomicLevel};
+use super::{Follower, Level, Policy, Times, Turn, level::AtomicLevel, schedule::Schedule, turn::Turns};
 use crate::generation::Cause;
 
 /// Tells a handler that this generation is ending.
@@ -47,8 +44,9 @@ pub(super) struct Broadcast {
     level: AtomicLevel,
     changed: Arc<Notify>,
     cause: OnceLock<Cause>,
-    half_open_millis: AtomicU64,
-    grace_millis: AtomicU64,
+    /// Written before the level rises. Nobody looks at it while nothing ends.
+    schedule: Mutex<Schedule>,
+    turns: Turns,
 }
 
 impl Watch {
@@ -70,12 +68,52 @@ impl Watch {
             level: AtomicLevel::new(),
             changed: Arc::default(),
             cause: OnceLock::new(),
-            half_open_millis: AtomicU64::new(0),
-            grace_millis: AtomicU64::new(0),
+            schedule: Mutex::default(),
+            turns: Turns::new(),
         }))
     }
 
-    /// Whether the drain has begun. One atomic load.
+    /// Whether this generation ends: it is a lame duck, or it drains. One atomic load.
+    ///
+    /// For what says "not ready", and for what should not be begun here any more although it still could be. A stream that
+    /// is to end waits for [`draining`](Self::draining): a client that is sent away by a lame duck may come back to it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tokio_hotrestart::drain::Watch;
+    ///
+    /// fn readyz(watch: &Watch) -> u16 {
+    ///     if watch.is_ending() { 503 } else { 200 }
+    /// }
+    /// assert_eq!(readyz(&Watch::never()), 200);
+    /// ```
+    pub fn is_ending(&self) -> bool {
+        self.level() >= Level::LameDuck
+    }
+
+    /// Waits until this generation ends, as a lame duck or in a drain, and says why. At once, when it does.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: it only waits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use tokio_hotrestart::Graceful;
+    ///
+    /// let graceful = Graceful::detached();
+    /// # graceful.stop();
+    /// println!("not ready: {}", graceful.watch().ending().await);
+    /// # }
+    /// ```
+    pub fn ending(&self) -> impl Future<Output = Cause> + Send + use<> {
+        self.cause_at(Level::LameDuck)
+    }
+
+    /// Whether the drain has begun: accepting has ended. One atomic load.
     pub fn is_draining(&self) -> bool {
         self.level() >= Level::Draining
     }
@@ -86,9 +124,13 @@ impl Watch {
     ///
     /// Cancel safe: it only waits.
     pub fn draining(&self) -> impl Future<Output = Cause> + Send + use<> {
+        self.cause_at(Level::Draining)
+    }
+
+    fn cause_at(&self, level: Level) -> impl Future<Output = Cause> + Send + use<> {
         let watch = self.clone();
         async move {
-            watch.reached(Level::Draining).await;
+            watch.reached(level).await;
             watch.0.cause.get().cloned().expect("the cause is written before the level rises")
         }
     }
@@ -115,14 +157,41 @@ impl Watch {
         Follower::new(self.clone())
     }
 
-    /// How long what is half open may stay so. Means something once the drain has begun.
-    pub(crate) fn half_open(&self) -> Duration {
-        Duration::from_millis(self.0.half_open_millis.load(Ordering::Relaxed))
+    /// For one who is told and let go, and has no guard.
+    pub(crate) fn turn(&self) -> Turn {
+        self.0.turns.next()
     }
 
-    /// How long a connection may idle. Means something once the drain has begun.
-    pub(crate) fn grace(&self) -> Duration {
-        Duration::from_millis(self.0.grace_millis.load(Ordering::Relaxed))
+    /// Whether a client whose turn this is hears that it should go. One atomic load while nothing ends.
+    #[inline]
+    pub(crate) fn tells(&self, turn: Turn) -> bool {
+        self.is_ending() && self.tell_at(turn).is_some_and(|at| at <= Instant::now())
+    }
+
+    /// From when on it hears that; `None` while nothing ends.
+    pub(crate) fn tell_at(&self, turn: Turn) -> Option<Instant> {
+        self.schedule().tell_at(turn)
+    }
+
+    /// When a connection that has idled since then is let go; `None` before the drain. `idle_since`: `None` where that was
+    /// before this generation's end began.
+    pub(crate) fn let_go_at(&self, turn: Turn, idle_since: Option<Instant>) -> Option<Instant> {
+        self.schedule().let_go_at(turn, idle_since)
+    }
+
+    /// When something long is cut; `None` before the drain, and where it has until the deadline.
+    pub(crate) fn close_at(&self, policy: Policy) -> Option<Instant> {
+        self.schedule().close_at(policy)
+    }
+
+    /// How long what is half open may stay so; `None` before the drain.
+    pub(crate) fn half_open(&self) -> Option<Duration> {
+        self.schedule().half_open()
+    }
+
+    /// How long one has to idle before it may be let go; `None` before the drain.
+    pub(crate) fn quiet(&self) -> Option<Duration> {
+        self.schedule().quiet()
     }
 
     pub(super) fn changed(&self) -> Arc<Notify> {
@@ -130,20 +199,43 @@ impl Watch {
     }
 
     /// Whether it is the first: why a generation ends is said once.
-    pub(super) fn begin(&self, cause: Cause, times: &Times) -> bool {
-        let is_first = self.0.cause.set(cause).is_ok();
+    pub(super) fn begin_lame_duck(&self, cause: Cause, now: Instant, times: &Times) -> bool {
+        let mut schedule = self.schedule();
+        let is_first = schedule.begin_lame_duck(now, times);
+        drop(schedule);
         if is_first {
-            self.0.half_open_millis.store(millis(times.half_open()), Ordering::Relaxed);
-            self.0.grace_millis.store(millis(times.grace_within_deadline()), Ordering::Relaxed);
-            self.raise(Level::Draining);
+            self.say(cause, Level::LameDuck);
         }
         is_first
     }
 
-    /// A drain under way gets less time.
-    pub(super) fn shorten(&self, times: &Times) {
-        self.0.half_open_millis.fetch_min(millis(times.half_open()), Ordering::Relaxed);
-        self.0.grace_millis.fetch_min(millis(times.grace_within_deadline()), Ordering::Relaxed);
+    /// Whether it is the first.
+    pub(super) fn begin(&self, cause: Cause, now: Instant, times: &Times) -> bool {
+        let mut schedule = self.schedule();
+        let is_first = schedule.begin(now, times);
+        drop(schedule);
+        if is_first {
+            self.say(cause, Level::Draining);
+        }
+        is_first
+    }
+
+    fn say(&self, cause: Cause, level: Level) {
+        // A drain after a lame duck has the same cause, so it is no loss that the first one stays.
+        self.0.cause.get_or_init(|| cause);
+        self.raise(level);
+    }
+
+    /// What ends gets less time.
+    pub(super) fn hasten(&self, now: Instant, to: &Times) {
+        self.schedule().hasten(now, to);
+        // Whoever has set an alarm by the times before sets it anew.
+        self.0.changed.notify_waiters();
+    }
+
+    pub(super) fn schedule(&self) -> MutexGuard<'_, Schedule> {
+        // Nothing panics under this lock.
+        self.0.schedule.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn raise(&self, to: Level) {
@@ -161,10 +253,6 @@ impl Watch {
     pub(super) fn cause(&self) -> Option<&Cause> {
         self.0.cause.get()
     }
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl fmt::Debug for Watch {

@@ -9,7 +9,7 @@ use crate::{
     generation::Cause,
     phase::{Action, Event},
     process::Successor,
-    wire::{self, Answer, Message, Refusal},
+    wire::{Answer, Message},
 };
 
 /// How long a successor that has closed its channel may take to end by itself, before it is killed.
@@ -41,10 +41,6 @@ impl Life {
                 let milliseconds = by.as_millis().try_into().unwrap_or(u64::MAX);
                 self.tell_predecessor(&Message::Extend { milliseconds });
                 self.tell_more_time(by);
-            }
-            Action::SayRefused(why) => {
-                let (oldest, newest) = (wire::OLDEST_VERSION, wire::NEWEST_VERSION);
-                self.tell_predecessor(&Message::Refused { refusal: Refusal::Other(0), oldest, newest, why });
             }
             Action::SayStopping(why) => self.tell_predecessor(&Message::Stopping { why }),
             Action::Prepare => return self.prepare(),

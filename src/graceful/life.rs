@@ -221,12 +221,6 @@ impl Life {
                 self.ready_askers.push(answer);
                 Some(Event::ReadyAsked)
             }
-            Ask::Refuse(why, told) => {
-                self.live(Event::RefuseAsked(why));
-                // Whoever dropped the future has called nothing off.
-                let _ = told.send(());
-                None
-            }
             Ask::Restart(answer) => {
                 self.restart_askers.push(Asker::Method(answer));
                 Some(Event::RestartAsked)

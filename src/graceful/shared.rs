@@ -49,8 +49,6 @@ pub(super) enum Ask {
     Hooked,
     Restart(oneshot::Sender<Result<Successor, Error>>),
     Stop,
-    /// Answered when the predecessor has been told.
-    Refuse(String, oneshot::Sender<()>),
     /// A stop, unless the drain has begun.
     Drain,
     #[cfg(test)]

@@ -32,7 +32,6 @@ pub(crate) enum Action {
     SayReady,
     SayExtend(Duration),
     SayStopping(String),
-    SayRefused(String),
 
     // Before the successor.
     /// Run the hooks that may refuse a restart, and collect what the successor gets besides sockets.

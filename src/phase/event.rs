@@ -18,8 +18,6 @@ pub(crate) enum Event {
     /// The same by a signal, to which nobody can answer: one that comes too early is kept.
     RestartSignalled,
     StopAsked(Option<SignalKind>),
-    /// The application can't go on from what the predecessor has passed.
-    RefuseAsked(String),
     /// A `serve` can never accept again.
     ServeFailed(Error),
 

@@ -17,8 +17,6 @@ pub(super) fn starting(predecessor: bool, restart: bool, event: Event) -> Next {
         }
         Event::ReadyAsked => confirmed_for_good(restart, vec![Action::CloseLeftovers]),
         Event::TimeAsked(by) => (stay, vec![Action::SayExtend(by)]),
-        // Nobody waits to be told.
-        Event::RefuseAsked(_) if !predecessor => (stay, vec![]),
         // The application asks before it has said that it can serve: it can mend that itself, so it is told.
         Event::RestartAsked => (stay, vec![Action::Refuse(not_ready())]),
         // Whoever sent the signal can't be told: it is kept until it can be followed.
@@ -49,10 +47,6 @@ fn before_it_served(stay: Phase, restart: bool, event: Event) -> Next {
     let (before, error, cause, stops) = match event {
         Event::StopAsked(by) => (vec![], ending(), Cause::Stopped { by }, 1),
         Event::ServeFailed(why) => (vec![], why.clone(), Cause::Failed { why }, 0),
-        Event::RefuseAsked(why) => {
-            let error = Error::new(ErrorKind::Refused, format!("this generation refused to follow: {why}"));
-            (vec![Action::SayRefused(why)], error, STOPPED, 0)
-        }
         Event::TakenBack(why) => {
             let error = Error::new(ErrorKind::Aborted, format!("the predecessor took the restart back: {why}"));
             (vec![Action::GiveStderrBack], error, STOPPED, 0)

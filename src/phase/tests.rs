@@ -52,7 +52,6 @@ fn events() -> Vec<Event> {
         Event::RestartSignalled,
         Event::StopAsked(Some(SignalKind::terminate())),
         Event::ServeFailed(error()),
-        Event::RefuseAsked("state version 9".into()),
         Event::Met,
         Event::SupervisorKnows,
         Event::Confirmed,
@@ -448,22 +447,6 @@ fn what_was_given_up_is_taken_back_when_the_successor_is_dead_and_not_before() {
     // Not what nobody has given up.
     let (_, told) = play(Phase::Restarting(Step::Awaiting), vec![Event::Failed(error()), Event::Ended(None)]);
     assert_eq!(told, ["TakeBack", "PutDown", "AnswerFailed"]);
-}
-
-#[test]
-fn one_that_refuses_tells_its_predecessor_and_ends() {
-    let refused = || vec![Event::RefuseAsked("state version 9".into()), Event::Confirmed];
-    let (phase, told) = play(Phase::first(true), refused());
-    assert_eq!(told, ["SayRefused", "AnswerReady", "SayStopping", "Withdraw"]);
-    assert_eq!(phase.state(), State::Draining);
-    let (_, told) = play(Phase::Confirming { restart: false }, refused());
-    assert_eq!(told, ["SayRefused", "AnswerReady", "SayStopping", "Withdraw"]);
-    // Too late, or nobody there: it serves.
-    for phase in [Phase::first(false), Phase::OnProbation { restart: false }, Phase::Serving] {
-        let state = phase.state();
-        let (phase, told) = play(phase, vec![Event::RefuseAsked("state version 9".into())]);
-        assert_eq!((phase.state(), told.len()), (state, 0));
-    }
 }
 
 #[test]

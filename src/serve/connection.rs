@@ -267,7 +267,8 @@ impl<T: Io, S: Handler> Connection<T, S> {
             Phase::Ending(_) | Phase::Ended => return None,
         };
         self.clock.note(waiting, waiting.wait == Wait::Head || self.is_timed());
-        let (half_open, grace) = (self.link.watch.half_open(), self.link.watch.grace());
+        let (half_open, grace) =
+            (self.link.watch.half_open().unwrap_or_default(), self.link.watch.quiet().unwrap_or_default());
         match waiting.wait {
             Wait::Busy => None,
             Wait::Head if self.level >= Level::HalfOpenOver => Some(head_deadline.min(half_open)),

@@ -102,7 +102,7 @@ pub(super) async fn prepare<T, S>(
             () = watch.reached(Level::Over) => {}
             () = async {
                 watch.reached(Level::HalfOpenOver).await;
-                sleep_until(later(began, watch.half_open())).await;
+                sleep_until(later(began, watch.half_open().unwrap_or_default())).await;
             } => {}
         }
     };
