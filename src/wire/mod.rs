@@ -11,6 +11,7 @@
 mod bytes;
 mod codes;
 mod frame;
+mod manifest;
 mod message;
 #[cfg(test)]
 mod tests;
@@ -19,5 +20,6 @@ mod visit;
 pub(crate) use bytes::Malformed;
 pub(crate) use codes::{Origin, Refusal, SocketKind, Wish};
 pub(crate) use frame::{NEWEST_VERSION, OLDEST_VERSION, PEEK, peek_pid};
-pub(crate) use message::{Ancestor, Hello, Message, Socket, first};
+pub(crate) use manifest::{Ancestor, Hello, Socket};
+pub(crate) use message::{Message, first};
 pub(crate) use visit::{Answer, Want};
