@@ -35,6 +35,8 @@ pub(crate) struct Channel {
 
 #[derive(Debug)]
 struct Outgoing {
+    /// What becomes `bytes` in its turn.
+    message: Option<Message>,
     bytes: Vec<u8>,
     sent: usize,
     /// One that can't be sent is left out, and the conversation goes on.
@@ -65,7 +67,19 @@ impl Channel {
         debug_assert_eq!(message.descriptors(), descriptors.len(), "{message:?}");
         // Somebody's visitor is not worth the end of a conversation between generations.
         let optional = matches!(message, Message::Forward(_));
-        self.outbox.push_back(Outgoing { bytes: message.encode(), sent: 0, optional, descriptors });
+        self.outbox.push_back(Outgoing { message: None, bytes: message.encode(), sent: 0, optional, descriptors });
+        self.try_flush();
+    }
+
+    /// Queues messages without descriptors, each of which becomes bytes only in its turn: for many large ones.
+    pub(crate) fn say_all(&mut self, messages: impl IntoIterator<Item = Message>) {
+        self.outbox.extend(messages.into_iter().map(|message| Outgoing {
+            message: Some(message),
+            bytes: Vec::new(),
+            sent: 0,
+            optional: false,
+            descriptors: Vec::new(),
+        }));
         self.try_flush();
     }
 
@@ -149,6 +163,11 @@ impl Channel {
         }
     }
 
+    /// The same end once more, for what can't wait: what is said there is not in turn with what this one says.
+    pub(crate) fn duplicate(&self) -> io::Result<OwnedFd> {
+        self.stream.as_fd().try_clone_to_owned()
+    }
+
     /// Whether the kernel has taken everything that was said, or the peer is gone.
     pub(crate) fn is_flushed(&self) -> bool {
         self.outbox.is_empty()
@@ -184,6 +203,9 @@ impl Channel {
             if self.deaf {
                 self.outbox.clear();
                 return;
+            }
+            if let Some(message) = first.message.take() {
+                first.bytes = message.encode();
             }
             let descriptors: Vec<_> = match first.sent {
                 0 => first.descriptors.iter().map(AsFd::as_fd).collect(),

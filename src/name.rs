@@ -1,4 +1,4 @@
-//! The name under which a socket is found in every generation.
+//! The name under which a socket, or state, is found in every generation.
 
 use std::{fmt, sync::Arc};
 
@@ -18,7 +18,7 @@ impl Name {
     /// A name that an application gives.
     pub(crate) fn new(name: &str) -> Result<Self, Error> {
         if name.starts_with(RESERVED) {
-            let fault = format!("socket name {name:?} begins with {RESERVED:?}, which is reserved");
+            let fault = format!("name {name:?} begins with {RESERVED:?}, which is reserved");
             return Err(Error::new(ErrorKind::Name, fault));
         }
         Self::passed(name)
@@ -35,7 +35,7 @@ impl Name {
         } else {
             return Ok(Self(name.into()));
         };
-        Err(Error::new(ErrorKind::Name, format!("socket name {name:?} {fault}")))
+        Err(Error::new(ErrorKind::Name, format!("name {name:?} {fault}")))
     }
 
     /// The listener at which generations and operators meet.

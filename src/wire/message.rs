@@ -5,12 +5,12 @@ use super::{
     codes::Refusal,
     frame::{HEADER, Header},
     manifest::{Hello, Socket},
+    piece::Piece,
     visit::{Answer, Want},
 };
-use crate::status::Draining;
+use crate::{name::Name, status::Draining};
 
-/// All that can be said. The predecessor says the first eight, the successor the next seven, and the last two are said at
-/// a path.
+/// All that can be said: by the predecessor, then by the successor, and the last two at a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Message {
     /// "I am your predecessor; this is what I speak."
@@ -33,6 +33,14 @@ pub(crate) enum Message {
     Forward(Want),
     /// "This is what those before you still wait for."
     Draining(Vec<Draining>),
+    /// Before END: "this is for you, before you are ready."
+    State(Piece),
+    /// After LET GO: "this is for you, now that I accept nobody any more."
+    FinalState(Piece),
+    /// "That was all, but for what I failed to take, and why."
+    FinalEnd {
+        failed: Vec<(Name, String)>,
+    },
     /// "I have all that you promised, and speak this."
     Accepted {
         version: u16,
@@ -66,12 +74,15 @@ pub(crate) enum Message {
     Stopping {
         why: String,
     },
+    /// "Your final state is mine": you need not live for it any more.
+    FinalTaken,
     /// "I have come to a path, and want something."
     Want(Want),
     Answer(Answer),
 }
 
-/// The kinds of frames. Numbers are never used again for something else.
+/// The kinds of frames. Numbers are never used again for something else. Those from 12 and from 40 on are the next ones, for
+/// connections that are handed over.
 mod kind {
     pub(super) const HELLO: u16 = 1;
     pub(super) const SOCKETS: u16 = 2;
@@ -81,6 +92,9 @@ mod kind {
     pub(super) const LET_GO: u16 = 6;
     pub(super) const FORWARD: u16 = 7;
     pub(super) const DRAINING: u16 = 8;
+    pub(super) const STATE: u16 = 9;
+    pub(super) const FINAL_STATE: u16 = 10;
+    pub(super) const FINAL_END: u16 = 11;
     pub(super) const ACCEPTED: u16 = 32;
     pub(super) const REFUSED: u16 = 33;
     pub(super) const ARRIVED: u16 = 34;
@@ -88,11 +102,27 @@ mod kind {
     pub(super) const READY: u16 = 36;
     pub(super) const REPLACED: u16 = 37;
     pub(super) const STOPPING: u16 = 38;
+    pub(super) const FINAL_TAKEN: u16 = 39;
     pub(super) const WANT: u16 = 64;
     pub(super) const ANSWER: u16 = 65;
 }
 
+/// Of a reason among many, in bytes: with each name's, all fit into one frame.
+const LONGEST_WHY: usize = 1024;
+
+/// What ACCEPTED lists: whoever does is told of a final state, and answers FINAL TAKEN.
+pub(crate) const FINAL_STATE: &str = "final-state";
+
 impl Message {
+    /// FINAL END, with reasons that are cut where they are too long.
+    pub(crate) fn final_end(mut failed: Vec<(Name, String)>) -> Self {
+        for (_, why) in &mut failed {
+            let end = (0..=why.len().min(LONGEST_WHY)).rev().find(|at| why.is_char_boundary(*at)).unwrap_or(0);
+            why.truncate(end);
+        }
+        Self::FinalEnd { failed }
+    }
+
     /// The whole frame. As many descriptors go with it as `descriptors` says.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut to = Writer::default();
@@ -115,6 +145,9 @@ impl Message {
             Self::LetGo => "LET GO",
             Self::Forward(_) => "FORWARD",
             Self::Draining(_) => "DRAINING",
+            Self::State(_) => "STATE",
+            Self::FinalState(_) => "FINAL STATE",
+            Self::FinalEnd { .. } => "FINAL END",
             Self::Accepted { .. } => "ACCEPTED",
             Self::Refused { .. } => "REFUSED",
             Self::Arrived { .. } => "ARRIVED",
@@ -122,6 +155,7 @@ impl Message {
             Self::Ready { .. } => "READY",
             Self::Replaced { .. } => "REPLACED",
             Self::Stopping { .. } => "STOPPING",
+            Self::FinalTaken => "FINAL TAKEN",
             Self::Want(_) => "WANT",
             Self::Answer(_) => "ANSWER",
         }
@@ -180,6 +214,21 @@ impl Message {
                 to.items(those, |to, it| it.encode(to));
                 (kind::DRAINING, false)
             }
+            Self::State(piece) => {
+                piece.encode(to);
+                (kind::STATE, false)
+            }
+            Self::FinalState(piece) => {
+                piece.encode(to);
+                (kind::FINAL_STATE, false)
+            }
+            Self::FinalEnd { failed } => {
+                to.items(failed, |to, (name, why)| {
+                    to.string(name.as_str());
+                    to.string(why);
+                });
+                (kind::FINAL_END, false)
+            }
             Self::Accepted { version, capabilities } => {
                 to.u16(*version);
                 to.list(capabilities, |to, capability| to.string(capability));
@@ -213,6 +262,7 @@ impl Message {
                 to.string(why);
                 (kind::STOPPING, false)
             }
+            Self::FinalTaken => (kind::FINAL_TAKEN, false),
             Self::Want(want) => {
                 want.encode(to);
                 (kind::WANT, true)
@@ -234,6 +284,9 @@ impl Message {
             kind::LET_GO => Self::LetGo,
             kind::FORWARD => Self::Forward(Want::decode(from)?),
             kind::DRAINING => Self::Draining(from.items(Draining::decode)?),
+            kind::STATE => Self::State(Piece::decode(from)?),
+            kind::FINAL_STATE => Self::FinalState(Piece::decode(from)?),
+            kind::FINAL_END => Self::FinalEnd { failed: from.items(failure)? },
             kind::ACCEPTED => Self::Accepted { version: from.u16()?, capabilities: from.list(Reader::string)? },
             kind::REFUSED => Self::Refused {
                 refusal: Refusal::of(from.u8()?),
@@ -246,11 +299,17 @@ impl Message {
             kind::READY => Self::Ready { claimed: from.list(Reader::u32)? },
             kind::REPLACED => Self::Replaced { pid: from.u32()?, generation: from.u64()? },
             kind::STOPPING => Self::Stopping { why: from.string()? },
+            kind::FINAL_TAKEN => Self::FinalTaken,
             kind::WANT => Self::Want(Want::decode(from)?),
             kind::ANSWER => Self::Answer(Answer::decode(from)?),
             _ => return Ok(None),
         }))
     }
+}
+
+fn failure(from: &mut Reader<'_>) -> Result<(Name, String), Malformed> {
+    let name = Name::passed(&from.string()?).map_err(|error| Malformed::new(error.to_string()))?;
+    Ok((name, from.string()?))
 }
 
 /// Splits the first whole frame off `bytes`: its message (`None` for one to be skipped), how many descriptors it

@@ -13,6 +13,7 @@ mod codes;
 mod frame;
 mod manifest;
 mod message;
+mod piece;
 #[cfg(test)]
 mod tests;
 mod visit;
@@ -21,5 +22,6 @@ pub(crate) use bytes::Malformed;
 pub(crate) use codes::{Origin, Refusal, SocketKind, Wish};
 pub(crate) use frame::{NEWEST_VERSION, OLDEST_VERSION, PEEK, peek_pid};
 pub(crate) use manifest::{Ancestor, Hello, Socket};
-pub(crate) use message::{Message, first};
+pub(crate) use message::{FINAL_STATE, Message, first};
+pub(crate) use piece::{Gathered, Piece, pieces};
 pub(crate) use visit::{Answer, Want};
