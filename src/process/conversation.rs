@@ -1,6 +1,6 @@
 //! What a predecessor and its successor say to each other, from the predecessor's side: messages into events.
 
-use std::{mem, os::fd::OwnedFd, sync::Arc, time::Duration, vec};
+use std::{fmt, mem, os::fd::OwnedFd, sync::Arc, time::Duration, vec};
 
 use tokio::time::timeout;
 
@@ -10,6 +10,7 @@ use crate::{
     channel::{Channel, Received},
     name::Name,
     phase::Event,
+    state::PassedState,
     sys,
     wire::{self, Message, Refusal},
 };
@@ -17,12 +18,19 @@ use crate::{
 /// For how long a successor that is not cared for any more is told the last things.
 const FAREWELL: Duration = Duration::from_secs(1);
 
+/// What is only kept, to be dropped.
+pub(crate) type Kept = Box<dyn fmt::Debug + Send>;
+
 /// Over the channel, from HELLO to its end.
 #[derive(Debug)]
 pub(super) struct Conversation {
     channel: Channel,
     names: Vec<Name>,
     claimed: Vec<Name>,
+    /// It has said so with ACCEPTED.
+    knows_final_state: bool,
+    /// Until it has taken the final state, or never will.
+    until_taken: Option<Kept>,
     unsaid: Option<Unsaid>,
     /// It has refused, said nonsense, or ended: nothing else that it says counts.
     heard_enough: bool,
@@ -42,7 +50,15 @@ impl Conversation {
         let names = legacy.sockets.iter().map(|(socket, _)| socket.name.clone()).collect();
         let sockets = mem::take(&mut legacy.sockets).into_iter();
         let unsaid = Some(Unsaid { legacy, sockets, stderr });
-        Self { channel, names, claimed: Vec::new(), unsaid, heard_enough: false }
+        Self {
+            channel,
+            names,
+            claimed: Vec::new(),
+            knows_final_state: false,
+            until_taken: None,
+            unsaid,
+            heard_enough: false,
+        }
     }
 
     /// HELLO. `pid`: the successor's.
@@ -67,7 +83,7 @@ impl Conversation {
         self.pass_batch();
     }
 
-    /// The next sockets, or END. The kernel bounds the descriptors of a message, and those on their way by the limit of
+    /// The next sockets, or the state and END. The kernel bounds the descriptors of a message, and those on their way by the limit of
     /// open files: so each batch is acknowledged before the next.
     fn pass_batch(&mut self) {
         let Some(unsaid) = &mut self.unsaid else {
@@ -75,6 +91,8 @@ impl Conversation {
         };
         let (sockets, descriptors): (Vec<_>, Vec<_>) = unsaid.sockets.by_ref().take(sys::MAX_DESCRIPTORS).unzip();
         if sockets.is_empty() {
+            let pieces = mem::take(&mut unsaid.legacy.state).into_iter().flat_map(wire::pieces);
+            self.channel.say_all(pieces.map(Message::State));
             self.channel.say(&Message::End { sockets: self.names.len() as u32 }, Vec::new());
             self.unsaid = None;
             return;
@@ -105,12 +123,12 @@ impl Conversation {
         None
     }
 
-    /// `None`: it concerns only the passing of the sockets.
+    /// `None`: it concerns only what is passed.
     fn hear(&mut self, received: Result<Option<Received>, Error>) -> Option<Event> {
         let message = match received {
             Ok(Some((message, _descriptors))) => message,
             Ok(None) => {
-                self.heard_enough = true;
+                self.hear_no_more();
                 return Some(Event::ChannelClosed);
             }
             Err(error) => {
@@ -122,12 +140,13 @@ impl Conversation {
                 self.pass_batch();
                 return None;
             }
-            Message::Accepted { version, .. } if self.unsaid.is_none() => {
+            Message::Accepted { version, capabilities } if self.unsaid.is_none() => {
+                self.knows_final_state = capabilities.iter().any(|it| it == wire::FINAL_STATE);
                 let spoken = wire::OLDEST_VERSION..=wire::NEWEST_VERSION;
                 if spoken.contains(&version) { Event::Accepted } else { self.failed(wrong_version(version, version)) }
             }
             Message::Refused { refusal, oldest, newest, why } => {
-                self.heard_enough = true;
+                self.hear_no_more();
                 Event::Refused(refused(refusal, oldest, newest, &why))
             }
             Message::Extend { milliseconds } => Event::NeedsTime(Duration::from_millis(milliseconds)),
@@ -143,6 +162,10 @@ impl Conversation {
             },
             Message::Replaced { .. } => Event::Replaced,
             Message::Stopping { why } => Event::Stopping(why),
+            Message::FinalTaken => {
+                self.until_taken = None;
+                return None;
+            }
             unexpected => {
                 let what = format!("the successor said what it must not say now: {}", unexpected.name());
                 self.failed(Error::new(ErrorKind::Protocol, what))
@@ -152,8 +175,24 @@ impl Conversation {
 
     fn failed(&mut self, error: Error) -> Event {
         self.unsaid = None;
-        self.heard_enough = true;
+        self.hear_no_more();
         Event::Failed(error)
+    }
+
+    fn hear_no_more(&mut self) {
+        self.heard_enough = true;
+        self.until_taken = None;
+    }
+
+    /// Everything at once: each piece becomes a frame only in its turn.
+    pub(super) fn pass_final(&mut self, states: Vec<PassedState>, failed: Vec<(Name, String)>, until_taken: Kept) {
+        if self.heard_enough || !self.knows_final_state {
+            crate::log::debug!("the successor is not told of a final state: it is gone, or of an earlier version");
+            return;
+        }
+        let pieces = states.into_iter().flat_map(wire::pieces).map(Message::FinalState);
+        self.channel.say_all(pieces.chain([Message::final_end(failed)]));
+        self.until_taken = Some(until_taken);
     }
 
     fn names_at(&self, places: &[u32]) -> Option<Vec<Name>> {

@@ -13,8 +13,9 @@ use super::{Predecessor, VARIABLE, last_words::Borrowed};
 use crate::{
     Error, ErrorKind,
     channel::Channel,
+    state::PassedState,
     sys,
-    wire::{self, Answer, Hello, Message, Refusal},
+    wire::{self, Answer, Gathered, Hello, Message, Refusal},
 };
 
 /// How long a predecessor may take to pass its sockets: one that takes longer is stopped, or is none of ours.
@@ -35,6 +36,7 @@ pub(crate) struct Introduction {
     pub(crate) predecessor_pid: u32,
     /// How often systemd wants to hear from the main process, which only generation 0 was told.
     pub(crate) watchdog: Option<Duration>,
+    pub(crate) state: Vec<PassedState>,
     /// They met at a path: this process was started by somebody else.
     pub(crate) met: bool,
     pub(crate) answer: Unanswered,
@@ -130,6 +132,7 @@ struct Passed {
     hello: Hello,
     handles: Vec<OwnedFd>,
     sockets: Vec<(wire::Socket, OwnedFd)>,
+    state: Vec<PassedState>,
 }
 
 enum Heard {
@@ -138,7 +141,7 @@ enum Heard {
     Declined(Error),
 }
 
-/// HELLO, the sockets, END. The standard error is given at once, for it is needed also when the rest fails.
+/// HELLO, the sockets, the state, END. The standard error is given at once, for it is needed also when the rest fails.
 async fn listen(channel: &mut Channel, meeting: Meeting, stderr: &mut Option<Borrowed>) -> Result<Heard, Error> {
     let (hello, mut handles) = match channel.next().await? {
         Some((Message::Hello(hello), handles)) => (hello, handles),
@@ -159,15 +162,20 @@ async fn listen(channel: &mut Channel, meeting: Meeting, stderr: &mut Option<Bor
     if hello.newest < wire::OLDEST_VERSION || hello.oldest > wire::NEWEST_VERSION {
         return Err(no_common_version(&hello));
     }
-    let mut sockets = Vec::new();
+    let garbage = |what: wire::Malformed| {
+        Error::new(ErrorKind::Protocol, format!("the predecessor passed what is no state: {what}"))
+    };
+    let (mut sockets, mut gathered) = (Vec::new(), Gathered::default());
     loop {
         match channel.next().await? {
             Some((Message::Sockets(batch), descriptors)) => {
                 channel.say(&Message::Arrived { sockets: batch.len() as u32 }, Vec::new());
                 sockets.extend(batch.into_iter().zip(descriptors));
             }
+            Some((Message::State(piece), _)) => gathered.add(&piece).map_err(garbage)?,
             Some((Message::End { sockets: count }, _)) if count as usize == sockets.len() => {
-                return Ok(Heard::Everything(Passed { hello, handles, sockets }));
+                let state = gathered.all().map_err(garbage)?;
+                return Ok(Heard::Everything(Passed { hello, handles, sockets, state }));
             }
             Some((Message::End { sockets: count }, _)) => {
                 let what = format!("the predecessor promised {count} sockets and passed {}", sockets.len());
@@ -175,14 +183,14 @@ async fn listen(channel: &mut Channel, meeting: Meeting, stderr: &mut Option<Bor
             }
             Some((Message::Abort { why }, _)) => return Err(taken_back(&why)),
             Some((unexpected, _)) => return Err(out_of_turn(&unexpected)),
-            None => return Err(gone("before it had passed its sockets")),
+            None => return Err(gone("before it had passed everything")),
         }
     }
 }
 
 impl Passed {
     fn introduction(self, stderr: Option<Borrowed>, channel: Channel, meeting: Meeting) -> Introduction {
-        let Self { hello, handles, sockets } = self;
+        let Self { hello, handles, sockets, state } = self;
         Introduction {
             generation: hello.generation,
             sockets,
@@ -190,6 +198,7 @@ impl Passed {
             stderr,
             predecessor_pid: hello.predecessor_pid,
             watchdog: Some(hello.watchdog_milliseconds).filter(|it| *it != 0).map(Duration::from_millis),
+            state,
             met: meeting == Meeting::AtPath,
             answer: Unanswered { channel, version: hello.newest.min(wire::NEWEST_VERSION) },
         }
@@ -217,16 +226,21 @@ async fn patiently<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T,
 
 /// The predecessor learns why, and serves on.
 async fn refuse(channel: &mut Channel, why: &Error) {
+    channel.say(&refusal(why), Vec::new());
+    if timeout(FAREWELL, channel.flush()).await.is_err() {
+        crate::log::debug!("the predecessor does not read why it was refused");
+    }
+}
+
+/// REFUSED, for this reason.
+pub(super) fn refusal(why: &Error) -> Message {
     let refusal = match why.kind() {
         ErrorKind::Version => Refusal::Version,
         ErrorKind::NoDescriptors => Refusal::NoDescriptors,
         _ => Refusal::Other(0),
     };
     let (oldest, newest) = (wire::OLDEST_VERSION, wire::NEWEST_VERSION);
-    channel.say(&Message::Refused { refusal, oldest, newest, why: why.message().to_owned() }, Vec::new());
-    if timeout(FAREWELL, channel.flush()).await.is_err() {
-        crate::log::debug!("the predecessor does not read why it was refused");
-    }
+    Message::Refused { refusal, oldest, newest, why: why.message().to_owned() }
 }
 
 fn taken_back(why: &str) -> Error {
@@ -253,7 +267,7 @@ impl Unanswered {
     /// What was passed is as promised: this process can be the successor.
     pub(crate) fn accept(self) -> Predecessor {
         let Self { mut channel, version } = self;
-        channel.say(&Message::Accepted { version, capabilities: Vec::new() }, Vec::new());
+        channel.say(&Message::Accepted { version, capabilities: vec![wire::FINAL_STATE.into()] }, Vec::new());
         Predecessor::new(channel)
     }
 

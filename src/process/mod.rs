@@ -11,6 +11,7 @@ mod last_words;
 mod notices;
 mod predecessor;
 mod program;
+mod refuser;
 mod successor;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ pub(crate) use introduction::{Inheritance, Introduction, take_over};
 pub(crate) use last_words::Borrowed;
 pub(crate) use predecessor::Predecessor;
 pub(crate) use program::Program;
+pub(crate) use refuser::Refuser;
 pub(crate) use successor::{Legacy, Successor};
 
 /// Names the successor's channel: `<descriptor>:<inode>`. It is only ever set in a spawn's copy of the environment.

@@ -1,13 +1,21 @@
 //! The generation before this one, as this process sees it, until it ends.
 
-use std::{collections::VecDeque, os::fd::OwnedFd};
+use std::{
+    collections::VecDeque,
+    mem,
+    os::fd::OwnedFd,
+    sync::{Arc, Weak},
+};
 
+use super::refuser::Refuser;
 use crate::{
     Error,
     channel::{Channel, Received},
+    name::Name,
     phase::Event,
+    state::PassedState,
     status::Draining,
-    wire::{Message, Want},
+    wire::{Gathered, Message, Piece, Want},
 };
 
 /// How many visitors that the predecessor has passed on may wait here. Each is a descriptor.
@@ -21,15 +29,36 @@ pub(crate) struct Predecessor {
     took_back: bool,
     draining: Vec<Draining>,
     forwarded: VecDeque<(Want, OwnedFd)>,
+    final_state: FinalState,
+    /// Until READY: after that there is nothing left to refuse.
+    refuser: Option<Arc<Refuser>>,
+}
+
+/// How far its final state has come.
+#[derive(Debug)]
+enum FinalState {
+    Coming(Gathered),
+    /// Something was wrong with it: what was whole until then is all that there is.
+    Garbled(Gathered),
+    Settled(Vec<PassedState>),
+    Given,
 }
 
 impl Predecessor {
     /// At the other end of the channel, which has been told ACCEPTED.
     pub(super) fn new(channel: Channel) -> Self {
-        Self { channel: Some(channel), took_back: false, draining: Vec::new(), forwarded: VecDeque::new() }
+        let refuser = Refuser::new(&channel).map(Arc::new);
+        Self {
+            channel: Some(channel),
+            took_back: false,
+            draining: Vec::new(),
+            forwarded: VecDeque::new(),
+            final_state: FinalState::Coming(Gathered::default()),
+            refuser,
+        }
     }
 
-    /// What it does next. `None`: something was noted, for `draining` or `forwarded`.
+    /// What it does next. `None`: something was noted, for `draining`, `forwarded` or `final_state`.
     ///
     /// # Cancel safety
     ///
@@ -73,17 +102,42 @@ impl Predecessor {
         self.forwarded.pop_front()
     }
 
+    /// Its final state, once: when it has said that this is all, or will say nothing more.
+    pub(crate) fn final_state(&mut self) -> Option<Vec<PassedState>> {
+        match mem::replace(&mut self.final_state, FinalState::Given) {
+            FinalState::Settled(states) => Some(states),
+            other => {
+                self.final_state = other;
+                None
+            }
+        }
+    }
+
+    /// By which it can be refused from elsewhere, as long as it waits for READY and is heard.
+    pub(crate) fn refuser(&self) -> Weak<Refuser> {
+        self.refuser.as_ref().map(Arc::downgrade).unwrap_or_default()
+    }
+
     fn hear(&mut self, received: Result<Option<Received>, Error>) -> Option<Event> {
         match received {
             Ok(Some((Message::Commit, _))) => Some(Event::Confirmed),
             Ok(Some((Message::Abort { why }, _))) => {
                 crate::log::warn!(why, "the predecessor took the restart back: this generation ends");
                 self.took_back = true;
+                self.settle_final_state();
                 Some(Event::TakenBack(why))
             }
             Ok(Some((Message::LetGo, _))) => Some(Event::PredecessorLetGo),
             Ok(Some((Message::Draining(those), _))) => {
                 self.draining = those;
+                None
+            }
+            Ok(Some((Message::FinalState(piece), _))) => {
+                self.note_final_state(&piece);
+                None
+            }
+            Ok(Some((Message::FinalEnd { failed }, _))) => {
+                self.end_final_state(&failed);
                 None
             }
             Ok(Some((Message::Forward(want), descriptors))) => {
@@ -115,14 +169,49 @@ impl Predecessor {
         self.forwarded.extend(descriptors.into_iter().map(|descriptor| (want, descriptor)));
     }
 
+    fn note_final_state(&mut self, piece: &Piece) {
+        let FinalState::Coming(gathered) = &mut self.final_state else {
+            return;
+        };
+        if let Err(why) = gathered.add(piece) {
+            crate::log::error!(%why, "the predecessor passes what is no final state: the rest of it is ignored");
+            self.final_state = FinalState::Garbled(mem::take(gathered));
+        }
+    }
+
+    /// It hears that it may end also where something was wrong: it can't mend that any more.
+    fn end_final_state(&mut self, failed: &[(Name, String)]) {
+        for (name, why) in failed {
+            crate::log::error!(%name, why, "the predecessor failed to take its final state");
+        }
+        self.settle_final_state();
+        self.say(&Message::FinalTaken);
+    }
+
+    fn settle_final_state(&mut self) {
+        let (FinalState::Coming(gathered) | FinalState::Garbled(gathered)) = &mut self.final_state else {
+            return;
+        };
+        let (states, missing) = mem::take(gathered).whole();
+        if let Some(why) = missing {
+            crate::log::error!(%why, "the predecessor's final state is incomplete");
+        }
+        self.final_state = FinalState::Settled(states);
+    }
+
     /// What those before it wait for is not told by anybody from here on: better unknown than outdated.
     fn gone(&mut self) -> Option<Event> {
         self.channel = None;
+        self.refuser = None;
         self.draining.clear();
+        self.settle_final_state();
         (!self.took_back).then_some(Event::PredecessorGone)
     }
 
     pub(crate) fn say(&mut self, message: &Message) {
+        if matches!(message, Message::Ready { .. }) {
+            self.refuser = None;
+        }
         if let Some(channel) = &mut self.channel {
             channel.say(message, Vec::new());
         }

@@ -11,7 +11,7 @@ use std::{
 use super::{
     Program,
     body::Body,
-    conversation::Conversation,
+    conversation::{Conversation, Kept},
     last_words::{self, LastWords},
     notices::Notices,
 };
@@ -21,6 +21,7 @@ use crate::{
     generation,
     name::Name,
     phase::Event,
+    state::PassedState,
     sys::{self, Handed, Kinship},
     wire::{self, Message, SocketKind},
 };
@@ -36,6 +37,7 @@ pub(crate) struct Legacy {
     pub(crate) capture_stderr: bool,
     /// How often systemd wants to hear from the main process.
     pub(crate) watchdog: Option<Duration>,
+    pub(crate) state: Vec<PassedState>,
 }
 
 /// A successor from its start, or from when it came by itself, to its end.
@@ -286,6 +288,16 @@ impl Successor {
         }
     }
 
+    /// What was taken when this process had let go, and what could not be, and why. `until_taken` is kept until the successor
+    /// has it all, for this process must not end before; it is dropped at once where it never will: a foreign one, or one of
+    /// an earlier version, or one that is gone.
+    pub(crate) fn pass_final(&mut self, states: Vec<PassedState>, failed: Vec<(Name, String)>, until_taken: Kept) {
+        match &mut self.talk {
+            Talk::Channel(conversation) => conversation.pass_final(states, failed, until_taken),
+            Talk::Notices(_) | Talk::Over { .. } => {}
+        }
+    }
+
     /// SIGKILL, to it alone. One that has come by itself is not ours to kill: it has been told ABORT, or has said itself
     /// that it ends, and sees that nothing more will come.
     pub(crate) fn kill(&self) {
@@ -336,7 +348,14 @@ mod tests {
     use super::*;
 
     fn nothing() -> Legacy {
-        Legacy { generation: 1, sockets: vec![], ancestors: vec![], capture_stderr: false, watchdog: None }
+        Legacy {
+            generation: 1,
+            sockets: vec![],
+            ancestors: vec![],
+            capture_stderr: false,
+            watchdog: None,
+            state: vec![],
+        }
     }
 
     /// A successor whose body is this one, and the other end of its channel.

@@ -248,14 +248,14 @@ fn dies_in_the_midst_of_hello(way: Way) {
 fn dies_after_hello(way: Way) {
     let it = Predecessor::new(way);
     it.say_hello();
-    it.dies_and_is_not_survived(NOT_STARTED, "the predecessor ended before it had passed its sockets");
+    it.dies_and_is_not_survived(NOT_STARTED, "the predecessor ended before it had passed everything");
 }
 
 fn dies_before_end(way: Way) {
     let it = Predecessor::new(way);
     it.say_hello().pass_socket();
     it.wire().until("ARRIVED");
-    it.dies_and_is_not_survived(NOT_STARTED, "the predecessor ended before it had passed its sockets");
+    it.dies_and_is_not_survived(NOT_STARTED, "the predecessor ended before it had passed everything");
 }
 
 fn dies_after_end_with_the_answer_unread(way: Way) {

@@ -45,6 +45,7 @@ fn legacy(names: &[&str]) -> Legacy {
         ancestors: vec![(wire::Ancestor { generation: 6, pid }, Arc::new(sys::process_handle(pid).unwrap()))],
         capture_stderr: true,
         watchdog: Some(Duration::from_millis(1500)),
+        state: Vec::new(),
     }
 }
 

@@ -161,7 +161,7 @@ async fn dies_in_the_midst_of_hello() {
 #[tokio::test]
 async fn dies_before_end() {
     let error = after(&[Message::Hello(hello()).encode()]).await;
-    let why = "the predecessor ended before it had passed its sockets";
+    let why = "the predecessor ended before it had passed everything";
     assert_eq!((error.kind(), error.message()), (ErrorKind::ChannelClosed, why));
 }
 
