@@ -92,6 +92,8 @@ pub enum ErrorKind {
     Denied,
     /// A [hook](crate::hooks) refused the restart, failed, panicked, or was not done by its deadline.
     Hook,
+    /// What is to be passed to the successor could not be taken, or is too much.
+    State,
     /// A connection ended in an error.
     Connection,
     /// A defect of this crate: please report it.
@@ -172,7 +174,7 @@ codes! {
     ProgramMissing = 10, InterpreterMissing = 11, NotExecutable = 12, NotAProgram = 13, Spawn = 14, NoDescriptors = 15,
     NoResources = 16, Exited = 17, Killed = 18, Deadline = 19, Probation = 20, Refused = 21, Version = 22, Protocol = 23,
     Torn = 24, ChannelClosed = 25, Aborted = 26, Connection = 27, Internal = 28, Nobody = 29, Denied = 30,
-    Hook = 31,
+    Hook = 31, State = 32,
 }
 
 impl ErrorKind {

@@ -7,9 +7,10 @@ pub mod control;
 #[cfg_attr(not(feature = "serve"), allow(dead_code, unused_imports))] // `serve` uses all of it
 pub mod drain;
 mod error;
+mod estate;
 mod generation;
 mod graceful;
-#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the roof will run them"))]
+mod guarded;
 pub mod hooks;
 mod log;
 mod name;
@@ -20,6 +21,7 @@ mod process;
 pub mod serve;
 mod signal;
 pub mod sockets;
+mod state;
 pub mod status;
 mod sys;
 mod systemd;
@@ -32,3 +34,4 @@ pub use generation::{Cause, State, Successor};
 pub use graceful::{Bind, Builder, Graceful};
 pub use process::scrub;
 pub use signal::Signals;
+pub use state::PassedState;

@@ -1,0 +1,1 @@
+//! Providers that give, fail, hang and panic; and what comes.
