@@ -33,9 +33,9 @@ impl Census {
         group.oldest = group.oldest.min(account.since());
     }
 
-    /// But for `serve`s, which are no connections: the sockets that they accept from are listed by name.
+    /// But for `serve`s, which are no connections: the sockets that they accept from are listed by name. Nor is state.
     pub(super) fn statuses(&self) -> Vec<ConnectionStatus> {
-        let kinds = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Serve);
+        let kinds = Kind::ALL.into_iter().filter(|kind| !matches!(kind, Kind::Serve | Kind::State));
         let groups = kinds.flat_map(|kind| {
             let [idle, active] = self.groups[kind as usize];
             [(kind, "idle", idle), (kind, "active", active)]
@@ -82,6 +82,7 @@ impl fmt::Display for Census {
         match self.open(true) {
             Some(open) => f.write_str(&open),
             // A make-service that is never ready holds up the last `serve`: "nothing" would be no answer to "why?".
+            None if self.of(Kind::State).count > 0 => f.write_str("the final state to arrive"),
             None if self.of(Kind::Serve).count > 0 => f.write_str("the end of accepting"),
             None => f.write_str("nothing"),
         }

@@ -32,11 +32,22 @@ pub enum Kind {
     Other,
     /// A task of [`Tracker::spawn`].
     Task,
+    /// The final state that is on its way to the successor. It shows in the report only where it did not arrive.
+    State,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 8] =
-        [Self::Serve, Self::Handshake, Self::Fresh, Self::Http1, Self::Http2, Self::Upgraded, Self::Other, Self::Task];
+    pub(super) const ALL: [Self; 9] = [
+        Self::Serve,
+        Self::Handshake,
+        Self::Fresh,
+        Self::Http1,
+        Self::Http2,
+        Self::Upgraded,
+        Self::Other,
+        Self::Task,
+        Self::State,
+    ];
     pub(super) const COUNT: usize = Self::ALL.len();
 }
 
@@ -92,7 +103,7 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         // A connection that ends in normal service is nothing to report.
-        let is_noted = self.tracker.watch().is_draining() && self.kind() != Kind::Serve;
+        let is_noted = self.tracker.watch().is_draining() && !matches!(self.kind(), Kind::Serve | Kind::State);
         self.tracker.leave(&self.account, is_noted);
     }
 }
@@ -114,6 +125,7 @@ impl fmt::Display for Kind {
             Self::Upgraded => "upgraded",
             Self::Other => "other",
             Self::Task => "task",
+            Self::State => "final state",
         })
     }
 }

@@ -1,7 +1,7 @@
 //! What a generation begins with, and its loop's beginning.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Weak},
     time::SystemTime,
 };
 
@@ -18,8 +18,15 @@ use super::{
     shared::Shared,
 };
 use crate::{
-    State, Successor, accept::Gate, control::Door, drain::Drain, phase::Phase, process::Introduction,
-    sockets::Registry, status::LastRestart,
+    State, Successor,
+    accept::Gate,
+    control::Door,
+    drain::Drain,
+    estate::{Inherited, Providers},
+    phase::Phase,
+    process::Introduction,
+    sockets::Registry,
+    status::LastRestart,
 };
 
 /// Everything that was found, taken or opened before the loop runs. A detached handle begins with nothing.
@@ -42,17 +49,21 @@ impl Beginning {
         let (failed_restart, failed_restarts) = mpsc::unbounded_channel();
         let since = SystemTime::now();
         let (mut ancestors, mut stderr, mut predecessor, mut last_restart) = (Vec::new(), None, None, None);
-        let mut generation = 0;
+        let (mut generation, mut state, mut refuser) = (0, Vec::new(), Weak::new());
         if let Some(introduction) = introduction {
             generation = introduction.generation;
             crate::log::debug!(generation, predecessor = introduction.predecessor_pid, "inherited");
             ancestors = introduction.ancestors.into_iter().map(|(who, handle)| (who, Arc::new(handle))).collect();
             stderr = introduction.stderr;
-            predecessor = Some(introduction.answer.accept());
+            state = introduction.state;
+            let accepted = introduction.answer.accept();
+            refuser = accepted.refuser();
+            predecessor = Some(accepted);
             let this = Successor { pid: std::process::id(), generation };
             last_restart = Some(LastRestart { at: since, outcome: Ok(this) });
         }
         let is_successor = predecessor.is_some();
+        let (inherited, expected) = Inherited::new(state);
         let drain = Drain::new();
         let shared = Arc::new(Shared {
             generation,
@@ -69,6 +80,10 @@ impl Beginning {
             tracker: drain.tracker(),
             drain,
             token: CancellationToken::new(),
+            providers: Providers::default(),
+            final_providers: Providers::default(),
+            inherited,
+            refuser,
         });
         let times = settings.on_stop.clone();
         let life = Life {
@@ -77,6 +92,7 @@ impl Beginning {
             phase: Phase::first(is_successor),
             ground,
             predecessor,
+            expected: Some(expected).filter(|_| is_successor),
             ancestors,
             stderr,
             successor: None,
@@ -97,6 +113,8 @@ impl Beginning {
             leaving: Leaving::Others,
             work: None,
             released: None,
+            state: Vec::new(),
+            final_state: None,
             aftermath: None,
             last_word: Instant::now(),
             failures: failed_restart,

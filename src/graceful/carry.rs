@@ -210,7 +210,7 @@ impl Life {
         let mut registry = self.shared.registry();
         // A generation that was never confirmed has a predecessor that serves: it takes nobody out of the shared queue.
         let (gate, last) = match self.confirmed {
-            true => (Gate::EndedButForTheLast(Ending::Emptied), self.shared.last_names()),
+            true => (Gate::Ended(Ending::Emptied), self.shared.last_names()),
             false => (Gate::Ended(Ending::Claimed(Arc::new(registry.names().collect()))), HashSet::new()),
         };
         registry.close(&HashSet::new(), self.owns_names, &last);

@@ -22,10 +22,11 @@ use super::{
     work::{Done, Work},
 };
 use crate::{
-    Cause, Error, ErrorKind, State,
+    Cause, Error, ErrorKind, PassedState, State,
     accept::{Ending, Gate},
     control::{Door, Visitor},
-    drain::{Report, Times},
+    drain::{Guard, Report, Times},
+    estate::{Expected, Taken, Taking},
     hooks::{Outcome, Running},
     phase::{Event, Phase},
     pidfile::PidFile,
@@ -60,6 +61,8 @@ pub(super) struct Life {
     /// `None`: detached.
     pub(super) ground: Option<Ground>,
     pub(super) predecessor: Option<Predecessor>,
+    /// Its final state, as long as it may come.
+    pub(super) expected: Option<Expected>,
     pub(super) ancestors: Vec<(wire::Ancestor, Arc<OwnedFd>)>,
     pub(super) stderr: Option<Borrowed>,
     pub(super) successor: Option<Successor>,
@@ -87,6 +90,10 @@ pub(super) struct Life {
     pub(super) work: Option<Work>,
     /// What was given up for the successor that is on its way, by whom it is taken back.
     pub(super) released: Option<Running>,
+    /// What the successor gets besides sockets.
+    pub(super) state: Vec<PassedState>,
+    /// What is taken for it when this generation has stopped, and the guard that keeps it alive until then.
+    pub(super) final_state: Option<(Taking, Guard)>,
     /// What runs because the predecessor is gone.
     pub(super) aftermath: Option<Running>,
     /// When this generation ends at the latest, once its drain is over.
@@ -187,6 +194,10 @@ impl Life {
             event = successor(&mut self.successor) => Some(event),
             () = service(&mut self.service) => self.supervisor_knows(),
             done = work(&mut self.work) => self.done(done),
+            taken = final_state(&mut self.final_state) => {
+                self.pass_final_state(taken);
+                None
+            }
             outcome = aftermath(&mut self.aftermath) => {
                 self.aftermath = None;
                 self.note_hooks(outcome);
@@ -315,7 +326,8 @@ impl Life {
                 self.live(event);
             }
         }
-        // Who was passed on meanwhile is noted, and nobody else would look.
+        // What came meanwhile is noted, and nobody else would look.
+        self.receive_final_state();
         self.receive_forwarded();
     }
 
@@ -330,8 +342,18 @@ impl Life {
             // Most likely of what its drain waits for, which the status tells in our turn.
             self.news = self.news.min(Instant::now() + NEWS_OF_A_DRAIN);
         }
+        self.receive_final_state();
         self.receive_forwarded();
         event
+    }
+
+    fn receive_final_state(&mut self) {
+        let Some(states) = self.predecessor.as_mut().and_then(Predecessor::final_state) else {
+            return;
+        };
+        if let Some(expected) = self.expected.take() {
+            expected.settle(states);
+        }
     }
 
     fn receive_forwarded(&mut self) {
@@ -372,6 +394,13 @@ async fn successor(successor: &mut Option<Successor>) -> Event {
 async fn work(work: &mut Option<Work>) -> Done {
     match work {
         Some(work) => work.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn final_state(taking: &mut Option<(Taking, Guard)>) -> Taken {
+    match taking {
+        Some((taking, _)) => taking.next().await,
         None => std::future::pending().await,
     }
 }

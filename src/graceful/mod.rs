@@ -15,6 +15,7 @@ mod service;
 mod settings;
 mod shared;
 mod sockets;
+mod state;
 mod store;
 mod visits;
 mod work;

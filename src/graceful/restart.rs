@@ -99,6 +99,7 @@ impl Life {
             ancestors: self.lineage()?,
             capture_stderr: self.settings.capture_stderr,
             watchdog: self.service.as_ref().and_then(Service::watchdog_interval),
+            state: mem::take(&mut self.state),
         })
     }
 
@@ -176,6 +177,7 @@ impl Life {
         for asker in self.restart_askers.drain(..) {
             asker.answer(Ok(by.clone()));
         }
+        self.begin_final_state();
         self.shared.drain.begin(Cause::Replaced { by: by.clone() }, &self.settings.on_restart);
         self.tell_that_accepting_has_ended(Cause::Replaced { by });
         // The successor learns what is waited for as soon as anything is.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
@@ -13,8 +13,10 @@ use crate::{
     Cause, Error, State, Successor,
     accept::Gate,
     drain::{Drain, Report, Tracker},
+    estate::{Inherited, Providers},
     hooks::Hooks,
     name::Name,
+    process::Refuser,
     sockets::Registry,
 };
 
@@ -36,6 +38,13 @@ pub(super) struct Shared {
     pub(super) drain: Drain,
     pub(super) tracker: Tracker,
     pub(super) token: CancellationToken,
+    /// Of what a successor gets before it is ready.
+    pub(super) providers: Providers,
+    /// Of what it gets after the point of no return.
+    pub(super) final_providers: Providers,
+    pub(super) inherited: Inherited,
+    /// The predecessor that waits for READY, if one does.
+    pub(super) refuser: Weak<Refuser>,
 }
 
 /// What the handle asks of the loop.

@@ -4,8 +4,8 @@ use std::mem;
 
 use super::life::{Leaving, Life};
 use crate::{
-    Error,
-    estate::{Bequest, Collecting},
+    drain::Kind,
+    estate::{Taken, Taking},
     hooks::{Moment, Outcome, Running},
     phase::Event,
 };
@@ -16,7 +16,7 @@ pub(super) enum Work {
     /// Whether a restart may be.
     Asking(Running),
     /// What the successor gets besides sockets.
-    Collecting(Collecting),
+    Taking(Taking),
     Releasing(Running),
     Undoing(Running),
     Leaving(Running),
@@ -26,7 +26,7 @@ pub(super) enum Work {
 #[derive(Debug)]
 pub(super) enum Done {
     Hooks(Outcome),
-    State(Result<Vec<Bequest>, Error>),
+    State(Taken),
 }
 
 impl Work {
@@ -36,7 +36,7 @@ impl Work {
             Self::Asking(hooks) | Self::Releasing(hooks) | Self::Undoing(hooks) | Self::Leaving(hooks) => {
                 Done::Hooks(hooks.next().await)
             }
-            Self::Collecting(state) => Done::State(state.next().await),
+            Self::Taking(state) => Done::State(state.next().await),
         }
     }
 }
@@ -99,15 +99,17 @@ impl Life {
             (Work::Asking(_), Done::Hooks(Outcome { failures })) => match failures.into_iter().next() {
                 Some(error) => Some(Event::Unprepared(error)),
                 None => {
-                    self.work = Some(Work::Collecting(self.shared.estate().collect()));
+                    self.work = Some(Work::Taking(self.shared.providers.take()));
                     None
                 }
             },
-            (Work::Collecting(_), Done::State(Ok(state))) => {
-                self.state_to_pass = state;
-                Some(Event::Prepared)
-            }
-            (Work::Collecting(_), Done::State(Err(error))) => Some(Event::Unprepared(error)),
+            (Work::Taking(_), Done::State(taken)) => match taken.all() {
+                Ok(state) => {
+                    self.state = state;
+                    Some(Event::Prepared)
+                }
+                Err(error) => Some(Event::Unprepared(error)),
+            },
             (Work::Releasing(running), Done::Hooks(Outcome { failures })) => {
                 self.released = Some(running);
                 Some(failures.into_iter().next().map_or(Event::Released, Event::Unreleased))
@@ -120,7 +122,7 @@ impl Life {
                 self.note_hooks(outcome);
                 Some(Event::Left)
             }
-            (Work::Collecting(_), Done::Hooks(_)) | (_, Done::State(_)) => None,
+            (Work::Taking(_), Done::Hooks(_)) | (_, Done::State(_)) => None,
         }
     }
 
@@ -130,6 +132,20 @@ impl Life {
         let mut hooks = self.shared.hooks();
         if is_gone && self.aftermath.is_none() && hooks.has(Moment::AfterPredecessor) {
             self.aftermath = Some(hooks.run(Moment::AfterPredecessor));
+        }
+    }
+
+    /// This generation has stopped: what it passes on now is true until its end. It does not end before the successor has
+    /// it, or its deadline comes.
+    pub(super) fn begin_final_state(&mut self) {
+        let until_taken = self.shared.tracker.guard_of(Kind::State);
+        self.final_state = Some((self.shared.final_providers.take(), until_taken));
+    }
+
+    pub(super) fn pass_final_state(&mut self, taken: Taken) {
+        let Taken { states, failed } = taken;
+        if let (Some((_, until_taken)), Some(successor)) = (self.final_state.take(), &mut self.successor) {
+            successor.pass_final(states, failed, Box::new(until_taken));
         }
     }
 
