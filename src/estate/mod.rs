@@ -8,4 +8,4 @@ mod tests;
 
 pub(crate) use inherited::{Expected, Inherited};
 pub(crate) use providers::Providers;
-pub(crate) use taking::{Taken, Taking};
+pub(crate) use taking::{DEADLINE, Taken, Taking};

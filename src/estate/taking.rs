@@ -11,7 +11,7 @@ use super::providers::Provider;
 use crate::{Error, ErrorKind, guarded::guarded, name::Name, state::PassedState};
 
 /// How long a provider may take.
-const DEADLINE: Duration = Duration::from_secs(10);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Providers at work, each in a task of its own. Dropped, it stops them.
 pub(crate) struct Taking {

@@ -111,6 +111,7 @@ impl Beginning {
             owns_names: !is_successor,
             restart_began: Instant::now(),
             leaving: Leaving::Others,
+            is_cut: false,
             work: None,
             released: None,
             state: Vec::new(),

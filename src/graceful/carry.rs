@@ -77,6 +77,7 @@ impl Life {
             }
             Action::ShortenDrain => self.shorten_drain(),
             Action::CutDrain => {
+                self.is_cut = true;
                 self.shared.drain.cut();
                 return self.call_exit_hooks_off();
             }

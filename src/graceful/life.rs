@@ -87,6 +87,8 @@ pub(super) struct Life {
     pub(super) owns_names: bool,
     pub(super) restart_began: Instant,
     pub(super) leaving: Leaving,
+    /// A second stop has come: nothing gets any time any more.
+    pub(super) is_cut: bool,
     pub(super) work: Option<Work>,
     /// What was given up for the successor that is on its way, by whom it is taken back.
     pub(super) released: Option<Running>,

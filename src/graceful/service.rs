@@ -12,6 +12,7 @@ use super::{carry::DEATH, life::Life, store::Store};
 use crate::{
     State,
     drain::Drain,
+    estate,
     phase::Event,
     process::Successor,
     status::LastRestart,
@@ -169,7 +170,9 @@ impl Life {
 
     /// A restart has begun, and may take so long.
     pub(super) fn tell_reloading(&mut self) {
-        let time = self.settings.ready_deadline.saturating_add(self.settings.probation).saturating_add(MARGIN);
+        let hooks = self.shared.hooks().longest().saturating_add(estate::DEADLINE);
+        let restart = self.settings.ready_deadline.saturating_add(self.settings.probation);
+        let time = restart.saturating_add(hooks).saturating_add(MARGIN);
         if let Some(service) = &mut self.service {
             service.say(&[Notice::Reloading, Notice::ExtendTimeout(time)]);
         }

@@ -68,8 +68,13 @@ impl Life {
         None
     }
 
+    /// `Some`: a second stop has ended the drain at once, and this too.
     pub(super) fn run_exit_hooks(&mut self) -> Option<Event> {
         self.leaving = Leaving::Hooks;
+        if self.is_cut {
+            crate::log::warn!("no exit hook runs after a second stop");
+            return Some(Event::Left);
+        }
         let hooks = self.shared.hooks().run(Moment::AtExit);
         self.work = Some(Work::Leaving(hooks));
         None

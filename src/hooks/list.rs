@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{Hook, Moment, Running};
 
@@ -15,6 +15,13 @@ impl Hooks {
     /// over already.
     pub(crate) fn has(&self, moment: Moment) -> bool {
         self.0.iter().any(|hook| hook.moment == moment)
+    }
+
+    /// How long those of a restart may take together, with their undos.
+    pub(crate) fn longest(&self) -> Duration {
+        let those = self.0.iter().filter(|hook| hook.moment.is_decisive());
+        let times = those.map(|hook| if hook.undo.is_some() { hook.deadline.saturating_mul(2) } else { hook.deadline });
+        times.fold(Duration::ZERO, Duration::saturating_add)
     }
 
     /// Those that are registered now: a hook that comes while others run is not for this turn. What comes only once in a
