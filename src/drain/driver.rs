@@ -174,7 +174,8 @@ impl Drain {
             let due = *self.plan().next_word.get_or_insert(now + BETWEEN_WORDS);
             sleep_until(due).await;
             self.plan().next_word = Some(due + BETWEEN_WORDS);
-            crate::log::info!("draining: waits for {}", self.first.tracker.waits_for());
+            let remaining = self.remaining().unwrap_or_default();
+            crate::log::info!(waits_for = self.first.tracker.waits_for(), ?remaining, "still draining");
         }
     }
 

@@ -404,9 +404,11 @@ async fn a_drain_that_takes_long_says_every_five_seconds_what_it_waits_for() {
     timeout(SECOND * 6, drain.run()).await.unwrap_err();
     drop(http2);
     let lines = lines.lock().unwrap();
-    let line = |at, waits_for: &str| (SECOND * at, format!("INFO draining: waits for {waits_for}"));
-    let first = line(41, "2 connections: oldest 41 s, 1 http2, 1 upgraded");
-    assert_eq!(*lines, [first, line(46, "1 connection: oldest 46 s, 1 http2")]);
+    let line = |at, waits_for: &str, left| {
+        (SECOND * at, format!("INFO still draining waits_for=\"{waits_for}\" remaining={left}s"))
+    };
+    let first = line(41, "2 connections: oldest 41 s, 1 http2, 1 upgraded", 55);
+    assert_eq!(*lines, [first, line(46, "1 connection: oldest 46 s, 1 http2", 50)]);
 }
 
 #[tokio::test(start_paused = true)]

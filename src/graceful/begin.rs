@@ -49,10 +49,11 @@ impl Beginning {
         let (failed_restart, failed_restarts) = mpsc::unbounded_channel();
         let since = SystemTime::now();
         let (mut ancestors, mut stderr, mut predecessor, mut last_restart) = (Vec::new(), None, None, None);
-        let (mut generation, mut state, mut refuser) = (0, Vec::new(), Weak::new());
+        let (mut generation, mut predecessor_pid) = (0, None);
+        let (mut state, mut refuser) = (Vec::new(), Weak::new());
         if let Some(introduction) = introduction {
             generation = introduction.generation;
-            crate::log::debug!(generation, predecessor = introduction.predecessor_pid, "inherited");
+            predecessor_pid = Some(introduction.predecessor_pid);
             ancestors = introduction.ancestors.into_iter().map(|(who, handle)| (who, Arc::new(handle))).collect();
             stderr = introduction.stderr;
             state = introduction.state;
@@ -124,7 +125,13 @@ impl Beginning {
             asks: asked,
             failed: failures,
         };
-        tokio::spawn(end_with(tokio::spawn(life.run()), Arc::clone(&shared), times));
+        let life = async move {
+            crate::log::info!(predecessor_pid, "starting");
+            life.run().await;
+        };
+        let life = tokio::spawn(crate::log::generation(generation).around(life));
+        let end = end_with(life, Arc::clone(&shared), times);
+        tokio::spawn(crate::log::generation(generation).around(end));
         shared
     }
 }

@@ -160,7 +160,7 @@ impl Life {
     fn live(&mut self, event: Event) {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
-            crate::log::debug!(?event, "event");
+            crate::log::debug!(phase = %self.phase.state(), ?event, "event");
             let (phase, actions) = mem::replace(&mut self.phase, Phase::Done).on(event);
             self.phase = phase;
             // Before the actions: whoever is answered by one of them and looks sees the state that the answer means.
