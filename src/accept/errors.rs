@@ -68,7 +68,7 @@ impl Episode {
         let pause = match self.0 {
             Some(Backoff { pause, .. }) => LONGEST_PAUSE.min(pause * 2),
             None => {
-                crate::log::warn!(listener = listener(), %error, "cannot accept, trying again until it works");
+                crate::log::warn!(socket = listener(), %error, "cannot accept, trying again until it works");
                 FIRST_PAUSE
             }
         };
@@ -77,7 +77,7 @@ impl Episode {
 
     pub(super) fn succeeded(&mut self, listener: impl FnOnce() -> String) {
         if self.0.take().is_some() {
-            crate::log::info!(listener = listener(), "accepting again");
+            crate::log::info!(socket = listener(), "accepting again");
         }
     }
 

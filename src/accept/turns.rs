@@ -133,8 +133,8 @@ impl Turns {
                 Ok(connection) => return Turn::Accepted(connection),
                 Err(error) if Verdict::of(&error) == Verdict::Next => {}
                 Err(error) => {
-                    let listener = self.describe(listener.socket());
-                    crate::log::warn!(listener, %error, "cannot accept what is left in the queue");
+                    let socket = self.describe(listener.socket());
+                    crate::log::warn!(socket, %error, "cannot accept what is left in the queue");
                     return Turn::Over;
                 }
             }

@@ -72,8 +72,10 @@ impl Visitor {
         match channel.into_socket() {
             Ok(Some(socket)) => return Some((want, socket)),
             // The beginning of another message was read here, and would be missing there.
-            Ok(None) => crate::log::warn!(pid, "a visitor of the control path said too much to be passed on"),
-            Err(error) => crate::log::warn!(pid, %error, "pass a visitor of the control path on"),
+            Ok(None) => {
+                crate::log::warn!(visitor_pid = pid, "a visitor of the control path said too much to be passed on")
+            }
+            Err(error) => crate::log::warn!(visitor_pid = pid, %error, "pass a visitor of the control path on"),
         }
         None
     }
@@ -92,19 +94,22 @@ impl Visitor {
             Ok(()) => match timeout(PATIENCE, wanted(&mut channel)).await {
                 Ok(Ok(Some(want))) => return Some(Self { want, pid: peer.pid, channel, place: Some(place) }),
                 Ok(Ok(None)) => {
-                    crate::log::debug!(pid = peer.pid, "a visitor of the control path has left without a word");
+                    crate::log::debug!(visitor_pid = peer.pid, "a visitor of the control path has left without a word");
                     return None;
                 }
                 Ok(Err(refusal)) => refusal,
                 Err(_elapsed) => {
-                    crate::log::warn!(pid = peer.pid, "a visitor of the control path has not said what is wanted");
+                    crate::log::warn!(
+                        visitor_pid = peer.pid,
+                        "a visitor of the control path has not said what is wanted"
+                    );
                     return None;
                 }
             },
             Err(refusal) => refusal,
         };
         let (Peer { uid, pid }, error) = (peer, &refusal);
-        crate::log::warn!(uid, pid, %error, "a visitor of the control path is sent away");
+        crate::log::warn!(visitor_uid = uid, visitor_pid = pid, %error, "a visitor of the control path is sent away");
         channel.say(&Message::Answer(Answer::Failed(refusal)), Vec::new());
         see_off(&mut channel).await;
         None

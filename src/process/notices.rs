@@ -90,7 +90,7 @@ impl Notices {
         match received {
             Ok((length, Some(sender))) if sender == self.pid => self.hear(&bytes[..length]),
             Ok((_, sender)) => {
-                crate::log::debug!(?sender, successor = self.pid, "a notice of somebody else's: ignored");
+                crate::log::debug!(?sender, successor_pid = self.pid, "a notice of somebody else's: ignored");
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
             Err(error) => {

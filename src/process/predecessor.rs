@@ -145,10 +145,7 @@ impl Predecessor {
                 None
             }
             Ok(Some((unexpected, _))) => {
-                crate::log::warn!(
-                    message = unexpected.name(),
-                    "the predecessor said what it must not say now: ignored"
-                );
+                crate::log::warn!(said = unexpected.name(), "the predecessor said what it must not say now: ignored");
                 None
             }
             Ok(None) => self.gone(),

@@ -116,7 +116,7 @@ impl Process {
             kill(self.pid, signal).map_err(io::Error::from)
         };
         if let Err(error) = sent {
-            crate::log::debug!(pid = self.pid(), %signal, %error, "signal a process: it has ended already");
+            crate::log::debug!(process = self.pid(), %signal, %error, "signal a process: it has ended already");
         }
     }
 }

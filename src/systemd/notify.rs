@@ -193,7 +193,7 @@ impl Notifier {
 
     fn log(&mut self, what: &str, error: &io::Error) {
         if self.logged.insert(error.raw_os_error()) {
-            crate::log::warn!(what, %error, socket = ?self.name, "the manager can't be told; this is logged once");
+            crate::log::warn!(what, %error, notify_socket = ?self.name, "the manager can't be told; this is logged once");
         }
     }
 }
