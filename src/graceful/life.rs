@@ -16,18 +16,19 @@ use tokio::{
 
 use super::{
     asker::Asker,
-    service::{Service, death, drained},
+    service::{Service, drained},
     settings::Settings,
     shared::{Ask, Shared},
-    work::{Done, Work},
+    waits::{aftermath, deadline, door, dying, final_state, predecessor, service, signal, successor, work},
+    work::Work,
 };
 use crate::{
     Cause, Error, ErrorKind, PassedState, State,
     accept::{Ending, Gate},
     control::{Door, Visitor},
     drain::{Guard, Report, Times},
-    estate::{Expected, Taken, Taking},
-    hooks::{Outcome, Running},
+    estate::{Expected, Taking},
+    hooks::Running,
     phase::{Event, Phase},
     pidfile::PidFile,
     process::{Borrowed, Predecessor, Program, Successor},
@@ -369,75 +370,5 @@ impl Life {
                 Err(error) => crate::log::warn!(%error, "a visitor that the predecessor passed on"),
             }
         }
-    }
-}
-
-async fn signal(ground: &mut Option<Ground>) -> Event {
-    match ground {
-        Some(ground) => ground.signals.next().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn predecessor(predecessor: &mut Option<Predecessor>) -> Option<Event> {
-    match predecessor {
-        Some(predecessor) => predecessor.next().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn successor(successor: &mut Option<Successor>) -> Event {
-    match successor {
-        Some(successor) => successor.next().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn work(work: &mut Option<Work>) -> Done {
-    match work {
-        Some(work) => work.next().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn final_state(taking: &mut Option<(Taking, Guard)>) -> Taken {
-    match taking {
-        Some((taking, _)) => taking.next().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn aftermath(aftermath: &mut Option<Running>) -> Outcome {
-    match aftermath {
-        Some(hooks) => hooks.next().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn dying(handle: Option<&Arc<OwnedFd>>) {
-    match handle {
-        Some(handle) => death(handle).await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn service(service: &mut Option<Service>) {
-    match service {
-        Some(service) => service.next().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn door(door: &mut Option<Door>) -> Option<Visitor> {
-    match door {
-        Some(door) => door.next().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn deadline(due: Option<Instant>) {
-    match due {
-        Some(due) => sleep_until(due).await,
-        None => std::future::pending().await,
     }
 }

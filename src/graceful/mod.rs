@@ -6,6 +6,7 @@ mod bind;
 mod builder;
 mod carry;
 mod handle;
+mod hooks;
 mod life;
 mod meeting;
 mod restart;
@@ -18,6 +19,7 @@ mod sockets;
 mod state;
 mod store;
 mod visits;
+mod waits;
 mod work;
 
 #[cfg(test)]

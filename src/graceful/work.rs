@@ -49,9 +49,13 @@ impl Life {
         None
     }
 
+    /// `Some`: there is nothing to give up, and READY is followed by COMMIT with nothing in between.
     pub(super) fn release(&mut self) -> Option<Event> {
-        let hooks = self.shared.hooks().run(Moment::BeforeCommit);
-        self.work = Some(Work::Releasing(hooks));
+        let mut hooks = self.shared.hooks();
+        if !hooks.has(Moment::BeforeCommit) {
+            return Some(Event::Released);
+        }
+        self.work = Some(Work::Releasing(hooks.run(Moment::BeforeCommit)));
         None
     }
 
@@ -143,8 +147,14 @@ impl Life {
     /// This generation has stopped: what it passes on now is true until its end. It does not end before the successor has
     /// it, or its deadline comes.
     pub(super) fn begin_final_state(&mut self) {
+        let taking = self.shared.final_providers.take();
+        if taking.is_empty() {
+            // Said all the same, for somebody may wait for it there; but nothing is lost if it is not heard.
+            let Some(successor) = &mut self.successor else { return };
+            return successor.pass_final(Vec::new(), Vec::new(), Box::new(()));
+        }
         let until_taken = self.shared.tracker.guard_of(Kind::State);
-        self.final_state = Some((self.shared.final_providers.take(), until_taken));
+        self.final_state = Some((taking, until_taken));
     }
 
     pub(super) fn pass_final_state(&mut self, taken: Taken) {

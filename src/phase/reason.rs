@@ -28,5 +28,6 @@ pub(super) fn ended_unconfirmed(step: Step, status: Option<ExitStatus>) -> Error
     }
     let killed = status.is_some_and(|status| status.signal().is_some());
     let kind = if killed { ErrorKind::Killed } else { ErrorKind::Exited };
-    Error::new(kind, format!("the successor ended before it was ready: {how}"))
+    let until = if step == Step::Releasing { "confirmed" } else { "ready" };
+    Error::new(kind, format!("the successor ended before it was {until}: {how}"))
 }

@@ -132,9 +132,12 @@ impl Predecessor {
         self.heir.until("ready generation=7");
     }
 
-    /// Its end is closed without a word.
+    /// Its end is closed without a word. The path at which they have met goes first: the server looks there again.
     fn dies(self) -> (Fleet, Queue) {
-        (self.heir, self.queue)
+        let Self { heir, queue, control, channel, .. } = self;
+        drop(control);
+        drop(channel);
+        (heir, queue)
     }
 
     /// Dies, and the server must end with this status and these words and have served nobody.
