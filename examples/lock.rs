@@ -1,0 +1,141 @@
+//! What only one process may have, handed from generation to generation: an exclusive lock on a file.
+//!
+//! ```text
+//! cargo run --release --example lock [address] [path of the lock]
+//! curl localhost:8080     # which generation answers, and whether it holds the lock
+//! kill -USR2 <pid>        # replaces it: the lock goes to the successor, or comes back if that one fails
+//! kill -TERM <pid>        # stops it
+//! ```
+//!
+//! For a moment within a restart nobody has the lock, and requests are answered all the same. What needs it (jobs, a
+//! database that one process may open) stands still in that moment; what can't bear that has no use for two processes.
+
+#![expect(clippy::print_stdout, reason = "a program speaks to whoever started it")]
+
+use std::{
+    env,
+    error::Error,
+    fs::File,
+    io,
+    path::PathBuf,
+    process::ExitCode,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use axum::{Router, routing::get};
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_hotrestart::{Graceful, hooks::Hook};
+
+#[tokio::main]
+async fn main() -> Result<ExitCode, Box<dyn Error>> {
+    let mut args = env::args().skip(1);
+    let address = args.next().unwrap_or_else(|| "127.0.0.1:8080".to_owned());
+    let path = args.next().map_or_else(|| env::temp_dir().join("hotrestart-example.lock"), PathBuf::from);
+    tracing_subscriber::fmt().with_writer(io::stderr).init();
+
+    let graceful = Graceful::new().await?; // picks up what a predecessor passes
+    let listener = graceful.listen("http", address.as_str()).await?; // inherited, or bound
+    let address = listener.local_addr()?;
+    let lock = Arc::new(Lock::open(path)?);
+
+    let (released, taken_back) = (Arc::clone(&lock), Arc::clone(&lock));
+    let hook = Hook::before_commit(
+        "lock",
+        move || {
+            let lock = Arc::clone(&released);
+            async move { lock.release() }
+        },
+        move || {
+            let lock = Arc::clone(&taken_back);
+            async move { lock.take().await }
+        },
+    );
+    // A successor that is stopped in its probation finishes what it has accepted, and holds the lock until it has ended.
+    graceful.hook(hook.deadline(Duration::from_secs(30)));
+
+    let (generation, held) = (graceful.generation(), Arc::clone(&lock));
+    let answer = move || async move { format!("generation {generation} holds the lock: {}\n", held.is_held()) };
+    tokio::spawn(graceful.serve(listener, Router::new().route("/", get(answer)))); // accepts once it is confirmed
+
+    if !graceful.is_successor() && !lock.try_take()? {
+        return Err("another server holds the lock".into());
+    }
+    graceful.ready().await?; // confirmed: the predecessor has released the lock, or is dead
+    // Of a dead one the channel may be closed a moment before the lock is, so this may wait; and what waits can be stopped.
+    tokio::select! {
+        taken = lock.take() => taken?,
+        _ = graceful.restart_signal() => {}
+    }
+    println!("ready generation={generation} pid={} http={address}", std::process::id());
+
+    graceful.restart_signal().await; // a successor serves, or this is a stop
+    let report = graceful.drain().await;
+    println!("{report}");
+    Ok(ExitCode::from(report.exit_code()))
+}
+
+/// A lock on a file, which the kernel takes back when this process ends, however it does. The file stays: a lock on one
+/// that was removed and made anew would be another lock.
+struct Lock {
+    path: PathBuf,
+    held: Mutex<Option<Flock<File>>>,
+}
+
+impl Lock {
+    /// So that a path which is of no use is found out here, and not in the middle of a restart.
+    fn open(path: PathBuf) -> io::Result<Self> {
+        let lock = Self { path, held: Mutex::new(None) };
+        lock.file()?;
+        Ok(lock)
+    }
+
+    fn file(&self) -> io::Result<File> {
+        File::options().create(true).truncate(false).write(true).open(&self.path)
+    }
+
+    /// Waits until it is free. Cancel safe. The kernel tells nobody of that but a thread that blocks, which couldn't be
+    /// called off, so it is tried again and again.
+    async fn take(&self) -> io::Result<()> {
+        let mut again = interval(Duration::from_millis(20));
+        again.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            again.tick().await; // the first at once
+            if self.try_take()? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether this process has it now.
+    fn try_take(&self) -> io::Result<bool> {
+        let mut held = self.held();
+        if held.is_none() {
+            *held = match Flock::lock(self.file()?, FlockArg::LockExclusiveNonblock) {
+                Ok(lock) => Some(lock),
+                Err((_, Errno::EWOULDBLOCK)) => None,
+                Err((_, error)) => return Err(error.into()),
+            };
+        }
+        Ok(held.is_some())
+    }
+
+    fn release(&self) -> io::Result<()> {
+        match self.held().take() {
+            Some(lock) => lock.unlock().map(drop).map_err(|(_, error)| error.into()),
+            None => Ok(()),
+        }
+    }
+
+    fn is_held(&self) -> bool {
+        self.held().is_some()
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<Flock<File>>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
