@@ -5,7 +5,7 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-use super::Hook;
+use super::{Hook, Moment};
 use crate::{Error, ErrorKind};
 
 /// How long one that was aborted may take to be gone. It is gone when it next awaits something, so only one that blocks its
@@ -40,7 +40,6 @@ enum Abort {
 impl Call {
     pub(super) fn begin(hook: Arc<Hook>, act: Act) -> Self {
         crate::log::debug!(hook = hook.name, moment = moment(&hook, act), "a hook begins");
-        let limit = Box::pin(sleep(hook.deadline));
         let this = Arc::clone(&hook);
         let task = tokio::spawn(async move {
             // In the task as well: the closure may panic before there is a future.
@@ -50,6 +49,11 @@ impl Call {
                 (Act::Undo, None) => Ok(()),
             }
         });
+        Self::of(hook, act, task)
+    }
+
+    fn of(hook: Arc<Hook>, act: Act, task: JoinHandle<Result<(), String>>) -> Self {
+        let limit = Box::pin(sleep(hook.deadline));
         Self { hook, act, began: Instant::now(), task, limit, abort: None }
     }
 
@@ -93,26 +97,21 @@ impl Call {
 
     /// `None`: aborted, and still not gone.
     fn judge(&self, ended: Option<Result<Result<(), String>, JoinError>>) -> Result<(), String> {
-        let who = match self.act {
-            Act::Run => format!("the hook `{}`", self.hook.name),
-            Act::Undo => format!("the undo of the hook `{}`", self.hook.name),
-        };
+        let Hook { name, moment, deadline, .. } = &*self.hook;
         let why = match ended {
             Some(Ok(Ok(()))) => return Ok(()),
-            Some(Ok(Err(why))) if self.act == Act::Run && self.hook.moment.is_decisive() => {
-                return Err(format!("{who} refused the restart: {why}"));
-            }
-            Some(Ok(Err(why))) => return Err(format!("{who} failed: {why}")),
+            Some(Ok(Err(why))) if *moment == Moment::BeforeSpawn => format!("refused the restart: {why}"),
+            Some(Ok(Err(why))) => format!("failed: {why}"),
             Some(Err(error)) => match error.try_into_panic() {
-                Ok(payload) => return Err(format!("{who} panicked: {}", sentence(&*payload))),
-                Err(_) if self.abort.is_none() => "was dropped with its runtime",
-                Err(_) => "",
+                Ok(payload) => format!("panicked: {}", sentence(&*payload)),
+                Err(_) if self.abort.is_some() => format!("was not done within {deadline:?}"),
+                Err(_) => "was dropped with its runtime".to_owned(),
             },
-            None => ", and blocks its thread",
+            None => format!("was not done within {deadline:?}, and blocks its thread"),
         };
-        match self.abort {
-            None => Err(format!("{who} {why}")),
-            Some(_) => Err(format!("{who} was not done within {:?}{why}", self.hook.deadline)),
+        match self.act {
+            Act::Run => Err(format!("the hook `{name}` {why}")),
+            Act::Undo => Err(format!("the undo of the hook `{name}` {why}")),
         }
     }
 }
@@ -134,4 +133,30 @@ fn moment(hook: &Hook, act: Act) -> &'static str {
 fn sentence(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("without a message")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, sync::mpsc};
+
+    use tokio::runtime::Builder;
+
+    use super::*;
+
+    /// On a runtime of its own, for this one's clock goes on only while this thread is idle.
+    #[test]
+    fn a_hook_that_blocks_its_thread_is_given_up_a_second_after_its_deadline() {
+        let elsewhere = Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let (release, released) = mpsc::channel::<()>();
+        let task = elsewhere.spawn(async move { released.recv().map_err(|error| error.to_string()) });
+        let here = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        here.block_on(async {
+            let hook = Hook::at_exit("flush", || async { Ok::<_, Infallible>(()) });
+            let began = Instant::now();
+            let error = Call::of(Arc::new(hook), Act::Run, task).end().await.unwrap_err();
+            assert_eq!(error.message(), "the hook `flush` was not done within 5s, and blocks its thread");
+            assert_eq!(began.elapsed(), Duration::from_secs(6));
+        });
+        release.send(()).unwrap();
+    }
 }
