@@ -39,7 +39,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     tracing_subscriber::fmt().with_writer(io::stderr).init();
 
     let graceful = Graceful::new().await?; // picks up what a predecessor passes
-    let listener = graceful.listen("http", address.as_str()).await?; // inherited, or bound
+    let listener = graceful.listen("http", address).await?; // inherited, or bound
     let address = listener.local_addr()?;
     let lock = Arc::new(Lock::open(path)?);
 

@@ -25,7 +25,7 @@ impl Graceful {
     /// graceful.ready().await?;
     /// graceful.stop();
     /// assert!(graceful.drain().await.is_clean());
-    /// assert_eq!(hears.recv(), Ok("everything is drained"));
+    /// assert_eq!(hears.try_recv(), Ok("everything is drained"));
     /// # Ok(()) }
     /// ```
     pub fn hook(&self, hook: Hook) {
