@@ -8,9 +8,8 @@
 //! | [`after_predecessor`](Hook::after_predecessor) | the successor, once its predecessor has ended | it is logged, and in the report |
 //! | [`at_exit`](Hook::at_exit) | any generation, when everything has been drained | it is logged, and in the report |
 //!
-//! Hooks of one moment run one after the other, in the order in which they were registered by
-//! [`Graceful::hook`](crate::Graceful::hook); undos run the other way round. A panic in a hook is caught, and is its
-//! failure.
+//! Hooks of one moment run one after the other, in the order in which they were registered by `Graceful::hook`; undos run
+//! the other way round. A panic in a hook is caught, and is its failure.
 
 mod call;
 mod hook;
