@@ -169,11 +169,12 @@ impl Drain {
     /// Says now and then what is waited for. Never ends.
     async fn say(&self) {
         self.first.watch.reached(Level::Draining).await;
+        let began = self.first.watch.schedule().began().expect("the times are written before the level rises");
         loop {
-            let now = Instant::now();
-            let due = *self.plan().next_word.get_or_insert(now + BETWEEN_WORDS);
+            // Kept, so that a drain which is asked for again neither repeats itself nor falls silent.
+            let due = *self.plan().next_word.get_or_insert(began + BETWEEN_WORDS);
             sleep_until(due).await;
-            self.plan().next_word = Some(due + BETWEEN_WORDS);
+            self.plan().next_word = Some(Instant::now() + BETWEEN_WORDS);
             let remaining = self.remaining().unwrap_or_default();
             crate::log::info!(waits_for = self.first.tracker.waits_for(), ?remaining, "still draining");
         }
@@ -236,5 +237,18 @@ impl Act {
             return ControlFlow::Break(());
         }
         ControlFlow::Continue(Some(until))
+    }
+}
+
+#[cfg(test)]
+impl Drain {
+    /// Through both stages.
+    pub(crate) fn ended(&self) -> impl Future<Output = Report> + Send + use<> {
+        let drain = self.clone();
+        async move {
+            drain.run().await;
+            drain.end_last();
+            drain.run_last().await
+        }
     }
 }

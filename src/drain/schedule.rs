@@ -180,3 +180,124 @@ pub(crate) fn later(now: Instant, after: Duration) -> Instant {
     const A_CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
     now + after.min(A_CENTURY)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn times() -> Times {
+        Times::for_stop().grace(SECOND * 10).deadline(SECOND * 20)
+    }
+
+    /// A schedule whose drain begins now.
+    fn begun(times: &Times) -> (Instant, Schedule) {
+        let (now, mut schedule) = (Instant::now(), Schedule::default());
+        assert!(schedule.begin(now, times));
+        (now, schedule)
+    }
+
+    #[test]
+    fn nothing_is_told_or_let_go_or_cut_before_it_begins() {
+        let schedule = Schedule::default();
+        assert_eq!((schedule.tell_at(Turn::FIRST), schedule.let_go_at(Turn::FIRST, None)), (None, None));
+        assert_eq!((schedule.close_at(Policy::CloseNow), schedule.half_open()), (None, None));
+        assert!(schedule.at(Instant::now()).is_none());
+    }
+
+    #[test]
+    fn telling_is_spread_over_the_grace_and_letting_go_over_what_is_left_when_the_first_has_been_quiet() {
+        let (now, schedule) = begun(&times());
+        for (turn, told, let_go) in [(Turn::FIRST, 0, 2), (Turn::MIDDLE, 5, 6)] {
+            assert_eq!(schedule.tell_at(turn), Some(now + SECOND * told));
+            assert_eq!(schedule.let_go_at(turn, None), Some(now + SECOND * let_go));
+        }
+    }
+
+    #[test]
+    fn nobody_is_let_go_who_has_not_been_quiet_for_a_fifth_of_the_grace() {
+        let (now, schedule) = begun(&times());
+        let let_go = |since| schedule.let_go_at(Turn::MIDDLE, Some(now + since)).unwrap() - now;
+        assert_eq!([SECOND, SECOND * 4, SECOND * 5, SECOND * 9].map(let_go), [6, 6, 7, 11].map(|at| SECOND * at));
+    }
+
+    #[test]
+    fn whoever_is_let_go_was_to_be_told_before() {
+        let (_, schedule) = begun(&times());
+        let turns = super::super::turn::Turns::new();
+        for turn in (0..1_000).map(|_| turns.next()) {
+            assert!(schedule.tell_at(turn) < schedule.let_go_at(turn, None));
+        }
+    }
+
+    #[test]
+    fn at_once_everybody_is_told_and_let_go_after_a_whole_quiet_grace() {
+        let (now, schedule) = begun(&times().at_once());
+        for turn in [Turn::FIRST, Turn::MIDDLE] {
+            assert_eq!(schedule.tell_at(turn), Some(now));
+            assert_eq!(schedule.let_go_at(turn, None), Some(now + SECOND * 10));
+            assert_eq!(schedule.let_go_at(turn, Some(now + SECOND * 9)), Some(now + SECOND * 19));
+        }
+    }
+
+    #[test]
+    fn a_lame_duck_tells_over_its_own_time_and_lets_nobody_go() {
+        let (now, mut schedule) = (Instant::now(), Schedule::default());
+        let times = times().lame_duck(SECOND * 4);
+        assert!(schedule.begin_lame_duck(now, &times) && !schedule.begin_lame_duck(now + SECOND, &times));
+        assert_eq!(schedule.tell_at(Turn::MIDDLE), Some(now + SECOND * 2));
+        assert_eq!((schedule.let_go_at(Turn::FIRST, None), schedule.close_at(Policy::CloseNow)), (None, None));
+        assert!(schedule.at(now + SECOND * 60).is_none());
+        // Its drain begins early: then all are told, and its times count from there.
+        assert!(schedule.begin(now + SECOND, &times) && !schedule.begin(now, &times));
+        assert_eq!(schedule.tell_at(Turn::MIDDLE), Some(now + SECOND / 2));
+        assert_eq!(schedule.let_go_at(Turn::FIRST, None), Some(now + SECOND * 3));
+        assert_eq!(schedule.deadline(), Some(now + SECOND * 21));
+    }
+
+    #[test]
+    fn a_policy_counts_from_the_drains_beginning_and_not_beyond_its_deadline() {
+        let (now, schedule) = begun(&times());
+        assert_eq!(schedule.close_at(Policy::Finish), None);
+        assert_eq!(schedule.close_at(Policy::CloseNow), Some(now));
+        assert_eq!(schedule.close_at(Policy::CloseAfter(SECOND * 3)), Some(now + SECOND * 3));
+        assert_eq!(schedule.close_at(Policy::CloseAfter(SECOND * 20)), None);
+        assert_eq!(schedule.close_at(Policy::CloseAfter(Duration::MAX)), None);
+    }
+
+    #[test]
+    fn what_is_hastened_only_comes_nearer() {
+        let (now, mut schedule) = begun(&times());
+        let shorter = Times::for_stop().grace(SECOND * 5).deadline(SECOND * 8);
+        schedule.hasten(now + SECOND, &shorter);
+        schedule.hasten(now + SECOND * 2, &Times::for_restart().grace(SECOND * 60));
+        assert_eq!(schedule.tell_at(Turn::MIDDLE), Some(now + SECOND * 3));
+        // The first is let go a second after that, and the last when the shorter grace ends.
+        assert_eq!(schedule.let_go_at(Turn::MIDDLE, None), Some(now + SECOND * 4));
+        assert_eq!(schedule.let_go_at(Turn::MIDDLE, Some(now + SECOND * 5)), Some(now + SECOND * 6));
+        assert_eq!((schedule.deadline(), schedule.end()), (Some(now + SECOND * 9), Some(now + SECOND * 10)));
+    }
+
+    #[test]
+    fn a_lame_duck_that_is_hastened_hastens_its_drain_too() {
+        let (now, mut schedule) = (Instant::now(), Schedule::default());
+        schedule.begin_lame_duck(now, &times().lame_duck(SECOND * 10));
+        schedule.hasten(now + SECOND, &Times::for_stop().deadline(SECOND));
+        assert_eq!(schedule.tell_at(Turn::MIDDLE), Some(now + SECOND / 2));
+        assert!(schedule.deadline().is_none() && schedule.at(now + SECOND).is_none());
+        schedule.begin(now + SECOND, &times());
+        assert_eq!(schedule.deadline(), Some(now + SECOND * 2));
+    }
+
+    #[test]
+    fn times_of_for_ever_are_for_ever() {
+        let (now, mut schedule) = (Instant::now(), Schedule::default());
+        let times = Times::for_stop().lame_duck(Duration::MAX).grace(Duration::MAX).deadline(Duration::MAX);
+        schedule.begin_lame_duck(now, &times);
+        assert!(schedule.tell_at(Turn::MIDDLE) > Some(now + SECOND * 1_000_000_000));
+        schedule.begin(now, &times);
+        assert!(schedule.let_go_at(Turn::FIRST, Some(now)) > Some(now + SECOND * 500_000_000));
+        assert_eq!(schedule.at(now + SECOND * 1_000_000_000).unwrap().0, Level::HalfOpenOver);
+    }
+}

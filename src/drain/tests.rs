@@ -4,7 +4,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Wake, Waker},
+    task::{Context, Poll, Wake, Waker},
     time::Duration,
 };
 
@@ -14,7 +14,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{Drain, Kind, Level, Outcome, Report, Times, Watch, Why};
+use super::{Drain, Kind, Level, Outcome, Policy, Report, Times, Turn, Watch, Why};
 use crate::{Error, ErrorKind, generation::Cause};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -27,10 +27,14 @@ fn times(grace: u64, deadline: u64) -> Times {
     Times::for_stop().grace(SECOND * grace as u32).deadline(SECOND * deadline as u32)
 }
 
+fn replaced() -> Cause {
+    Cause::Replaced { by: crate::generation::Successor { pid: 7, generation: 1 } }
+}
+
 /// Begins, and runs to the end.
 async fn drained(drain: &Drain, times: &Times) -> Report {
     drain.begin(stopped(), times);
-    drain.run().await
+    drain.ended().await
 }
 
 #[tokio::test(start_paused = true)]
@@ -45,7 +49,7 @@ async fn a_drain_with_nothing_to_wait_for_ends_at_once() {
 async fn levels_rise_at_their_times() {
     let drain = Drain::new();
     let guard = drain.tracker().guard();
-    let running = tokio::spawn(drain.run());
+    let running = tokio::spawn(drain.ended());
     assert_eq!(drain.watch().level(), Level::Serving);
     drain.begin(stopped(), &times(8, 20));
     let began = Instant::now();
@@ -63,7 +67,7 @@ async fn a_grace_longer_than_the_deadline_ends_with_it() {
     let _guard = drain.tracker().guard();
     let report = drained(&drain, &times(60, 2)).await;
     assert_eq!((report.took(), report.cut()), (SECOND * 3, 1));
-    assert_eq!(drain.watch().grace(), SECOND * 2);
+    assert_eq!(drain.watch().let_go_at(Turn::MIDDLE, None).unwrap().elapsed(), SECOND * 3 - SECOND * 6 / 5);
 }
 
 #[tokio::test(start_paused = true)]
@@ -75,14 +79,14 @@ async fn a_drain_that_was_dropped_goes_on_where_it_was() {
         timeout(SECOND * 3, drain.run()).await.unwrap_err();
     }
     drop(guard);
-    assert_eq!(drain.run().await.took(), SECOND * 12);
+    assert_eq!(drain.ended().await.took(), SECOND * 12);
 }
 
 #[tokio::test(start_paused = true)]
 async fn begin_and_shorten_and_cut_wake_a_drain_that_is_waiting() {
     let drain = Drain::new();
     let _guard = drain.tracker().guard();
-    let running = tokio::spawn(drain.run());
+    let running = tokio::spawn(drain.ended());
     sleep(SECOND).await;
     drain.begin(stopped(), &Times::for_restart());
     sleep(SECOND).await;
@@ -99,13 +103,13 @@ async fn begin_and_shorten_and_cut_wake_a_drain_that_is_waiting() {
 async fn a_drain_that_is_shortened_has_the_shorter_grace_too() {
     let drain = Drain::new();
     let _guard = drain.tracker().guard();
-    let running = tokio::spawn(drain.run());
+    let running = tokio::spawn(drain.ended());
     drain.begin(stopped(), &times(60, 300));
     sleep(SECOND).await;
     drain.shorten(&times(5, 20));
     let began = Instant::now();
     drain.watch().reached(Level::GraceOver).await;
-    assert_eq!((began.elapsed(), drain.watch().grace()), (SECOND * 5, SECOND * 5));
+    assert_eq!(began.elapsed(), SECOND * 5);
     drain.watch().reached(Level::Over).await;
     assert_eq!(began.elapsed(), SECOND * 20);
     running.await.unwrap();
@@ -130,11 +134,11 @@ async fn a_follower_misses_no_rise_and_is_woken_by_each() {
     let _guard = drain.tracker().guard();
     let mut follower = drain.watch().follow();
     drain.begin(stopped(), &times(8, 20)); // before the first poll
-    let driving = tokio::spawn(drain.run());
+    let driving = tokio::spawn(drain.ended());
     let mut seen = Vec::new();
     std::future::poll_fn(|cx| {
         seen.push(follower.poll_level(cx));
-        if seen.last() == Some(&Level::Over) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        if seen.last() == Some(&Level::Over) { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
     assert_eq!(seen, [Level::Draining, Level::HalfOpenOver, Level::GraceOver, Level::Over]);
@@ -155,7 +159,7 @@ async fn outcomes_are_counted_by_kind_and_only_once_draining() {
     let serve = tracker.guard_of(Kind::Serve);
     drain.begin(stopped(), &Times::for_stop());
     drop((guards, serve));
-    let report = drain.run().await;
+    let report = drain.ended().await;
     let tally = report.of(Kind::Http1);
     assert_eq!((tally.finished, tally.told, tally.raced, tally.cut), (2, 1, 1, 1));
     assert_eq!(report.total(), tally);
@@ -261,7 +265,7 @@ async fn a_task_spawned_after_the_deadline_is_aborted_too() {
     let drain = Drain::new();
     let guard = drain.tracker().guard();
     drain.begin(stopped(), &times(0, 0));
-    let running = tokio::spawn(drain.run());
+    let running = tokio::spawn(drain.ended());
     drain.watch().reached(Level::Over).await;
     let (late, began) = (drain.tracker().spawn(std::future::pending::<()>()), Instant::now());
     assert!(late.await.unwrap_err().is_cancelled());
@@ -312,7 +316,7 @@ async fn a_tracked_connection_fails_after_the_deadline_also_where_it_could_go_on
     let (mut client, server) = duplex(64);
     let mut server = drain.tracker().track(server);
     client.write_all(b"hello").await.unwrap();
-    let running = tokio::spawn(drain.run());
+    let running = tokio::spawn(drain.ended());
     drain.begin(stopped(), &times(0, 0));
     drain.watch().reached(Level::Over).await;
     assert_eq!(server.read(&mut [0; 8]).await.unwrap_err().kind(), Io::ConnectionAborted);
@@ -361,6 +365,149 @@ async fn what_remains_is_the_time_until_the_deadline_once_it_drains() {
     sleep(SECOND).await;
     assert_eq!(drain.remaining(), Some(Duration::ZERO));
     drop(guard);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lame_duck_tells_all_but_what_is_last_to_close() {
+    let drain = Drain::new();
+    let (watch, (last, _)) = (drain.watch(), drain.last());
+    let ending = tokio::spawn(watch.ending());
+    let running = tokio::spawn(drain.ended());
+    let times = Times::for_stop().lame_duck(SECOND * 4);
+    assert!(!watch.is_ending() && !watch.tells(Turn::FIRST));
+    drain.begin_lame_duck(stopped(), &times);
+    assert_eq!(ending.await.unwrap().to_string(), "stopped");
+    assert_eq!((watch.is_ending(), watch.is_draining(), last.is_ending()), (true, false, false));
+    assert_eq!((watch.tells(Turn::FIRST), watch.tells(Turn::MIDDLE), last.tells(Turn::FIRST)), (true, false, false));
+    sleep(SECOND * 2).await;
+    assert!(watch.tells(Turn::MIDDLE) && !running.is_finished());
+    assert_eq!((drain.remaining(), drain.end(), drain.deadline_has_come()), (None, None, false));
+    sleep(SECOND * 2).await;
+    drain.begin(Cause::Failed { why: Error::new(ErrorKind::Socket, "late") }, &times);
+    let report = running.await.unwrap();
+    assert_eq!((report.cause().to_string(), report.took()), ("stopped".to_owned(), Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_level_rises_with_a_lame_duck_of_0_too() {
+    let drain = Drain::new();
+    let mut follower = drain.watch().follow();
+    let mut level = async || std::future::poll_fn(|cx| Poll::Ready(follower.poll_level(cx))).await;
+    assert_eq!(level().await, Level::Serving);
+    drain.begin_lame_duck(stopped(), &Times::for_stop());
+    assert_eq!(level().await, Level::LameDuck);
+    assert!(drain.watch().tells(Turn::MIDDLE), "its whole window has passed");
+    drain.begin(stopped(), &Times::for_stop());
+    assert_eq!(level().await, Level::Draining);
+    assert!(drain.watch().tells(Turn::MIDDLE));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_last_to_close_is_told_when_all_else_is_over_and_counted_with_it() {
+    let drain = Drain::new();
+    let (last, tracker) = drain.last();
+    let (guard, health) = (drain.tracker().guard(), tracker.guard_of(Kind::Http1));
+    assert_eq!((drain.tracker().len(), tracker.len()), (2, 2));
+    drain.begin(stopped(), &times(5, 20));
+    let running = tokio::spawn(drain.run());
+    sleep(SECOND * 7).await;
+    assert!(!running.is_finished() && !last.is_ending());
+    drop(guard);
+    running.await.unwrap();
+    assert!(!last.is_ending());
+    drain.end_last();
+    assert!(last.is_draining() && last.tells(Turn::MIDDLE));
+    let report = tokio::spawn(drain.run_last());
+    sleep(SECOND / 2).await;
+    drop(health);
+    let report = report.await.unwrap();
+    assert_eq!((report.took(), report.finished(), report.of(Kind::Http1).finished), (SECOND * 15 / 2, 2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_last_to_close_has_a_second() {
+    let drain = Drain::new();
+    let (last, tracker) = drain.last();
+    let _guard = tracker.guard();
+    let task = tracker.spawn(std::future::pending::<()>());
+    drain.begin(stopped(), &times(5, 20));
+    let running = tokio::spawn(drain.ended());
+    last.reached(Level::Over).await;
+    assert!(task.await.unwrap_err().is_cancelled());
+    let report = running.await.unwrap();
+    assert_eq!((report.took(), report.cut()), (SECOND * 2, 2), "its second, and one to notice");
+    assert_eq!(drain.end().unwrap().elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_a_restart_nothing_is_last() {
+    let drain = Drain::new();
+    let (last, tracker) = drain.last();
+    let guard = tracker.guard();
+    drain.begin(replaced(), &times(5, 60));
+    assert!(last.is_draining() && !last.tells(Turn::MIDDLE));
+    let running = tokio::spawn(drain.run());
+    last.reached(Level::GraceOver).await;
+    sleep(SECOND * 10).await;
+    assert!(!running.is_finished());
+    drop(guard);
+    running.await.unwrap();
+    drain.end_last(); // which changes nothing
+    assert_eq!(drain.run_last().await.took(), SECOND * 15);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lame_duck_that_is_cut_leaves_its_drain_no_time() {
+    let drain = Drain::new();
+    let (_guard, (_, tracker)) = (drain.tracker().guard(), drain.last());
+    let _last = tracker.guard();
+    let mut follower = drain.watch().follow();
+    drain.begin_lame_duck(stopped(), &Times::for_stop().lame_duck(SECOND * 60));
+    let running = tokio::spawn(drain.ended());
+    sleep(SECOND).await;
+    assert!(!drain.watch().tells(Turn::MIDDLE));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert_eq!(follower.poll_level(&mut cx), Level::LameDuck);
+    drain.cut();
+    assert!(drain.watch().tells(Turn::MIDDLE));
+    drain.begin(stopped(), &Times::for_stop());
+    // A second to notice for each stage.
+    assert_eq!(running.await.unwrap().took(), SECOND * 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_last_to_close_can_be_cut() {
+    let drain = Drain::new();
+    let (last, tracker) = drain.last();
+    let guard = tracker.guard();
+    drain.begin(stopped(), &Times::for_stop());
+    drain.run().await;
+    drain.end_last();
+    let running = tokio::spawn(drain.run_last());
+    tokio::task::yield_now().await;
+    assert!(last.level() < Level::Over);
+    drain.cut();
+    tokio::task::yield_now().await;
+    assert_eq!(last.level(), Level::Over);
+    drop(guard);
+    assert_eq!(running.await.unwrap().took(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_follows_is_woken_when_less_time_is_left() {
+    let drain = Drain::new();
+    let _guard = drain.tracker().guard();
+    let watch = drain.watch();
+    drain.begin(stopped(), &Times::for_restart());
+    let mut follower = watch.follow();
+    let counts = Arc::new(Counts(0.into()));
+    let waker = Waker::from(counts.clone());
+    assert_eq!(follower.poll_level(&mut Context::from_waker(&waker)), Level::Draining);
+    let before = (watch.let_go_at(Turn::MIDDLE, None), watch.close_at(Policy::CloseAfter(SECOND * 100)));
+    drain.shorten(&times(1, 2));
+    assert!(counts.0.load(Ordering::SeqCst) > 0);
+    assert!(watch.let_go_at(Turn::MIDDLE, None) < before.0);
+    assert!(before.1.is_some() && watch.close_at(Policy::CloseAfter(SECOND * 100)).is_none());
 }
 
 /// Each with its time.
@@ -417,7 +564,7 @@ async fn a_drain_shorter_than_five_seconds_is_silent() {
     let drain = Drain::new();
     let guard = drain.tracker().guard();
     drain.begin(stopped(), &times(1, 60));
-    let running = tokio::spawn(drain.run());
+    let running = tokio::spawn(drain.ended());
     sleep(Duration::from_millis(4_900)).await;
     drop(guard);
     assert_eq!(running.await.unwrap().took(), Duration::from_millis(4_900));

@@ -67,12 +67,15 @@ impl Roof {
         }
     }
 
-    /// Begins the drain and drives it.
+    /// Begins the drain, of all at once, and drives it.
     fn drain(&self, grace: u64, deadline: u64) -> JoinHandle<Report> {
-        let seconds = Duration::from_secs;
-        self.drain
-            .begin(Cause::Stopped { by: None }, &Times::for_stop().grace(seconds(grace)).deadline(seconds(deadline)));
-        tokio::spawn(self.drain.run())
+        self.drain_by(&times(grace, deadline).at_once())
+    }
+
+    /// One after the other.
+    fn drain_by(&self, times: &Times) -> JoinHandle<Report> {
+        self.drain.begin(Cause::Stopped { by: None }, times);
+        tokio::spawn(self.drain.ended())
     }
 
     fn begin(&self) -> JoinHandle<Report> {
@@ -88,6 +91,10 @@ impl Roof {
         let (client, server) = duplex(64 * 1024);
         (Client::new(client), tokio::spawn(self.connection(server, service)))
     }
+}
+
+fn times(grace: u64, deadline: u64) -> Times {
+    Times::for_stop().grace(Duration::from_secs(grace)).deadline(Duration::from_secs(deadline))
 }
 
 /// A client that sees exactly what is on the wire.
