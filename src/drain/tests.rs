@@ -197,7 +197,7 @@ async fn a_report_says_of_each_reason_how_many_of_which_kind_were_cut_and_nothin
     });
     drain.begin(stopped(), &Times::for_stop());
     drop(guards);
-    let report = drain.run().await;
+    let report = drain.ended().await;
     let said = "stopped: drained in 0.0 s, 3 cut at the deadline (2 upgraded, 1 http1), 1 closed by policy (upgraded), \
                 1 cut half open (in handshake)";
     assert_eq!(report.to_string(), said);
@@ -214,7 +214,7 @@ async fn what_a_policy_closes_leaves_a_report_clean_and_what_anything_else_cuts_
         guard.set_outcome(Outcome::Cut(why));
         drain.begin(stopped(), &Times::for_stop());
         drop(guard);
-        let report = drain.run().await;
+        let report = drain.ended().await;
         assert_eq!((report.cut(), report.is_clean()), (1, why == Why::Policy), "{why}");
     }
 }

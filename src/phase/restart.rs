@@ -22,6 +22,7 @@ pub(super) fn restarting(step: Step, event: Event) -> Next {
             (phase, [give_up(step), actions].concat())
         }
         Event::ReadyAsked => (Phase::Restarting(step), vec![Action::AnswerReady(Ok(()))]),
+        event if matches!(step, Step::Preparing { .. }) => preparing(step, event),
         // On probation it has accepted, and ends in its own time: nothing is left to decide about it. But it is told that
         // this generation serves on: it would take the channel's end for a death, and answer at the control path beside it.
         Event::Stopping(why) if step == Step::Probation => {
@@ -37,11 +38,19 @@ pub(super) fn restarting(step: Step, event: Event) -> Next {
     }
 }
 
+/// There is no successor yet.
+fn preparing(step: Step, event: Event) -> Next {
+    let met = step == Step::Preparing { met: true };
+    match event {
+        Event::Prepared if met => (Phase::Restarting(Step::Spawning), vec![Action::Welcome]),
+        Event::Prepared => (Phase::Restarting(Step::Spawning), vec![Action::Spawn]),
+        Event::Unprepared(error) => failed(step, turn_away(met, &error), error),
+        _ => (Phase::Restarting(step), vec![]),
+    }
+}
+
 fn on_its_way(step: Step, event: Event) -> Next {
     match (step, event) {
-        (Step::Preparing { met: false }, Event::Prepared) => (Phase::Restarting(Step::Spawning), vec![Action::Spawn]),
-        (Step::Preparing { met: true }, Event::Prepared) => (Phase::Restarting(Step::Spawning), vec![Action::Welcome]),
-        (Step::Preparing { met }, Event::Unprepared(error)) => failed(step, turn_away(met, &error), error),
         (Step::Spawning, Event::Spawned) => (Phase::Restarting(Step::Introducing), vec![]),
         (Step::Spawning, Event::SpawnFailed(error)) => failed(step, vec![], error),
         (Step::Introducing, Event::Accepted) => (Phase::Restarting(Step::Awaiting), vec![]),

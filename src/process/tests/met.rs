@@ -20,7 +20,8 @@ impl Restart {
     fn begin() -> (Self, Channel) {
         let (ours, theirs) = channels();
         let successor = Successor::met(ours, 4711, legacy(&["http"]));
-        let (phase, actions) = Phase::first(false).on(Event::ReadyAsked).0.on(Event::RestartAsked);
+        let (phase, _) = Phase::first(false).on(Event::ReadyAsked).0.on(Event::RestartAsked);
+        let (phase, actions) = phase.on(Event::Prepared);
         assert!(matches!(actions[..], [Action::Spawn]));
         (Self { successor, phase, failed: None, lost: false }, theirs)
     }
@@ -36,6 +37,9 @@ impl Restart {
                 Action::PutDown | Action::Kill => self.successor.kill(),
                 Action::AnswerFailed(error) => self.failed = Some(error),
                 Action::SuccessorLost => self.lost = true,
+                // No hooks.
+                Action::Release => self.live(Event::Released),
+                Action::Undo => self.live(Event::Undone),
                 _ => {}
             }
         }
