@@ -4,7 +4,7 @@
 mod accept;
 mod channel;
 pub mod control;
-#[cfg_attr(not(feature = "serve"), allow(dead_code, unused_imports))] // `serve` uses all of it
+#[cfg_attr(not(all(feature = "layer", feature = "serve")), allow(dead_code, unused_imports))] // these use all of it
 pub mod drain;
 mod error;
 mod estate;
@@ -12,6 +12,8 @@ mod generation;
 mod graceful;
 mod guarded;
 pub mod hooks;
+#[cfg(feature = "layer")]
+pub mod layer;
 mod log;
 mod name;
 mod phase;

@@ -73,7 +73,7 @@ pub struct ConnectionStatus {
     pub state: String,
     /// So many.
     pub count: u64,
-    /// The age of the oldest.
+    /// The age of the oldest. Zero for a `request`: those are only counted.
     pub oldest: Duration,
 }
 

@@ -33,6 +33,11 @@ impl Census {
         group.oldest = group.oldest.min(account.since());
     }
 
+    /// Of which only the number is known, not when they came.
+    pub(super) fn add_requests(&mut self, count: usize) {
+        self.groups[Kind::Request as usize][usize::from(true)].count += count as u64;
+    }
+
     /// But for `serve`s, which are no connections: the sockets that they accept from are listed by name. Nor is state.
     pub(super) fn statuses(&self) -> Vec<ConnectionStatus> {
         let kinds = Kind::ALL.into_iter().filter(|kind| !matches!(kind, Kind::Serve | Kind::State));
@@ -57,7 +62,7 @@ impl Census {
 
     /// All but `serve`s, in words, with or without the age of the oldest.
     pub(super) fn open(&self, age: bool) -> Option<String> {
-        let rest = [(Kind::Task, "task"), (Kind::Other, "guard")];
+        let rest = [(Kind::Request, "request"), (Kind::Task, "task"), (Kind::Other, "guard")];
         let rest = rest.into_iter().filter_map(|(kind, name)| counted(self.of(kind).count, name));
         let said: Vec<_> = self.connections(age).into_iter().chain(rest).collect();
         (!said.is_empty()).then(|| said.join("; "))

@@ -44,6 +44,10 @@ impl Follower {
         self.seen
     }
 
+    pub(super) fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
     /// Whether the level's next rise wakes this very task already.
     #[inline]
     pub(crate) fn has_waker_of(&self, cx: &Context<'_>) -> bool {

@@ -28,6 +28,9 @@ pub enum Kind {
     Http2,
     /// A connection after an upgrade: a WebSocket, a tunnel.
     Upgraded,
+    /// A request that the [`layer`](crate::Graceful::layer) counts, whoever serves its connection. Where `serve` does, that
+    /// is counted too.
+    Request,
     /// Anything else that holds a guard.
     Other,
     /// A task of [`Tracker::spawn`].
@@ -37,13 +40,14 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Serve,
         Self::Handshake,
         Self::Fresh,
         Self::Http1,
         Self::Http2,
         Self::Upgraded,
+        Self::Request,
         Self::Other,
         Self::Task,
         Self::State,
@@ -123,6 +127,7 @@ impl fmt::Display for Kind {
             Self::Http1 => "http1",
             Self::Http2 => "http2",
             Self::Upgraded => "upgraded",
+            Self::Request => "request",
             Self::Other => "other",
             Self::Task => "task",
             Self::State => "final state",

@@ -4,13 +4,17 @@ use super::{
     Kind, Outcome, Tally, Why,
     account::{Account, Stage},
     census::Census,
+    flights::Flights,
 };
 
 /// What is open, and how what has ended since the drain began did so.
 ///
 /// Its lock is taken when a connection comes or goes, and by whoever asks; never by a request.
 #[derive(Debug, Default)]
-pub(super) struct Ledger(Mutex<Pages>);
+pub(super) struct Ledger {
+    pages: Mutex<Pages>,
+    flights: Flights,
+}
 
 #[derive(Debug, Default)]
 struct Pages {
@@ -45,17 +49,32 @@ impl Ledger {
         *left == 0
     }
 
+    /// Requests, which have no account.
+    pub(super) fn flights(&self) -> &Flights {
+        &self.flights
+    }
+
+    /// One of them has ended, and the report is to say how.
+    pub(super) fn note_flight(&self, outcome: Outcome) {
+        self.pages().ended[Kind::Request as usize][outcome.place()] += 1;
+    }
+
     pub(super) fn len(&self) -> usize {
-        self.pages().open.len()
+        self.pages().open.len() + self.flights.len()
     }
 
     pub(super) fn is_empty_of(&self, stage: Stage) -> bool {
-        self.pages().stages[stage as usize] == 0
+        let is_empty = || self.pages().stages[stage as usize] == 0;
+        match stage {
+            Stage::First => self.flights.are_none_while(is_empty),
+            Stage::Last => is_empty(),
+        }
     }
 
     pub(super) fn census(&self) -> Census {
         let mut census = Census::new();
         self.pages().open.iter().for_each(|account| census.add(account));
+        census.add_requests(self.flights.len());
         census
     }
 
@@ -69,11 +88,12 @@ impl Ledger {
         });
         let left_behind = Outcome::Cut(Why::LeftBehind);
         pages.open.iter().for_each(|account| tallies[account.kind() as usize].count(left_behind, 1));
+        tallies[Kind::Request as usize].count(left_behind, self.flights.len());
         tallies
     }
 
     fn pages(&self) -> MutexGuard<'_, Pages> {
         // Nothing panics under this lock but an allocation that fails, and then nothing has been changed.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

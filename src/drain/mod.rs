@@ -9,6 +9,8 @@
 mod account;
 mod census;
 mod driver;
+mod end_on_drain;
+mod flights;
 mod follower;
 mod guard;
 mod ledger;
@@ -24,6 +26,8 @@ mod turn;
 mod watch;
 
 pub(crate) use driver::Drain;
+pub use end_on_drain::{DrainStream, EndOnDrain, EndOnDrainWith};
+pub(crate) use flights::Flight;
 pub(crate) use follower::Follower;
 pub use guard::{Guard, Kind};
 pub(crate) use level::Level;

@@ -59,6 +59,11 @@ impl Tracker {
         Self(Arc::new(Book { watch, stage, ledger, emptied, tasks }))
     }
 
+    /// Only counts: no drain waits for what it has.
+    pub(crate) fn of_nobody(watch: Watch) -> Self {
+        Self::new(watch, Stage::First, Arc::default())
+    }
+
     /// Something that the drain waits for, until the guard is dropped.
     pub fn guard(&self) -> Guard {
         self.guard_of(Kind::Other)
@@ -171,7 +176,7 @@ impl Tracker {
         self.0.ledger.is_empty_of(self.0.stage)
     }
 
-    pub(super) fn watch(&self) -> &Watch {
+    pub(crate) fn watch(&self) -> &Watch {
         &self.0.watch
     }
 

@@ -7,6 +7,8 @@ mod builder;
 mod carry;
 mod handle;
 mod hooks;
+#[cfg(feature = "layer")]
+mod layer;
 mod life;
 mod meeting;
 mod restart;
