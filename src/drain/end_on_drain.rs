@@ -144,3 +144,112 @@ impl<S: fmt::Debug, F> fmt::Debug for EndOnDrainWith<S, F> {
         f.debug_tuple("EndOnDrainWith").field(&self.stream).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, sync::Arc, time::Duration};
+
+    use futures_util::{FutureExt, StreamExt, stream};
+    use tokio::sync::mpsc;
+
+    use super::{
+        super::{Drain, Times},
+        *,
+    };
+
+    fn begin(drain: &Drain) {
+        drain.begin(Cause::Stopped { by: None }, &Times::for_stop());
+    }
+
+    /// What it has now: an item, its end, or `None`: nothing yet.
+    fn next<S: Stream + Unpin>(stream: &mut S) -> Option<Option<S::Item>> {
+        stream.next().now_or_never()
+    }
+
+    /// Items from outside, and whether anybody still wants them.
+    fn items() -> (mpsc::UnboundedSender<u8>, impl Stream<Item = u8> + Unpin) {
+        let (sender, mut receiver) = mpsc::unbounded_channel();
+        (sender, stream::poll_fn(move |cx| receiver.poll_recv(cx)))
+    }
+
+    #[test]
+    fn items_pass_and_the_streams_own_end_is_the_end() {
+        let drain = Drain::new();
+        let (sender, items) = items();
+        let mut stream = items.end_on_drain_with(drain.watch(), |_| panic!("the drain has not begun"));
+        assert_eq!(next(&mut stream), None);
+        sender.send(7).unwrap();
+        assert_eq!((next(&mut stream), next(&mut stream)), (Some(Some(7)), None));
+        drop(sender);
+        assert_eq!(next(&mut stream), Some(None));
+        begin(&drain);
+        assert_eq!(next(&mut stream), Some(None), "and no last item");
+    }
+
+    #[test]
+    fn it_ends_when_the_drain_begins_and_drops_what_is_ready_and_the_stream() {
+        let drain = Drain::new();
+        let (sender, items) = items();
+        let mut stream = items.end_on_drain(drain.watch());
+        [1, 2].map(|item| sender.send(item).unwrap());
+        assert_eq!(next(&mut stream), Some(Some(1)));
+        begin(&drain);
+        assert_eq!(next(&mut stream), Some(None));
+        assert!(sender.is_closed());
+        assert_eq!((next(&mut stream), stream.size_hint()), (Some(None), (0, Some(0))));
+    }
+
+    #[test]
+    fn a_stream_made_after_the_beginning_ends_at_once_with_its_last_item() {
+        let drain = Drain::new();
+        begin(&drain);
+        let said = stream::repeat(String::new()).end_on_drain_with(drain.watch(), |cause| format!("bye: {cause}"));
+        assert_eq!(said.collect::<Vec<_>>().now_or_never().unwrap(), ["bye: stopped"]);
+    }
+
+    #[test]
+    fn the_last_item_comes_once_and_after_the_stream_is_gone() {
+        let drain = Drain::new();
+        let (sender, items) = items();
+        let probe = sender.clone();
+        let mut stream = items.end_on_drain_with(drain.watch(), move |_| u8::from(probe.is_closed()));
+        sender.send(7).unwrap();
+        assert_eq!(next(&mut stream), Some(Some(7)));
+        begin(&drain);
+        assert_eq!((next(&mut stream), next(&mut stream)), (Some(Some(1)), Some(None)));
+        assert_eq!(next(&mut stream), Some(None));
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_an_item_is_woken_by_the_beginning_also_in_another_task() {
+        let drain = Drain::new();
+        let mut stream = stream::pending::<()>().end_on_drain(drain.watch());
+        assert_eq!(next(&mut stream), None);
+        let waiting = tokio::spawn(async move { stream.next().await });
+        tokio::task::yield_now().await;
+        begin(&drain);
+        assert_eq!(waiting.await.unwrap(), None);
+    }
+
+    #[test]
+    fn it_promises_no_items_and_no_more_than_the_stream_does() {
+        let watch = Watch::never();
+        assert_eq!(stream::iter([1, 2]).end_on_drain(watch.clone()).size_hint(), (0, Some(2)));
+        assert_eq!(stream::iter([1, 2]).end_on_drain_with(watch.clone(), |_| 3).size_hint(), (0, Some(3)));
+        assert_eq!(stream::repeat(1).end_on_drain_with(watch, |_| 3).size_hint(), (0, None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_is_not_unpin_and_not_send_will_do() {
+        let drain = Drain::new();
+        let held = std::rc::Rc::new(());
+        let ticks = stream::unfold(held, |held| async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Some((Arc::new(()), held))
+        });
+        let mut stream = std::pin::pin!(ticks.end_on_drain(drain.watch()));
+        assert!(stream.next().await.is_some());
+        begin(&drain);
+        assert!(poll_fn(|cx| stream.as_mut().poll_next(cx)).await.is_none());
+    }
+}

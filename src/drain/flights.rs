@@ -111,3 +111,132 @@ impl fmt::Debug for Flight {
         f.debug_struct("Flight").field("is_told", &self.is_told).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::sleep;
+
+    use super::{super::Drain, *};
+    use crate::drain::{Tally, Times};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn begun() -> Drain {
+        let drain = Drain::new();
+        drain.begin(crate::Cause::Stopped { by: None }, &Times::for_stop().deadline(SECOND * 20));
+        drain
+    }
+
+    #[test]
+    fn there_are_none_only_where_none_begins_while_one_looks() {
+        let flights = Flights::default();
+        assert!(flights.are_none_while(|| true));
+        assert!(!flights.are_none_while(|| false));
+        flights.begin();
+        assert!(!flights.are_none_while(|| true));
+        assert!(flights.end());
+        let passes_by = || {
+            flights.begin();
+            flights.end()
+        };
+        assert!(!flights.are_none_while(passes_by));
+        assert!(flights.are_none_while(|| true));
+    }
+
+    #[test]
+    fn the_number_that_have_begun_may_wrap() {
+        let flights = Flights((u64::from(u32::MAX) << 32).into());
+        flights.begin();
+        assert_eq!((flights.len(), flights.0.load(Ordering::Relaxed) >> 32), (1, 0));
+        flights.begin();
+        assert_eq!((flights.end(), flights.end(), flights.len()), (false, true, 0));
+    }
+
+    #[test]
+    fn flights_of_many_threads_are_all_counted_and_all_end() {
+        let tracker = Drain::new().tracker();
+        let kept = std::thread::scope(|scope| {
+            let threads =
+                [(); 8].map(|()| scope.spawn(|| (0..2_000).map(|_| tracker.flight()).skip(1_900).collect::<Vec<_>>()));
+            threads.map(|thread| thread.join().unwrap())
+        });
+        assert_eq!((tracker.in_flight(), tracker.len(), tracker.is_empty()), (800, 800, false));
+        drop(kept);
+        assert_eq!((tracker.in_flight(), tracker.is_empty()), (0, true));
+    }
+
+    /// What a request leaves behind is seen before the request is not: else the drain would end over it.
+    #[test]
+    fn a_tracker_is_never_seen_empty_between_a_request_and_what_it_leaves_behind() {
+        for _ in 0..200 {
+            let tracker = Drain::new().tracker();
+            let flight = tracker.flight();
+            let guard = std::thread::scope(|scope| {
+                let relay = scope.spawn(|| {
+                    let guard = tracker.guard();
+                    drop(flight);
+                    let flight = tracker.flight();
+                    drop(guard);
+                    let guard = tracker.guard();
+                    drop(flight);
+                    guard
+                });
+                while !relay.is_finished() {
+                    assert!(!tracker.is_empty());
+                }
+                relay.join().unwrap()
+            });
+            drop(guard);
+            assert!(tracker.is_empty());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_drain_waits_for_the_last_request_and_reports_how_each_ended() {
+        let drain = begun();
+        let tracker = drain.tracker();
+        let (finished, mut told, dropped) = (tracker.flight(), tracker.flight(), tracker.flight());
+        told.is_told();
+        let running = tokio::spawn(drain.run());
+        for flight in [finished, told] {
+            sleep(SECOND).await;
+            flight.end();
+        }
+        assert_eq!(tracker.waits_for(), "1 request");
+        let statuses = tracker.census();
+        assert_eq!(
+            (statuses[0].kind.as_str(), statuses[0].state.as_str(), statuses[0].count),
+            ("request", "active", 1)
+        );
+        sleep(SECOND).await;
+        drop(dropped);
+        let report = running.await.unwrap();
+        let Tally { finished, told, cut, .. } = report.of(Kind::Request);
+        assert_eq!((report.took(), finished, told, cut), (SECOND * 3, 3, 1, 0));
+        assert!(report.is_clean());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn at_the_deadline_a_request_that_is_dropped_in_its_middle_is_cut_and_one_that_stays_is_left_behind() {
+        let drain = begun();
+        let tracker = drain.tracker();
+        let [cut, ended, _left] = [(); 3].map(|()| tracker.flight());
+        let running = tokio::spawn(drain.run());
+        drain.watch().reached(Level::Over).await;
+        drop(cut);
+        ended.end();
+        let tally = running.await.unwrap().of(Kind::Request);
+        assert_eq!((tally.finished, tally.cut), (1, 2));
+        assert_eq!((tally.cut_by(Why::Deadline), tally.cut_by(Why::LeftBehind)), (1, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_that_end_before_the_drain_begins_are_not_reported() {
+        let drain = Drain::new();
+        drop(drain.tracker().flight());
+        drain.begin(crate::Cause::Stopped { by: None }, &Times::for_stop());
+        assert_eq!(drain.run().await.total(), Tally::default());
+    }
+}
