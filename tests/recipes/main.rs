@@ -6,3 +6,5 @@
 mod broker;
 mod consumer;
 mod program;
+mod reload;
+mod tls;
