@@ -11,6 +11,7 @@ mod estate;
 mod generation;
 mod graceful;
 mod guarded;
+pub mod guide;
 pub mod hooks;
 #[cfg(feature = "layer")]
 pub mod layer;
