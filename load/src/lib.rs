@@ -41,5 +41,5 @@ pub use load::{Load, Mode, Running};
 pub use meter::Stalled;
 pub use outcome::Outcome;
 pub use tally::{Generation, Tally};
-pub use target::Target;
+pub use target::{Duplex, Stream, Target};
 pub use window::{Open, Window};

@@ -1,6 +1,7 @@
 //! A load, planned and running.
 
 use std::{
+    io,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -11,6 +12,7 @@ use crate::{
     Exchange, Stalled, Tally, Target, Window,
     clients::{self, Client, Pace},
     meter::Meter,
+    target::{Duplex, Handshake, Stream},
 };
 
 /// What each client of a load does.
@@ -48,6 +50,7 @@ pub struct Load {
     think: Duration,
     deadline: Duration,
     window: Window,
+    handshake: Option<Handshake>,
 }
 
 /// A load that runs. Dropping it ends it at once, in the middle of requests.
@@ -67,7 +70,8 @@ impl Load {
     /// One client that does not think.
     pub fn new(target: impl Into<Target>, mode: Mode) -> Self {
         let target = target.into();
-        Self { target, mode, clients: 1, think: Duration::ZERO, deadline: Self::DEADLINE, window: Window::default() }
+        let (think, deadline, window) = (Duration::ZERO, Self::DEADLINE, Window::default());
+        Self { target, mode, clients: 1, think, deadline, window, handshake: None }
     }
 
     /// How many clients there are (1), each with its own connection.
@@ -91,6 +95,16 @@ impl Load {
         Self { window: window.clone(), ..self }
     }
 
+    /// What is done with each connection before anything is asked on it: TLS, say.
+    pub fn handshake<F, Fut, Io>(self, handshake: F) -> Self
+    where
+        F: Fn(Stream) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = io::Result<Io>> + Send + 'static,
+        Io: Duplex + 'static,
+    {
+        Self { handshake: Some(Handshake::new(handshake)), ..self }
+    }
+
     /// Starts all clients. Each makes at least one request.
     ///
     /// # Panics
@@ -102,7 +116,8 @@ impl Load {
         let mut clients = JoinSet::new();
         for number in 0..self.clients {
             let pace = Pace { deadline: self.deadline, think: self.think, late: self.think * number / self.clients };
-            let client = Client::new(self.target.clone(), Arc::clone(&meter), stopped.clone(), pace);
+            let place = (self.target.clone(), self.handshake.clone());
+            let client = Client::new(place, Arc::clone(&meter), stopped.clone(), pace);
             match self.mode.clone() {
                 Mode::KeepAlive(exchange) => clients.spawn(clients::keep_alive(client, exchange)),
                 Mode::Fresh(exchange) => clients.spawn(clients::fresh(client, exchange)),

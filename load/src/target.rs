@@ -1,13 +1,13 @@
 //! Where a load goes.
 
-use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{fmt, io, net::SocketAddr, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
 };
 
-use crate::failure::Failure;
+use crate::failure::{Failure, Progress};
 
 /// Where a load goes: `"127.0.0.1:8080".into()`, a [`SocketAddr`], or a [`PathBuf`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,11 +18,42 @@ pub enum Target {
     Unix(PathBuf),
 }
 
-/// A connection of either kind. Boxed, so that each client exists once and not once per kind.
-pub(crate) type Stream = Box<dyn Duplex>;
+/// A connection of any kind. Boxed, so that each client exists once and not once per kind.
+pub type Stream = Box<dyn Duplex>;
 
-pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+/// What a connection can do.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// What makes a connection of another before anything is asked on it: TLS.
+#[derive(Clone)]
+pub(crate) struct Handshake(Arc<Shake>);
+
+type Shake = dyn Fn(Stream) -> Pin<Box<dyn Future<Output = io::Result<Stream>> + Send>> + Send + Sync;
+
+impl Handshake {
+    pub(crate) fn new<F, Fut, Io>(shake: F) -> Self
+    where
+        F: Fn(Stream) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = io::Result<Io>> + Send + 'static,
+        Io: Duplex + 'static,
+    {
+        Self(Arc::new(move |stream| {
+            let shaken = shake(stream);
+            Box::pin(async move { Ok(Box::new(shaken.await?) as Stream) })
+        }))
+    }
+
+    pub(crate) async fn shake(&self, stream: Stream) -> Result<Stream, Failure> {
+        (self.0)(stream).await.map_err(|error| Failure::ended(Progress::New, Some(&error)))
+    }
+}
+
+impl fmt::Debug for Handshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handshake").finish_non_exhaustive()
+    }
+}
 
 impl Target {
     pub(crate) async fn connect(&self, deadline: Duration) -> Result<Stream, Failure> {

@@ -10,13 +10,14 @@ use crate::{
     failure::Failure,
     meter::{Asked, Meter},
     tally::Parting,
-    target::Stream,
+    target::{Handshake, Stream},
 };
 
 /// What all clients have in common: where they go, when, and what they write in the book.
 #[derive(Debug)]
 pub(crate) struct Client {
     target: Target,
+    handshake: Option<Handshake>,
     meter: Arc<Meter>,
     stopped: watch::Receiver<()>,
     pace: Pace,
@@ -40,8 +41,13 @@ impl Client {
     /// processor from the very server that is starting.
     const BACK_OFF: Duration = Duration::from_millis(10);
 
-    pub(crate) fn new(target: Target, meter: Arc<Meter>, stopped: watch::Receiver<()>, pace: Pace) -> Self {
-        Self { target, meter, stopped, pace, parting: None }
+    pub(crate) fn new(
+        (target, handshake): (Target, Option<Handshake>),
+        meter: Arc<Meter>,
+        stopped: watch::Receiver<()>,
+        pace: Pace,
+    ) -> Self {
+        Self { target, handshake, meter, stopped, pace, parting: None }
     }
 
     /// Whether nobody has asked to stop.
@@ -92,7 +98,11 @@ impl Client {
 
     /// Opens a connection for one request.
     pub(crate) async fn dial(&self) -> Result<Stream, Failure> {
-        self.target.connect(self.pace.deadline).await
+        let stream = self.target.connect(self.pace.deadline).await?;
+        match &self.handshake {
+            Some(handshake) => handshake.shake(stream).await,
+            None => Ok(stream),
+        }
     }
 
     /// The server said that it ends the connection.

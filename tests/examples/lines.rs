@@ -1,0 +1,142 @@
+//! Lines, there and back: `examples/tcp_echo.rs` and `examples/udp_echo.rs`.
+
+use std::{
+    io::{self, BufRead, BufReader, Write},
+    net::{SocketAddr, TcpStream, UdpSocket},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use nix::sys::signal::Signal;
+
+use super::{RESTARTS, Server};
+
+/// A bound for a broken run, and never part of what is tested.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[test]
+fn an_echo_over_tcp_ends_no_connection_but_in_order() {
+    let mut server = Server::start("tcp_echo", &[]);
+    let address = server.address("tcp");
+    let clients = Clients::on(move |counts| lines(address, 1, counts));
+    let answered = clients.survive(&mut server);
+    assert!(answered > RESTARTS);
+}
+
+#[test]
+fn an_echo_over_udp_answers_each_datagram_once() {
+    let mut server = Server::start("udp_echo", &[]);
+    let address = server.address("udp");
+    let clients = Clients::on(move |counts| datagrams(address, counts));
+    let answered = clients.survive(&mut server);
+    assert!(answered > RESTARTS);
+}
+
+/// What became of what the clients have sent.
+#[derive(Debug, Default)]
+pub struct Counts {
+    pub answered: AtomicU64,
+    /// Not answered, on a connection that ended in order: it is sent again.
+    pub left: AtomicU64,
+    over: AtomicBool,
+}
+
+/// Clients that send until they are told to end. One that loses something panics.
+#[derive(Debug)]
+pub struct Clients {
+    counts: Arc<Counts>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Clients {
+    pub fn on(client: impl Fn(&Counts) + Send + Clone + 'static) -> Self {
+        let counts = Arc::<Counts>::default();
+        let start = |_| {
+            let (counts, client) = (Arc::clone(&counts), client.clone());
+            thread::spawn(move || client(&counts))
+        };
+        let threads = (0..4).map(start).collect();
+        Self { counts, threads }
+    }
+
+    /// Restarts under this load, and a stop after it. How many were answered.
+    #[track_caller]
+    pub fn survive(self, server: &mut Server) -> u64 {
+        self.until_answered(10);
+        for generation in 0..RESTARTS {
+            server.restart();
+            let report = server.report(generation);
+            assert!(report.ends_with(" 0 raced, 0 cut") || report.ends_with(" nothing was left to do"), "{report}");
+            self.until_answered(10);
+        }
+        self.counts.over.store(true, Relaxed);
+        self.threads.into_iter().for_each(|client| client.join().expect("nothing was lost"));
+        server.signal(Signal::SIGTERM);
+        server.report(RESTARTS);
+        server.until_all_have_ended();
+        self.counts.answered.load(Relaxed)
+    }
+
+    /// Waits until so many more were answered.
+    #[track_caller]
+    fn until_answered(&self, more: u64) {
+        let (goal, end) = (self.counts.answered.load(Relaxed) + more, Instant::now() + PATIENCE);
+        while self.counts.answered.load(Relaxed) < goal {
+            assert!(Instant::now() < end && !self.threads.iter().any(JoinHandle::is_finished), "{:?}", self.counts);
+            thread::park_timeout(Duration::from_millis(1));
+        }
+    }
+}
+
+/// Sends so many lines in one go, and reads as many. Those that were not answered when the connection ended are sent
+/// again, on another.
+pub fn lines(address: SocketAddr, burst: u64, counts: &Counts) {
+    let mut next = 0;
+    while !counts.over.load(Relaxed) {
+        let mut stream = TcpStream::connect(address).expect("somebody listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        let mut answers = BufReader::new(stream.try_clone().expect("a socket")).lines();
+        'connection: while !counts.over.load(Relaxed) {
+            let lines: String = (next..next + burst).map(|number| format!("line {number}\n")).collect();
+            // The end of the connection is seen by who reads, with what was answered before it.
+            let sent = stream.write_all(lines.as_bytes());
+            for left in (1..=burst).rev() {
+                let Some(answer) = answers.next().transpose().expect("an end in order") else {
+                    counts.left.fetch_add(left, Relaxed);
+                    break 'connection;
+                };
+                assert!(answer.ends_with(&format!("line {next}")), "{answer:?} for line {next}");
+                counts.answered.fetch_add(1, Relaxed);
+                next += 1;
+            }
+            sent.expect("a connection that goes on");
+        }
+    }
+}
+
+/// Sends one after the other, and waits for the echo of each. (On the loopback device none gets lost on its way.)
+fn datagrams(address: SocketAddr, counts: &Counts) {
+    let socket = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.connect(address).map(|()| socket));
+    let socket = socket.expect("a socket");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    let mut buffer = [0; 64];
+    let mut exchange = |sent: &str| -> io::Result<()> {
+        socket.send(sent.as_bytes())?;
+        let length = socket.recv(&mut buffer)?;
+        assert_eq!(std::str::from_utf8(&buffer[..length]), Ok(sent), "an echo that is not the next, or a second one");
+        Ok(())
+    };
+    for number in 0.. {
+        if counts.over.load(Relaxed) {
+            break;
+        }
+        exchange(&format!("datagram {number}")).expect("an echo");
+        counts.answered.fetch_add(1, Relaxed);
+    }
+    socket.set_nonblocking(true).expect("a socket");
+    assert!(socket.recv(&mut buffer).is_err(), "a second echo");
+}

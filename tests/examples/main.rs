@@ -1,0 +1,54 @@
+//! The examples, as they are built: each is restarted and stopped while real clients use it, and keeps what it promises.
+//!
+//! `cargo test` builds them before it runs this. Where only this is asked for (`--test examples`), they are taken as
+//! they are: `cargo build --examples --features http2,axum` makes them anew.
+
+#![allow(
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "a test has no users: it fails by a panic"
+)]
+
+mod server;
+#[allow(dead_code, reason = "tests/it has other uses for it")]
+#[path = "../it/support/traffic.rs"]
+mod traffic;
+
+mod lines;
+mod tls;
+
+use load::{Load, Outcome, Tally};
+use nix::sys::signal::Signal;
+
+use self::{server::Server, traffic::Traffic};
+
+/// So many in a row, the drain of one under way while the next begins.
+const RESTARTS: u64 = 3;
+
+/// Restarts and a stop under these loads: each generation answers each of them, and drains without cutting anything. What
+/// each load has counted, and what each generation has reported.
+///
+/// Nothing is lost but by the stop, after which there is nobody to connect to.
+#[track_caller]
+fn survive(server: &mut Server, loads: impl IntoIterator<Item = Load>) -> (Vec<Tally>, Vec<String>) {
+    let traffic = Traffic::on(loads);
+    for _ in 0..RESTARTS {
+        traffic.reach(2);
+        server.restart();
+        traffic.reach(2);
+    }
+    // Under load: who comes on a connection of an earlier generation is to be told before it ends.
+    let mut reports: Vec<_> = (0..RESTARTS).map(|generation| server.report(generation)).collect();
+    server.signal(Signal::SIGTERM);
+    reports.push(server.report(RESTARTS));
+    server.until_all_have_ended();
+    let tallies = traffic.off();
+    for tally in &tallies {
+        assert_eq!(tally.lost(), tally.count(Outcome::Refused), "{tally}\n{reports:#?}");
+    }
+    for report in &reports {
+        assert!(report.ends_with(" 0 raced, 0 cut") || report.ends_with(" nothing was left to do"), "{report}");
+    }
+    (tallies, reports)
+}
