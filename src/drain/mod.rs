@@ -12,6 +12,7 @@ mod driver;
 mod end_on_drain;
 mod flights;
 mod follower;
+mod grace_over;
 mod guard;
 mod ledger;
 mod level;
