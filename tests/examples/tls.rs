@@ -41,7 +41,7 @@ async fn a_handshake_that_a_restart_interrupts_is_finished() {
     let answer = get(slow).await;
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("hello world"), "{answer}");
     let report = server.report(0);
-    assert!(report.contains(" 1 finished (1 told), 0 raced, 0 cut"), "{report}");
+    assert!(report.ends_with(" 1 finished (1 told)"), "{report}");
 }
 
 /// One request, on a connection that ends with its answer.
