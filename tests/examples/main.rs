@@ -17,7 +17,9 @@ mod traffic;
 
 mod http;
 mod lines;
+mod sse;
 mod tls;
+mod websocket;
 
 use load::{Load, Outcome, Tally};
 use nix::sys::signal::Signal;
