@@ -200,6 +200,16 @@ mod tests {
     }
 
     #[test]
+    fn a_lame_duck_ends_no_stream() {
+        let drain = Drain::new();
+        let mut stream = stream::repeat(()).end_on_drain(drain.watch());
+        drain.begin_lame_duck(Cause::Stopped { by: None }, &Times::for_stop().lame_duck(Duration::from_secs(1)));
+        assert_eq!(next(&mut stream), Some(Some(())));
+        begin(&drain);
+        assert_eq!(next(&mut stream), Some(None));
+    }
+
+    #[test]
     fn a_stream_made_after_the_beginning_ends_at_once_with_its_last_item() {
         let drain = Drain::new();
         begin(&drain);

@@ -28,14 +28,28 @@ use tower_service::Service;
 
 use super::{DrainLayer, DrainService};
 use crate::{
-    Cause, Graceful,
+    Cause, Graceful, Report,
     drain::{Drain, Kind, Times, Watch},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
 
+fn stopped() -> Cause {
+    Cause::Stopped { by: None }
+}
+
 fn begin(drain: &Drain) {
-    drain.begin(Cause::Stopped { by: None }, &Times::for_stop());
+    drain.begin(stopped(), &Times::for_stop());
+}
+
+/// Both stages.
+fn ended(drain: &Drain) -> impl Future<Output = Report> + use<> {
+    let drain = drain.clone();
+    async move {
+        drain.run().await;
+        drain.end_last();
+        drain.run_last().await
+    }
 }
 
 fn layer_of(drain: &Drain) -> DrainLayer {
@@ -219,7 +233,7 @@ async fn the_drain_waits_until_the_last_frame_of_the_body() {
     let response = now(layer_of(&drain).layer(writing(body)).call(request())).unwrap();
     let began = Instant::now();
     begin(&drain);
-    let running = tokio::spawn(drain.run());
+    let running = tokio::spawn(ended(&drain));
     let reading = tokio::spawn(async move { response.into_body().collect().await.map(|all| all.to_bytes()) });
     for word in ["one ", "two"] {
         sleep(SECOND).await;
@@ -292,6 +306,67 @@ async fn every_http1_response_says_close_once_the_grace_is_over_and_no_other() {
         let said = connection(&layer, version, method.clone(), status);
         assert_eq!(said.as_deref(), closes.then_some("close"), "{version:?} {method} {status}");
     }
+}
+
+/// How many of a thousand responses say `close` now.
+fn told(layer: &DrainLayer) -> usize {
+    let says = |_: &i32| connection(layer, Version::HTTP_11, Method::GET, StatusCode::OK).is_some();
+    (0..1_000).filter(says).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_chance_of_close_grows_over_the_grace_from_none_to_one() {
+    let drain = Drain::new();
+    let layer = layer_of(&drain);
+    begin(&drain);
+    for quarter in 0..=4 {
+        assert!(told(&layer).abs_diff(250 * quarter) <= 10, "{quarter} quarters of the grace");
+        sleep(SECOND * 5 / 4).await;
+    }
+    assert_eq!(told(&layer), 1_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lame_duck_marks_more_and_more_and_refuses_nobody_until_the_drain_begins() {
+    let drain = Drain::new();
+    let layer = layer_of(&drain).refuse_late(SECOND);
+    drain.begin_lame_duck(stopped(), &Times::for_stop().lame_duck(SECOND * 4));
+    for quarter in 0..=4 {
+        assert!(told(&layer).abs_diff(250 * quarter) <= 10, "{quarter} quarters of the lame duck");
+        assert_eq!(now(layer.layer(answering(())).call(request())).unwrap().status(), 200);
+        sleep(SECOND).await;
+    }
+    begin(&drain);
+    assert_eq!(now(layer.layer(answering(())).call(request())).unwrap().status(), 503);
+}
+
+#[test]
+fn at_once_every_response_says_close_from_the_beginning() {
+    let drain = Drain::new();
+    let layer = layer_of(&drain);
+    drain.begin(stopped(), &Times::for_stop().at_once());
+    assert_eq!(told(&layer), 1_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_told_request_is_told_in_the_report() {
+    let drain = Drain::new();
+    let mut service = layer_of(&drain).layer(answering(()));
+    drain.begin(stopped(), &Times::for_stop().at_once());
+    let (first, second) = (service.call(request()), service.call(request()));
+    drop(first);
+    drop(now(second));
+    let tally = ended(&drain).await.of(Kind::Request);
+    assert_eq!((tally.finished, tally.told), (2, 1));
+}
+
+#[test]
+fn layers_of_one_watch_end_together() {
+    let drain = Drain::new();
+    let layers = [(); 2].map(|()| DrainLayer::new(drain.watch()));
+    assert_eq!(layers.each_ref().map(told), [0, 0]);
+    drain.begin(stopped(), &Times::for_stop().at_once());
+    assert_eq!(layers.each_ref().map(told), [1_000, 1_000]);
 }
 
 // ------------------------------------------------------------------------------------------------- refusing late ones
