@@ -191,7 +191,7 @@ mod tests {
         let drain = Drain::new();
         let (sender, items) = items();
         let mut stream = items.end_on_drain(drain.watch());
-        [1, 2].map(|item| sender.send(item).unwrap());
+        [1, 2].into_iter().for_each(|item| sender.send(item).unwrap());
         assert_eq!(next(&mut stream), Some(Some(1)));
         begin(&drain);
         assert_eq!(next(&mut stream), Some(None));

@@ -119,7 +119,7 @@ mod tests {
     use tokio::time::sleep;
 
     use super::{super::Drain, *};
-    use crate::drain::{Kind, Report, Tally, Times};
+    use crate::drain::{Kind, Tally, Times};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -127,16 +127,6 @@ mod tests {
         let drain = Drain::new();
         drain.begin(crate::Cause::Stopped { by: None }, &Times::for_stop().deadline(SECOND * 20));
         drain
-    }
-
-    /// Both stages.
-    fn ended(drain: &Drain) -> impl Future<Output = Report> + use<> {
-        let drain = drain.clone();
-        async move {
-            drain.run().await;
-            drain.end_last();
-            drain.run_last().await
-        }
     }
 
     #[test]
@@ -209,7 +199,7 @@ mod tests {
         let tracker = drain.tracker();
         let (finished, mut told, dropped) = (tracker.flight(), tracker.flight(), tracker.flight());
         told.is_told();
-        let running = tokio::spawn(ended(&drain));
+        let running = tokio::spawn(drain.ended());
         for flight in [finished, told] {
             sleep(SECOND).await;
             flight.end();
@@ -233,7 +223,7 @@ mod tests {
         let drain = begun();
         let tracker = drain.tracker();
         let [cut, ended, _left] = [(); 3].map(|()| tracker.flight());
-        let running = tokio::spawn(ended(&drain));
+        let running = tokio::spawn(drain.ended());
         drain.watch().reached(Level::Over).await;
         drop(cut);
         ended.end();
@@ -247,6 +237,6 @@ mod tests {
         let drain = Drain::new();
         drop(drain.tracker().flight());
         drain.begin(crate::Cause::Stopped { by: None }, &Times::for_stop());
-        assert_eq!(ended(&drain).await.total(), Tally::default());
+        assert_eq!(drain.ended().await.total(), Tally::default());
     }
 }
