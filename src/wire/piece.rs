@@ -151,7 +151,8 @@ impl Gathered {
             return refused("came twice");
         }
         self.promised += length as usize;
-        Ok(Unfinished { name, version, length, bytes: Vec::with_capacity(length as usize) })
+        // The length is a promise: it reserves nothing.
+        Ok(Unfinished { name, version, length, bytes: Vec::new() })
     }
 
     /// All, if all are whole.
@@ -183,5 +184,103 @@ impl Unfinished {
 impl fmt::Debug for Unfinished {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}: {} of {} bytes", self.name, self.bytes.len(), self.length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(name: &str) -> Name {
+        Name::new(name).unwrap()
+    }
+
+    fn state(length: usize) -> PassedState {
+        let bytes = (0..length).map(|at| (at / 7) as u8).collect();
+        PassedState::new(name("a"), 3, bytes)
+    }
+
+    fn piece(of: &str, length: u32, offset: u32, bytes: usize) -> Piece {
+        Piece { name: name(of), version: 1, length, offset, bytes: vec![7; bytes].into() }
+    }
+
+    /// The last of these is refused, for this reason.
+    #[track_caller]
+    fn is_refused(pieces: &[Piece], why: &str) {
+        let mut gathered = Gathered::default();
+        let (last, before) = pieces.split_last().unwrap();
+        for piece in before {
+            gathered.add(piece).unwrap();
+        }
+        assert_eq!(gathered.add(last).unwrap_err().to_string(), why);
+    }
+
+    #[test]
+    fn a_state_of_any_length_comes_whole_in_pieces_of_a_mebibyte() {
+        let lengths = [(0, 1), (1, 1), (LONGEST, 1), (LONGEST + 1, 2), (PassedState::MOST_BYTES, 16)];
+        for (length, count) in lengths {
+            let (mut gathered, mut counted) = (Gathered::default(), 0);
+            for piece in pieces(state(length)) {
+                gathered.add(&piece).unwrap();
+                counted += 1;
+            }
+            assert_eq!(counted, count, "{length}");
+            assert!(gathered.all().unwrap() == [state(length)], "{length}");
+        }
+    }
+
+    #[test]
+    fn a_piece_that_does_not_follow_on_the_last_is_refused() {
+        let begun = || piece("a", 10, 0, 4);
+        let overlaps = "a piece of the state \"a\" came where \"a\" goes on";
+        is_refused(&[begun(), piece("a", 10, 3, 4)], overlaps);
+        is_refused(&[begun(), piece("a", 10, 5, 4)], overlaps);
+        is_refused(&[begun(), piece("a", 11, 4, 4)], overlaps);
+        is_refused(&[begun(), Piece { version: 2, ..piece("a", 10, 4, 4) }], overlaps);
+        is_refused(&[begun(), piece("b", 10, 0, 4)], "a piece of the state \"b\" came where \"a\" goes on");
+        is_refused(&[piece("a", 10, 4, 4)], "the state \"a\" begins at its byte 4");
+    }
+
+    #[test]
+    fn a_piece_of_nothing_and_one_of_too_much_are_refused() {
+        let of = |bytes| format!("a piece of {bytes} bytes of the state \"a\" came, of which 6 bytes were missing");
+        is_refused(&[piece("a", 10, 0, 4), piece("a", 10, 4, 7)], &of(7));
+        is_refused(&[piece("a", 10, 0, 4), piece("a", 10, 4, 0)], &of(0));
+    }
+
+    #[test]
+    fn more_than_may_be_passed_is_refused_before_it_comes() {
+        let most = PassedState::MOST_BYTES as u32;
+        is_refused(&[piece("a", most + 1, 0, 1)], "the state \"a\" is to have 16777217 bytes, the limit is 16777216");
+        let mut whole: Vec<_> = (0..4).map(|number| piece(&number.to_string(), most, 0, most as usize)).collect();
+        whole.push(piece("a", 1, 0, 1));
+        is_refused(&whole, "the state \"a\" makes it more than 67108864 bytes together");
+        let many: Vec<_> = (0..=1024).map(|number| piece(&number.to_string(), 0, 0, 0)).collect();
+        is_refused(&many, "the state \"1024\" is one too many, the limit is 1024");
+    }
+
+    #[test]
+    fn a_name_that_comes_twice_is_refused() {
+        is_refused(&[piece("a", 2, 0, 2), piece("a", 2, 0, 2)], "the state \"a\" came twice");
+    }
+
+    #[test]
+    fn what_is_unfinished_is_missing_and_what_is_whole_is_there() {
+        let gathered = || {
+            let mut gathered = Gathered::default();
+            gathered.add(&piece("whole", 2, 0, 2)).unwrap();
+            gathered.add(&piece("half", 2, 0, 1)).unwrap();
+            gathered
+        };
+        let missing = Malformed::new("the state \"half\" has only 1 of its 2 bytes");
+        assert_eq!(gathered().all().unwrap_err(), missing);
+        assert_eq!(gathered().whole(), (vec![PassedState::new(name("whole"), 1, vec![7; 2])], Some(missing)));
+    }
+
+    #[test]
+    fn neither_a_state_nor_a_piece_shows_its_bytes() {
+        let secret = PassedState::new(name("a"), 1, b"\x2a\x2a\x2a".to_vec());
+        let shown = format!("{secret:?} {:?}", pieces(secret.clone()).collect::<Vec<_>>());
+        assert!(shown.contains("3 bytes") && !shown.contains("42"), "{shown}");
     }
 }

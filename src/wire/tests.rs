@@ -10,6 +10,7 @@ use super::{frame::Header, message::first, *};
 use crate::{
     Error, ErrorKind, Successor,
     name::Name,
+    state::PassedState,
     status::{ConnectionStatus, Draining, LastRestart, Leftover, SocketStatus, Status},
 };
 
@@ -125,8 +126,25 @@ fn millis(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
+/// What is passed beside sockets.
+fn states() -> Vec<Message> {
+    let state = |name, version, bytes: &[u8]| PassedState::new(Name::new(name).unwrap(), version, bytes.to_vec());
+    let pieces = |state| pieces(state).next().unwrap();
+    let rest = Piece { length: 8, offset: 3, ..pieces(state("sessions", 2, b"alice")) };
+    let failed = (Name::new("cache").unwrap(), "was not done within 10s".into());
+    vec![
+        Message::State(pieces(state("empty", 0, b""))),
+        Message::State(rest),
+        Message::Accepted { version: 1, capabilities: vec![FINAL_STATE.into()] },
+        Message::FinalState(pieces(state("orders", u32::MAX, &[0, 1, 254, 255]))),
+        Message::final_end(vec![failed]),
+        Message::final_end(vec![]),
+        Message::FinalTaken,
+    ]
+}
+
 fn everything() -> Vec<Message> {
-    conversation().into_iter().chain(visits()).collect()
+    conversation().into_iter().chain(visits()).chain(states()).collect()
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -155,6 +173,32 @@ fn the_recorded_version_1_conversation_is_still_written_and_understood() {
 #[test]
 fn what_was_recorded_at_a_path_in_version_1_is_still_written_and_understood() {
     check(include_str!("version1-path.txt"), &visits());
+}
+
+#[test]
+fn what_was_recorded_of_state_in_version_1_is_still_written_and_understood() {
+    check(include_str!("version1-state.txt"), &states());
+}
+
+#[test]
+fn reasons_for_all_names_fit_into_one_frame_however_long_they_are() {
+    let name = |number| Name::new(&format!("{number:0>255}")).unwrap();
+    let failed = (0..PassedState::MOST_NAMES).map(|number| (name(number), "é".repeat(40_000))).collect();
+    let frame = Message::final_end(failed).encode();
+    let Some((Some(Message::FinalEnd { failed }), ..)) = first(&frame).unwrap() else {
+        panic!("another message came");
+    };
+    assert_eq!((failed.len(), failed[7].1.as_str()), (PassedState::MOST_NAMES, "é".repeat(512).as_str()));
+}
+
+#[test]
+fn an_older_reader_skips_what_it_does_not_know_of_state() {
+    let optional = |message: &Message| {
+        let frame = message.encode();
+        !Header::decode(*frame.first_chunk().unwrap()).unwrap().must_understand
+    };
+    let new = states().into_iter().filter(|message| !matches!(message, Message::Accepted { .. }));
+    assert!(new.collect::<Vec<_>>().iter().all(optional));
 }
 
 #[test]
