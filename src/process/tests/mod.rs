@@ -2,6 +2,7 @@
 
 mod foreign;
 mod met;
+mod state;
 mod take_over;
 
 use std::{os::fd::OwnedFd, sync::Arc, time::Duration};
@@ -13,7 +14,7 @@ use crate::{
     channel::Channel,
     name::Name,
     sys,
-    wire::{self, Message, Origin, SocketKind},
+    wire::{self, Hello, Message, Origin, SocketKind},
 };
 
 /// A bound for a broken run, and never part of what is tested.
@@ -46,6 +47,21 @@ fn legacy(names: &[&str]) -> Legacy {
         capture_stderr: true,
         watchdog: Some(Duration::from_millis(1500)),
         state: Vec::new(),
+    }
+}
+
+/// What a predecessor says first.
+fn hello() -> Hello {
+    Hello {
+        successor_pid: 0,
+        oldest: 1,
+        newest: 1,
+        capabilities: vec![],
+        generation: 7,
+        predecessor_pid: 6,
+        watchdog_milliseconds: 0,
+        ancestors: vec![],
+        stderr: false,
     }
 }
 

@@ -11,21 +11,6 @@ use crate::{
     wire::{Answer, Hello, Refusal, Want, Wish},
 };
 
-/// What a predecessor says first.
-fn hello() -> Hello {
-    Hello {
-        successor_pid: 0,
-        oldest: 1,
-        newest: 1,
-        capabilities: vec![],
-        generation: 7,
-        predecessor_pid: 6,
-        watchdog_milliseconds: 0,
-        ancestors: vec![],
-        stderr: false,
-    }
-}
-
 /// It says all of that, and dies.
 async fn after(frames: &[Vec<u8>]) -> Error {
     let (ours, theirs) = sys::socket_pair().unwrap();
