@@ -60,3 +60,74 @@ impl<T> Drop for Aborting<T> {
         self.0.abort();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{future::pending, sync::Arc};
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(10);
+
+    #[tokio::test]
+    async fn what_is_done_gives_its_output() {
+        assert_eq!(guarded(async { 7 }, LONG).await, Ok(7));
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_told_in_its_own_words() {
+        let literal = guarded(async { panic!("no disk") }, LONG).await;
+        assert_eq!(literal, Err::<(), _>("panicked: no disk".into()));
+        let number = 9;
+        let formatted = guarded(async move { panic!("disk {number}") }, LONG).await;
+        assert_eq!(formatted, Err::<(), _>("panicked: disk 9".into()));
+        let other = guarded(async { std::panic::panic_any(9) }, LONG).await;
+        assert_eq!(other, Err::<(), _>("panicked: with something that is no text".into()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_never_ends_is_aborted_at_its_deadline_which_counts_from_its_beginning() {
+        let held = Arc::new(());
+        let holds = Arc::clone(&held);
+        let began = Instant::now();
+        let late = guarded(
+            async move {
+                pending::<()>().await;
+                drop(holds);
+            },
+            LONG,
+        );
+        tokio::time::advance(LONG / 2).await;
+        assert_eq!(late.await, Err("was not done within 10s".into()));
+        assert_eq!(began.elapsed(), LONG);
+        while Arc::strong_count(&held) > 1 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_any_more_is_aborted() {
+        let held = Arc::new(());
+        let holds = Arc::clone(&held);
+        drop(guarded(
+            async move {
+                pending::<()>().await;
+                drop(holds);
+            },
+            LONG,
+        ));
+        while Arc::strong_count(&held) > 1 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_blocks_its_thread_stops_nobody_who_waits() {
+        let (unblock, blocks) = std::sync::mpsc::channel::<()>();
+        let late = guarded(async move { blocks.recv().is_err() }, Duration::from_millis(1)).await;
+        assert_eq!(late, Err("was not done within 1ms".into()));
+        drop(unblock);
+    }
+}

@@ -32,7 +32,7 @@ impl Providers {
     {
         let give = move || -> Giving {
             let given = provider();
-            Box::pin(async move { given.await.map_err(|error| error.to_string()) })
+            Box::pin(async move { given.await.map_err(|error| format!("failed: {error}")) })
         };
         let mut providers = self.lock();
         if providers.len() >= PassedState::MOST_NAMES && !providers.contains_key(&name) {

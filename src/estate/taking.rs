@@ -1,13 +1,10 @@
 use std::{
     collections::{BTreeMap, VecDeque},
-    fmt,
-    future::Future,
-    mem,
-    pin::Pin,
+    fmt, mem,
     time::Duration,
 };
 
-use super::providers::Provider;
+use super::providers::{Giving, Provider};
 use crate::{Error, ErrorKind, guarded::guarded, name::Name, state::PassedState};
 
 /// How long a provider may take.
@@ -22,7 +19,7 @@ pub(crate) struct Taking {
 struct UnderWay {
     name: Name,
     version: u32,
-    given: Pin<Box<dyn Future<Output = Result<Result<Vec<u8>, String>, String>> + Send>>,
+    given: Giving,
 }
 
 /// What they have given, by name.
@@ -36,8 +33,8 @@ pub(crate) struct Taken {
 impl Taking {
     pub(super) fn begin(providers: BTreeMap<Name, Provider>) -> Self {
         let begin = |(name, Provider { version, give }): (Name, Provider)| {
-            let given = Box::pin(guarded(async move { give().await }, DEADLINE));
-            UnderWay { name, version, given: given as _ }
+            let given = guarded(async move { give().await }, DEADLINE);
+            UnderWay { name, version, given: Box::pin(async move { given.await.unwrap_or_else(Err) }) }
         };
         Self { under_way: providers.into_iter().map(begin).collect(), taken: Taken::default() }
     }
@@ -56,7 +53,7 @@ impl Taking {
         while let Some(UnderWay { given, .. }) = self.under_way.front_mut() {
             let given = given.as_mut().await;
             if let Some(UnderWay { name, version, .. }) = self.under_way.pop_front() {
-                self.taken.add(name, version, given.unwrap_or_else(Err));
+                self.taken.add(name, version, given);
             }
         }
         mem::take(&mut self.taken)
@@ -81,10 +78,14 @@ impl Taken {
 
     /// Everything, or the first failure.
     pub(crate) fn all(self) -> Result<Vec<PassedState>, Error> {
-        match self.failed.first() {
-            Some((name, why)) => Err(Error::new(ErrorKind::State, format!("state {name:?} for the successor: {why}"))),
-            None => Ok(self.states),
-        }
+        let failure = self.errors().next();
+        failure.map_or(Ok(self.states), Err)
+    }
+
+    /// The failures, for whoever is told of them.
+    pub(crate) fn errors(&self) -> impl Iterator<Item = Error> {
+        let what = |(name, why): &(Name, String)| format!("the state {name:?} for the successor {why}");
+        self.failed.iter().map(move |failed| Error::new(ErrorKind::State, what(failed)))
     }
 }
 
