@@ -163,3 +163,60 @@ impl Graceful {
         async move { coming?.await }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::State;
+
+    /// A bound for a broken run, and never part of what is tested.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn a_generation_without_a_predecessor_has_nothing_and_waits_for_nothing() {
+        let graceful = Graceful::detached();
+        assert_eq!(graceful.passed_state("a"), None);
+        assert_eq!(timeout(PATIENCE, graceful.final_state("a")).await.unwrap(), None);
+        assert_eq!(timeout(PATIENCE, graceful.final_state("no:name")).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_name_that_can_not_be_one_is_refused_at_both_moments() {
+        let graceful = Graceful::detached();
+        let give = || std::future::ready(Ok::<_, Error>(vec![]));
+        assert_eq!(graceful.pass_state("a:b", 1, give).unwrap_err().kind(), ErrorKind::Name);
+        assert_eq!(graceful.pass_final_state("", 1, give).unwrap_err().kind(), ErrorKind::Name);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_ends_the_successor_only() {
+        let place = tempfile::tempdir().unwrap();
+        let start = || Graceful::builder().control(place.path().join("control")).build();
+        let first = start().await.unwrap();
+        first.ready().await.unwrap();
+        let second = timeout(PATIENCE, start()).await.unwrap().unwrap();
+        assert_eq!((second.generation(), *first.state().borrow()), (1, State::Restarting));
+        let error = second.refuse("state version 9");
+        assert_eq!((error.kind(), error.message()), (ErrorKind::Refused, "state version 9"));
+        let answer = timeout(PATIENCE, second.ready()).await.unwrap().unwrap_err();
+        assert_eq!((answer.kind(), answer.message()), (ErrorKind::Refused, "state version 9"));
+        timeout(PATIENCE, second.drain()).await.unwrap();
+        timeout(PATIENCE, first.state().wait_for(|state| *state == State::Ready)).await.unwrap().unwrap();
+        first.stop();
+        timeout(PATIENCE, first.drain()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_generation_that_serves_has_nobody_left_to_refuse_to() {
+        let graceful = Graceful::detached();
+        graceful.ready().await.unwrap();
+        assert_eq!(graceful.refuse("too late").kind(), ErrorKind::Refused);
+        // The loop has had its turn.
+        graceful.ready().await.unwrap();
+        assert_eq!(*graceful.state().borrow(), State::Ready);
+    }
+}
