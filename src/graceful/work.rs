@@ -158,6 +158,7 @@ impl Life {
     }
 
     pub(super) fn pass_final_state(&mut self, taken: Taken) {
+        taken.errors().for_each(|error| self.shared.drain.failed(error));
         let Taken { states, failed } = taken;
         if let (Some((_, until_taken)), Some(successor)) = (self.final_state.take(), &mut self.successor) {
             successor.pass_final(states, failed, Box::new(until_taken));
