@@ -6,7 +6,7 @@ use std::{
 use tokio::sync::watch;
 
 use super::{
-    Gate, Listener, Parked,
+    Gate, Listener, Parked, Rank,
     gate::Order,
     turns::{Turn, Turns},
 };
@@ -25,8 +25,8 @@ enum Place<L> {
 }
 
 impl<L: Listener> Acceptor<L> {
-    pub(crate) fn new(listener: L, gate: watch::Receiver<Gate>, name: Option<Name>) -> Self {
-        Self { place: Place::Here(listener), turns: Turns::new(gate, name) }
+    pub(crate) fn new(listener: L, gate: watch::Receiver<Gate>, name: Option<Name>, rank: Rank) -> Self {
+        Self { place: Place::Here(listener), turns: Turns::new(gate, name, rank) }
     }
 
     /// The next connection. `Err`: this listener can never accept again. `None`: accepting has ended, and the listener
@@ -112,7 +112,7 @@ pub(crate) async fn accept_from<L: Listener>(
     gate: watch::Receiver<Gate>,
     name: Option<Name>,
 ) -> Option<io::Result<(L::Io, L::Addr)>> {
-    let mut turns = Turns::new(gate, name);
+    let mut turns = Turns::new(gate, name, Rank::Ordinary);
     loop {
         let order = turns.order();
         match turns.take(order, listener).await {

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::{
-    Gate,
+    Gate, Rank,
     gate::Order,
     turns::{LOOK_AGAIN, changed, has_waiting},
 };
@@ -86,8 +86,8 @@ pub(crate) async fn receive_from<S: Datagram>(
         let now = gate.borrow_and_update().clone();
         let order = match &now {
             // Only now, because a lookup for each datagram would cost as much as receiving it.
-            Gate::Ended(_) => now.order(name(socket.as_fd()).as_ref()),
-            Gate::Shut | Gate::Open => now.order(None),
+            Gate::Ended(_) | Gate::EndedButForTheLast(_) => now.order(name(socket.as_fd()).as_ref(), Rank::Ordinary),
+            Gate::Shut | Gate::Open => now.order(None, Rank::Ordinary),
         };
         let received = match order {
             Order::LetGo => return None,

@@ -12,6 +12,16 @@ pub(crate) enum Gate {
     Open,
     /// It will never accept again.
     Ended(Ending),
+    /// The same, but for those who answer until everything else is over: they accept on.
+    EndedButForTheLast(Ending),
+}
+
+/// Which listeners end first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rank {
+    Ordinary,
+    /// Last to close.
+    Last,
 }
 
 /// How a listener ends.
@@ -25,13 +35,22 @@ pub(crate) enum Ending {
 }
 
 impl Gate {
-    /// What a listener of this name is to do.
-    pub(super) fn order(&self, name: Option<&Name>) -> Order {
+    /// What a listener of this name and rank is to do.
+    pub(super) fn order(&self, name: Option<&Name>, rank: Rank) -> Order {
         match self {
             Self::Shut => Order::Wait,
             Self::Open => Order::Accept,
-            Self::Ended(Ending::Claimed(names)) if name.is_some_and(|name| names.contains(name)) => Order::LetGo,
-            Self::Ended(_) => Order::Empty,
+            Self::EndedButForTheLast(_) if rank == Rank::Last => Order::Accept,
+            Self::Ended(ending) | Self::EndedButForTheLast(ending) => ending.order(name),
+        }
+    }
+}
+
+impl Ending {
+    fn order(&self, name: Option<&Name>) -> Order {
+        match self {
+            Self::Claimed(names) if name.is_some_and(|name| names.contains(name)) => Order::LetGo,
+            Self::Emptied | Self::Claimed(_) => Order::Empty,
         }
     }
 }

@@ -14,7 +14,7 @@ mod turns;
 pub(crate) use acceptor::{Acceptor, accept_from};
 pub use datagram::Datagram;
 pub(crate) use datagram::receive_from;
-pub(crate) use gate::{Ending, Gate};
+pub(crate) use gate::{Ending, Gate, Rank};
 pub use listener::{Listener, Parked};
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{Acceptor, Ending, Gate, Listener, accept_from};
+use super::{Acceptor, Ending, Gate, Listener, Rank, accept_from};
 use crate::name::Name;
 
 /// Yields what the test puts in, and tells when it is closed.
@@ -51,7 +51,7 @@ fn claimed(name: &str) -> Gate {
 fn acceptor(gate: Gate) -> (mpsc::UnboundedSender<Result<u8, i32>>, watch::Sender<Gate>, Acceptor<Scripted>) {
     let (put, listener) = scripted();
     let (gate, seen) = watch::channel(gate);
-    (put, gate, Acceptor::new(listener, seen, Some(Name::new("http").unwrap())))
+    (put, gate, Acceptor::new(listener, seen, Some(Name::new("http").unwrap()), Rank::Ordinary))
 }
 
 /// Whom it accepts; `None` at the end.
@@ -106,6 +106,34 @@ async fn a_stop_accepts_until_the_queue_is_empty_and_closes() {
     assert_eq!(next(&mut acceptor).await, None);
     assert!(put.is_closed());
     assert_eq!(next(&mut acceptor).await, None);
+}
+
+#[tokio::test]
+async fn what_is_last_to_close_accepts_on_when_all_others_end() {
+    let (put, listener) = scripted();
+    let (gate, seen) = watch::channel(Gate::Open);
+    let mut last = Acceptor::new(listener, seen.clone(), None, Rank::Last);
+    let (other, listener) = scripted();
+    let mut ordinary = Acceptor::new(listener, seen, None, Rank::Ordinary);
+    gate.send_replace(Gate::EndedButForTheLast(Ending::Emptied));
+    assert_eq!(next(&mut ordinary).await, None);
+    assert!(other.is_closed());
+    assert!(waits(next(&mut last)).await);
+    put.send(Ok(1)).unwrap();
+    assert_eq!(next(&mut last).await, Some(1));
+    put.send(Ok(2)).unwrap();
+    gate.send_replace(Gate::Ended(Ending::Emptied));
+    assert_eq!((next(&mut last).await, next(&mut last).await), (Some(2), None));
+    assert!(put.is_closed());
+}
+
+#[tokio::test]
+async fn at_a_restart_what_is_last_to_close_is_let_go_like_any_other() {
+    let (put, listener) = scripted();
+    let (_gate, seen) = watch::channel(claimed("http"));
+    let mut last = Acceptor::new(listener, seen, Some(Name::new("http").unwrap()), Rank::Last);
+    put.send(Ok(1)).unwrap();
+    assert_eq!(next(&mut last).await, None);
 }
 
 #[tokio::test]
@@ -255,7 +283,7 @@ async fn a_stop_serves_those_whom_the_reactor_has_not_yet_told_of() {
         let addr = listener.local_addr().unwrap();
         // More than the budget of one task's turn: running out of it is not an empty queue.
         let mut clients = queued(&listener, 300);
-        let mut acceptor = Acceptor::new(listener, seen, None);
+        let mut acceptor = Acceptor::new(listener, seen, None, Rank::Ordinary);
         assert!(!parked_before || waits(acceptor.accept()).await);
         gate.send_replace(Gate::Ended(Ending::Emptied));
         let mut accepted = 0;
@@ -285,7 +313,7 @@ async fn while_the_gate_is_shut_a_listener_is_out_of_the_reactor_and_the_other_g
     let addr = other.local_addr().unwrap();
 
     let (gate, seen) = watch::channel(Gate::Open);
-    let mut acceptor = Acceptor::new(listener, seen, None);
+    let mut acceptor = Acceptor::new(listener, seen, None, Rank::Ordinary);
     assert!(waits(acceptor.accept()).await && !acceptor.is_parked());
     gate.send_replace(Gate::Shut);
     assert!(waits(acceptor.accept()).await && acceptor.is_parked());

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    Gate, Listener,
+    Gate, Listener, Rank,
     errors::{Episode, Verdict},
     gate::Order,
 };
@@ -26,6 +26,7 @@ use crate::name::Name;
 pub(super) struct Turns {
     gate: watch::Receiver<Gate>,
     name: Option<Name>,
+    rank: Rank,
     episode: Episode,
 }
 
@@ -43,13 +44,13 @@ pub(super) enum Turn<C> {
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 impl Turns {
-    pub(super) fn new(gate: watch::Receiver<Gate>, name: Option<Name>) -> Self {
-        Self { gate, name, episode: Episode::default() }
+    pub(super) fn new(gate: watch::Receiver<Gate>, name: Option<Name>, rank: Rank) -> Self {
+        Self { gate, name, rank, episode: Episode::default() }
     }
 
     /// What is to be done now.
     pub(super) fn order(&mut self) -> Order {
-        self.gate.borrow_and_update().order(self.name.as_ref())
+        self.gate.borrow_and_update().order(self.name.as_ref(), self.rank)
     }
 
     /// Resolves when the gate has moved since [`order`](Self::order).

@@ -116,11 +116,6 @@ impl Schedule {
         Some(self.drain()?.1.half_open)
     }
 
-    /// How long one has to idle before it may be let go.
-    pub(super) fn quiet(&self) -> Option<Duration> {
-        Some(self.drain()?.1.quiet)
-    }
-
     /// When something long is cut; `None` where that is not before the deadline.
     pub(super) fn close_at(&self, policy: Policy) -> Option<Instant> {
         let (began, limits) = self.drain()?;

@@ -1,27 +1,47 @@
 use std::{
-    fmt, io,
+    future::poll_fn,
+    io,
     pin::Pin,
     task::{Context, Poll},
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Follower, Guard, Level, Outcome, Watch, Why};
+use super::{Cut, EndInput, Ending, Guard, Level, Outcome, Policy, Step, Watch, Why, input::Input};
 
 /// A connection that the drain waits for, and cuts at its deadline. Made by [`Tracker::track`](super::Tracker::track).
 ///
+/// A protocol of one's own ends well in one of two ways: it answers what it has received, or it goes on until its client
+/// pauses ([`end_input`](Self::end_input)). Both then [`close`](Self::close), so that the last answer arrives.
+///
 /// # Examples
 ///
+/// A server that sends back each thing that it is sent:
+///
 /// ```
-/// use tokio::io::AsyncReadExt;
-/// use tokio_hotrestart::Graceful;
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+/// use tokio_hotrestart::{Graceful, drain::EndInput};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
 /// let graceful = Graceful::detached();
-/// let (client, server) = tokio::io::duplex(64);
-/// let mut server = graceful.tracker().track(server);
-/// drop(client);
-/// assert_eq!(server.read(&mut [0; 8]).await?, 0);
+/// let (mut client, server) = tokio::io::duplex(64);
+/// let mut server = graceful.tracker().track(server).end_input(EndInput::AfterWhatCame);
+/// client.write_all(b"hello").await?;
+/// graceful.stop();
+/// # graceful.watch().draining().await;
+/// let mut buffer = [0; 64];
+/// loop {
+///     match server.read(&mut buffer).await? {
+///         0 => break,
+///         length => server.write_all(&buffer[..length]).await?,
+///     }
+/// }
+/// # let closing = tokio::spawn(server.close());
+/// # /*
+/// server.close().await?;
+/// # */
+/// # let mut answer = String::new(); client.read_to_string(&mut answer).await?; assert_eq!(answer, "hello");
+/// # drop(client); closing.await??;
 /// # Ok(())
 /// # }
 /// ```
@@ -29,13 +49,33 @@ use super::{Follower, Guard, Level, Outcome, Watch, Why};
 pub struct Tracked<Io> {
     // First, so that the connection is closed before it counts as ended.
     io: Io,
+    input: Option<Box<Input<Io>>>,
     cut: Cut,
     guard: Guard,
 }
 
 impl<Io> Tracked<Io> {
     pub(super) fn new(io: Io, watch: Watch, guard: Guard) -> Self {
-        Self { io, cut: Cut::new(watch), guard }
+        Self { io, input: None, cut: Cut::new(watch, Policy::default()), guard }
+    }
+
+    /// Cuts it when this says, and not only at the deadline.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.cut.set_policy(policy);
+        self
+    }
+
+    /// Once the drain has begun, reads come to an end: as if the client had closed its side, although it has not.
+    ///
+    /// So a loop that reads until the end ends, and what it has read is answered. Without this it goes on until the
+    /// deadline. In normal service it costs nothing. What is not TCP or a Unix socket itself (TLS) ends with what tokio knows
+    /// to have arrived.
+    pub fn end_input(mut self, how: EndInput) -> Self
+    where
+        Io: 'static,
+    {
+        self.input = Some(Box::new(Input::new(how)));
+        self
     }
 
     /// The connection.
@@ -52,18 +92,65 @@ impl<Io> Tracked<Io> {
     pub fn into_parts(self) -> (Io, Guard) {
         (self.io, self.guard)
     }
+
+    /// Ends the connection so that what was written arrives: closes our side, reads and throws away what the client still
+    /// sends until it closes its own, for at most 5 s and until the drain's deadline, and then closes the socket.
+    ///
+    /// A socket that is merely dropped while something unread lies in it resets the connection, and the client's kernel
+    /// then throws away what the client has not read yet.
+    ///
+    /// # Errors
+    ///
+    /// Where our side could not be closed: what was written may not arrive.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the connection is closed at once.
+    pub async fn close(self) -> io::Result<()>
+    where
+        Io: AsyncRead + AsyncWrite + Unpin,
+    {
+        let Self { mut io, input: _, cut, guard } = self;
+        let (mut ending, mut is_said) = (Ending::new(), false);
+        let closed = tokio::select! {
+            biased;
+            () = cut.watch().reached(Level::Over) => None,
+            closed = poll_fn(|cx| ending.poll(&mut io, cx, |step| is_said |= step == Step::Closed)) => Some(closed),
+        };
+        // Before the guard, so that the connection is closed before it counts as ended.
+        drop(io);
+        match closed {
+            Some(closed) => closed,
+            None if is_said => Ok(()),
+            None => {
+                guard.set_outcome(Outcome::Cut(Why::Deadline));
+                Err(io::Error::new(io::ErrorKind::ConnectionAborted, "cut at the drain's deadline"))
+            }
+        }
+    }
 }
 
 impl<Io: AsyncRead + Unpin> AsyncRead for Tracked<Io> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Self { io, cut, guard } = self.get_mut();
-        cut.poll_read(cx, guard, |cx| Pin::new(io).poll_read(cx, buf))
+        let Self { io, input, cut, guard } = self.get_mut();
+        loop {
+            let began = input.as_ref().and_then(|_| guard.drain_began());
+            let polled = cut.poll_read(cx, guard, |cx| match (&mut *input, began) {
+                (Some(input), Some(began)) => input.poll_read(io, began, cx, buf),
+                _ => Pin::new(&mut *io).poll_read(cx, buf),
+            });
+            // A drain that begins in between is noted by what wakes us, and would not wake us again.
+            if polled.is_pending() && input.is_some() && began.is_none() && guard.drain_began().is_some() {
+                continue;
+            }
+            return polled;
+        }
     }
 }
 
 impl<Io: AsyncWrite + Unpin> AsyncWrite for Tracked<Io> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let Self { io, cut, guard } = self.get_mut();
+        let Self { io, cut, guard, .. } = self.get_mut();
         cut.poll_write(cx, guard, |cx| Pin::new(io).poll_write(cx, buf))
     }
 
@@ -72,7 +159,7 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Tracked<Io> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let Self { io, cut, guard } = self.get_mut();
+        let Self { io, cut, guard, .. } = self.get_mut();
         cut.poll_write(cx, guard, |cx| Pin::new(io).poll_write_vectored(cx, bufs))
     }
 
@@ -81,73 +168,12 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Tracked<Io> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { io, cut, guard } = self.get_mut();
+        let Self { io, cut, guard, .. } = self.get_mut();
         cut.poll_write(cx, guard, |cx| Pin::new(io).poll_flush(cx))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { io, cut, guard } = self.get_mut();
+        let Self { io, cut, guard, .. } = self.get_mut();
         cut.poll_write(cx, guard, |cx| Pin::new(io).poll_shutdown(cx))
     }
-}
-
-/// Fails what is done with a connection, from the deadline on.
-///
-/// Two followers, because reading and writing may wait in two tasks; each made when it first has to wait.
-pub(crate) struct Cut {
-    watch: Watch,
-    reading: Option<Follower>,
-    writing: Option<Follower>,
-}
-
-impl Cut {
-    pub(crate) fn new(watch: Watch) -> Self {
-        Self { watch, reading: None, writing: None }
-    }
-
-    pub(crate) fn poll_read<R>(
-        &mut self,
-        cx: &mut Context<'_>,
-        guard: &Guard,
-        poll: impl FnOnce(&mut Context<'_>) -> Poll<io::Result<R>>,
-    ) -> Poll<io::Result<R>> {
-        poll_until_over(&self.watch, &mut self.reading, cx, guard, poll)
-    }
-
-    pub(crate) fn poll_write<R>(
-        &mut self,
-        cx: &mut Context<'_>,
-        guard: &Guard,
-        poll: impl FnOnce(&mut Context<'_>) -> Poll<io::Result<R>>,
-    ) -> Poll<io::Result<R>> {
-        poll_until_over(&self.watch, &mut self.writing, cx, guard, poll)
-    }
-}
-
-impl fmt::Debug for Cut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Cut").field(&self.watch).finish()
-    }
-}
-
-fn poll_until_over<R>(
-    watch: &Watch,
-    follower: &mut Option<Follower>,
-    cx: &mut Context<'_>,
-    guard: &Guard,
-    poll: impl FnOnce(&mut Context<'_>) -> Poll<io::Result<R>>,
-) -> Poll<io::Result<R>> {
-    let mut level = watch.level();
-    if level < Level::Over {
-        let ready = poll(cx);
-        if ready.is_ready() {
-            return ready;
-        }
-        level = follower.get_or_insert_with(|| watch.follow()).poll_level(cx);
-    }
-    if level < Level::Over {
-        return Poll::Pending;
-    }
-    guard.set_outcome(Outcome::Cut(Why::Deadline));
-    Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, "cut at the drain's deadline")))
 }

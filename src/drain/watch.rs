@@ -184,14 +184,9 @@ impl Watch {
         self.schedule().close_at(policy)
     }
 
-    /// How long what is half open may stay so; `None` before the drain.
-    pub(crate) fn half_open(&self) -> Option<Duration> {
-        self.schedule().half_open()
-    }
-
-    /// How long one has to idle before it may be let go; `None` before the drain.
-    pub(crate) fn quiet(&self) -> Option<Duration> {
-        self.schedule().quiet()
+    /// How long what is half open may stay so; `None` until such have had their time.
+    pub(crate) fn half_open_from(&self, level: Level) -> Option<Duration> {
+        if level >= Level::HalfOpenOver { self.schedule().half_open() } else { None }
     }
 
     pub(super) fn changed(&self) -> Arc<Notify> {
@@ -228,8 +223,15 @@ impl Watch {
 
     /// What ends gets less time.
     pub(super) fn hasten(&self, now: Instant, to: &Times) {
-        self.schedule().hasten(now, to);
-        // Whoever has set an alarm by the times before sets it anew.
+        let mut schedule = self.schedule();
+        schedule.hasten(now, to);
+        let level = schedule.at(now);
+        drop(schedule);
+        // Whoever has set an alarm by the times before sets it anew, and must not find the times of one level and another
+        // level: at a cut it would do with its connection what is done at the grace's end.
+        if let Some((level, _)) = level {
+            self.0.level.raise(level);
+        }
         self.0.changed.notify_waiters();
     }
 

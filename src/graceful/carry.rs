@@ -211,7 +211,7 @@ impl Life {
         let mut registry = self.shared.registry();
         // A generation that was never confirmed has a predecessor that serves: it takes nobody out of the shared queue.
         let (gate, last) = match self.confirmed {
-            true => (Gate::Ended(Ending::Emptied), self.shared.last_names()),
+            true => (Gate::EndedButForTheLast(Ending::Emptied), self.shared.last_names()),
             false => (Gate::Ended(Ending::Claimed(Arc::new(registry.names().collect()))), HashSet::new()),
         };
         registry.close(&HashSet::new(), self.owns_names, &last);
@@ -225,9 +225,8 @@ impl Life {
         // One that was replaced has nothing that is last: its successor accepts.
         if !self.is_replaced() && self.confirmed {
             self.shared.registry().close(&HashSet::new(), self.owns_names, &HashSet::new());
-            self.set_gate(Gate::Ended(Ending::Emptied));
         }
-        self.shared.drain.end_last();
+        self.shared.end_last();
     }
 
     /// It ended when its predecessor could still take over, and so has removed nothing. Now nobody else will.

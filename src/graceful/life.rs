@@ -132,13 +132,13 @@ pub(super) async fn end_with(running: JoinHandle<()>, shared: Arc<Shared>, times
     crate::log::error!(error = %why, "this generation stops");
     // Neither is known here: whether paths are ours to remove, and whether a successor serves.
     shared.registry().close(&HashSet::new(), false, &HashSet::new());
-    shared.gate.send_replace(Gate::Ended(Ending::Emptied));
+    shared.gate.send_replace(Gate::EndedButForTheLast(Ending::Emptied));
     shared.drain.failed(why.clone());
     shared.drain.begin(Cause::Failed { why: why.clone() }, &times);
     shared.token.cancel();
     shared.cause.send_if_modified(|cause| cause.is_none() && cause.replace(Cause::Failed { why }).is_none());
     shared.drain.run().await;
-    shared.drain.end_last();
+    shared.end_last();
     let report = shared.drain.run_last().await;
     shared.state.send_replace(State::Done);
     shared.report.send_replace(Some(report));

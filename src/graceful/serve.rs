@@ -93,6 +93,8 @@ impl Graceful {
             gate: self.shared.gate.subscribe(),
             name: self.name_of(listener),
             failed: self.shared.failed.clone(),
+            last: self.shared.drain.last(),
+            last_names: self.shared.last_names.clone(),
         }
     }
 }

@@ -65,6 +65,18 @@ pub(super) enum Ask {
 }
 
 impl Shared {
+    /// Everything else is over: what is last to close ends too.
+    pub(super) fn end_last(&self) {
+        self.gate.send_if_modified(|gate| match gate {
+            Gate::EndedButForTheLast(ending) => {
+                *gate = Gate::Ended(ending.clone());
+                true
+            }
+            Gate::Shut | Gate::Open | Gate::Ended(_) => false,
+        });
+        self.drain.end_last();
+    }
+
     pub(super) fn registry(&self) -> MutexGuard<'_, Registry> {
         // No code of the user runs under the lock but `options`; a panic there leaves the lists whole.
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)

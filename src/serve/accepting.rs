@@ -38,9 +38,9 @@ impl<K, H> Accepting<K, H> {
         K: Make<L>,
         H: Handshake<L::Io>,
     {
-        let Setup { listener, make, handshake, settings, slots, nodelay, wiring, guard } = setup;
+        let Setup { listener, make, handshake, settings, slots, nodelay, wiring, rank, guard } = setup;
         let local = listener.local_addr();
-        let mut acceptor = Acceptor::new(listener, wiring.gate, wiring.name);
+        let mut acceptor = Acceptor::new(listener, wiring.gate, wiring.name, rank);
         let broken = |acceptor: &Acceptor<L>, error| {
             let error = Error::io(ErrorKind::Socket, format!("accept from {}", acceptor.describe()), error);
             crate::log::error!(%error, "can never accept again");

@@ -1,15 +1,12 @@
 use std::{
     pin::{Pin, pin},
     task::{Context, Poll},
-    time::Duration,
 };
 
 use tokio::{
     task::unconstrained,
     time::{Instant, Sleep, sleep_until},
 };
-
-use crate::drain::later;
 
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,9 +26,9 @@ pub(super) struct Waiting {
     pub(super) turn: u32,
 }
 
-/// Measures a connection's waits against their limits.
+/// Knows since when a connection waits, and wakes it when something is due.
 ///
-/// One timer per connection, made when a wait first has a limit, and left alone from then on: no request resets it. It
+/// One timer per connection, made when something is first due, and left alone from then on: no request resets it. It
 /// rings at the end of what may be a wait long past, then the clock looks, and sets it anew if it must.
 #[derive(Debug)]
 pub(super) struct Clock {
@@ -61,11 +58,16 @@ impl Clock {
         }
     }
 
-    /// Whether the wait has reached its limit; if not, the task is woken when it does. `is_new_task`: the alarm wakes
-    /// another one.
+    /// Since when; `None`: from before anybody looked at the time.
     #[inline]
-    pub(super) fn poll_over(&mut self, cx: &mut Context<'_>, is_new_task: bool, limit: Option<Duration>) -> bool {
-        let Some(limit) = limit else {
+    pub(super) fn since(&self) -> Option<Instant> {
+        self.since
+    }
+
+    /// Whether that time has come; if not, the task is woken when it does. `is_new_task`: the alarm wakes another one.
+    #[inline]
+    pub(super) fn poll_due(&mut self, cx: &mut Context<'_>, is_new_task: bool, at: Option<Instant>) -> bool {
+        let Some(at) = at else {
             // One that has rung and is not needed is memory, in each of 10,000 idle connections; one that wakes another task
             // would be taken for ours later.
             if is_new_task || self.alarm.as_ref().is_some_and(|alarm| alarm.is_elapsed()) {
@@ -73,8 +75,6 @@ impl Clock {
             }
             return false;
         };
-        let Some(since) = self.since else { return true };
-        let at = later(since, limit);
         match &mut self.alarm {
             Some(alarm) if alarm.deadline() <= at && !alarm.is_elapsed() => {
                 if !is_new_task {
@@ -109,6 +109,7 @@ mod tests {
             atomic::{AtomicUsize, Ordering},
         },
         task::{Wake, Waker},
+        time::Duration,
     };
 
     use super::*;
@@ -125,13 +126,13 @@ mod tests {
     async fn an_alarm_wakes_the_task_that_the_connection_has_moved_to() {
         let counts = Arc::new(Counts(0.into()));
         let (before, after) = (Waker::noop(), Waker::from(counts.clone()));
-        let limit = Some(Duration::from_secs(30));
+        let at = Some(Instant::now() + Duration::from_secs(30));
         let mut clock = Clock::new();
-        assert!(!clock.poll_over(&mut Context::from_waker(before), true, limit));
+        assert!(!clock.poll_due(&mut Context::from_waker(before), true, at));
         clock.note(Waiting { wait: Wait::Busy, turn: 0 }, true);
-        assert!(!clock.poll_over(&mut Context::from_waker(&after), true, None));
+        assert!(!clock.poll_due(&mut Context::from_waker(&after), true, None));
         clock.note(Waiting { wait: Wait::Idle, turn: 1 }, true);
-        assert!(!clock.poll_over(&mut Context::from_waker(&after), false, limit));
+        assert!(!clock.poll_due(&mut Context::from_waker(&after), false, at));
         tokio::time::sleep(Duration::from_secs(60)).await;
         assert!(counts.0.load(Ordering::SeqCst) > 0);
     }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use hyper::server::conn::http1;
+use tokio::time::Instant;
 
 #[cfg(not(feature = "http2"))]
 use super::farewell::NO_HTTP2;
@@ -25,7 +26,7 @@ use super::{
 };
 use crate::{
     Error, ErrorKind, Guard,
-    drain::{Follower, Kind, Level, Outcome, Watch, Why},
+    drain::{Follower, Kind, Level, Outcome, Policy, Watch, Why, later},
 };
 
 /// One connection that knows of the drain: a future that ends with it.
@@ -75,7 +76,6 @@ pub struct Connection<T: Io, S: Handler> {
     level: Level,
     follower: Follower,
     clock: Clock,
-    settings: Arc<Settings>,
     link: Arc<Link>,
 }
 
@@ -88,6 +88,18 @@ enum Phase<T: Io, S: Handler> {
     Http2(Box<Http2<T, S>>),
     Ending(Farewell<T>),
     Ended,
+}
+
+/// What a connection does by itself.
+#[derive(Clone, Copy, Debug)]
+enum Due {
+    /// Says that it should go.
+    #[cfg_attr(not(feature = "http2"), allow(dead_code))] // an HTTP/1 connection is told with a response
+    Tell,
+    /// Cuts what is too long by its policy.
+    Close,
+    /// Ends a wait that has taken too long.
+    LetGo,
 }
 
 /// How long a client that was told to go, because it idled, may take to do so.
@@ -109,8 +121,7 @@ impl<T: Io, S: Handler> Connection<T, S> {
             level: watch.level(),
             follower,
             clock: Clock::new(),
-            settings,
-            link: Arc::new(Link::new(watch, ticket)),
+            link: Arc::new(Link::new(watch, settings, ticket)),
         }
     }
 
@@ -156,8 +167,16 @@ impl<T: Io, S: Handler> Connection<T, S> {
         self
     }
 
+    /// What a drain does with it when it is long: upgraded, or an answer of unknown length
+    /// ([`Finish`](Policy::Finish)). A response that bears a [`Policy`] among its extensions has that one.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.settings().policy = policy;
+        self
+    }
+
     fn settings(&mut self) -> &mut Settings {
-        Arc::get_mut(&mut self.settings).expect("settings come before the first poll")
+        let link = Arc::get_mut(&mut self.link);
+        link.and_then(|link| Arc::get_mut(&mut link.settings)).expect("settings come before the first poll")
     }
 }
 
@@ -179,11 +198,16 @@ impl<T: Io, S: Handler> Future for Connection<T, S> {
                 this.link.leave_home();
                 return Poll::Ready(result);
             }
-            let limit = this.note_wait();
-            if !this.clock.poll_over(cx, is_new_task, limit) {
+            let due = this.due();
+            if !this.clock.poll_due(cx, is_new_task, due.map(|(at, _)| at)) {
                 return Poll::Pending;
             }
-            this.let_go(limit.unwrap_or_default());
+            match due {
+                #[cfg(feature = "http2")]
+                Some((_, Due::Tell)) => this.tell(),
+                Some((_, Due::Close)) => this.close(),
+                _ => this.let_go(),
+            }
         }
     }
 }
@@ -202,12 +226,7 @@ impl<T: Io, S: Handler> Connection<T, S> {
                 }
                 Phase::Http1(http1) => ready!(http1.poll(cx, &self.link)),
                 #[cfg(feature = "http2")]
-                Phase::Http2(http2) => {
-                    if self.level >= Level::Draining {
-                        http2.tell(&self.link);
-                    }
-                    ready!(http2.poll(cx, is_timed))
-                }
+                Phase::Http2(http2) => ready!(http2.poll(cx, is_timed)),
                 Phase::Ending(farewell) => return farewell.poll(cx),
                 Phase::Ended => return Poll::Ready(Ok(())),
             };
@@ -242,23 +261,31 @@ impl<T: Io, S: Handler> Connection<T, S> {
                 self.link.guard().set_kind(Kind::Http2);
                 transport.rewind(read);
                 let herald = Herald::new(service, self.link.clone());
-                Phase::Http2(Box::new(Http2::new(transport, herald, &self.settings, &self.link)))
+                Phase::Http2(Box::new(Http2::new(transport, herald, &self.link.settings, &self.link)))
             }
             #[cfg(not(feature = "http2"))]
             Protocol::Http2(_) => {
-                self.settings.say_that_http2_is_off();
+                self.link.settings.say_that_http2_is_off();
                 let result = Err(Error::new(ErrorKind::Connection, "a client speaks HTTP/2, which is off"));
                 Phase::Ending(Farewell::new(transport, result).saying(NO_HTTP2))
             }
         };
     }
 
-    /// Notes what is waited for, and says how long that may take.
-    ///
-    /// The drain changes the limits and nothing else: from the levels on at which half-open and idle connections have
-    /// had their time, such a connection may wait as long as that time was, from whenever it began.
-    fn note_wait(&mut self) -> Option<Duration> {
-        let Settings { head_deadline, idle_deadline, .. } = *self.settings;
+    /// What this connection does next by itself, and when. Notes what it waits for.
+    fn due(&mut self) -> Option<(Instant, Due)> {
+        let wait = self.note_wait()?;
+        let end = self.end_of(wait).map(|at| (at, Due::LetGo));
+        if self.level == Level::Serving {
+            return end;
+        }
+        let dues = [self.tell_at().zip(Some(Due::Tell)), self.close_at(wait).zip(Some(Due::Close)), end];
+        // The first of those that are due at the same time: nobody is let go untold.
+        dues.into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    /// `None`: it ends already.
+    fn note_wait(&mut self) -> Option<Wait> {
         let waiting = match &self.phase {
             Phase::Sniffing(..) => self.clock.waiting(), // for its first head, since it was made
             Phase::Http1(_) => self.link.note_waiting(),
@@ -267,26 +294,85 @@ impl<T: Io, S: Handler> Connection<T, S> {
             Phase::Ending(_) | Phase::Ended => return None,
         };
         self.clock.note(waiting, waiting.wait == Wait::Head || self.is_timed());
-        let (half_open, grace) =
-            (self.link.watch.half_open().unwrap_or_default(), self.link.watch.quiet().unwrap_or_default());
-        match waiting.wait {
+        Some(waiting.wait)
+    }
+
+    /// When a wait has taken too long.
+    ///
+    /// The drain brings the end of a wait nearer and does nothing else: once half-open connections have had their time,
+    /// one may stay so for as long as that was, from whenever it began; and one that idles has its turn to be let go.
+    fn end_of(&self, wait: Wait) -> Option<Instant> {
+        let (Settings { head_deadline, idle_deadline, .. }, since) = (&*self.link.settings, self.clock.since());
+        match wait {
             Wait::Busy => None,
-            Wait::Head if self.level >= Level::HalfOpenOver => Some(head_deadline.min(half_open)),
-            Wait::Head => Some(head_deadline),
-            Wait::Idle if self.level >= Level::GraceOver => Some(idle_deadline.map_or(grace, |idle| idle.min(grace))),
+            Wait::Head => {
+                let half_open = self.link.watch.half_open_from(self.level);
+                Some(later(since?, half_open.map_or(*head_deadline, |limit| limit.min(*head_deadline))))
+            }
             #[cfg(feature = "http2")]
-            Wait::Idle if self.level == Level::Serving && self.is_told() => Some(TIME_TO_GO),
-            Wait::Idle => idle_deadline,
+            Wait::Idle if self.level == Level::Serving && self.is_told() => Some(later(since?, TIME_TO_GO)),
+            Wait::Idle => {
+                let too_long = idle_deadline.and_then(|limit| Some(later(since?, limit)));
+                let let_go = match self.level {
+                    Level::Serving | Level::LameDuck => None,
+                    _ => self.link.watch.let_go_at(self.link.guard().turn(), since),
+                };
+                too_long.into_iter().chain(let_go).min()
+            }
+        }
+    }
+
+    /// When it is told as a whole. An HTTP/1 connection is told with a response, which costs it no alarm.
+    fn tell_at(&self) -> Option<Instant> {
+        match &self.phase {
+            #[cfg(feature = "http2")]
+            Phase::Http2(http2) if !http2.is_told() => self.link.watch.tell_at(self.link.guard().turn()),
+            _ => None,
+        }
+    }
+
+    /// When the policy of an answer under way wants it cut.
+    fn close_at(&self, wait: Wait) -> Option<Instant> {
+        match &self.phase {
+            Phase::Http1(_) if wait == Wait::Busy => self.link.watch.close_at(self.link.policy()),
+            #[cfg(feature = "http2")]
+            Phase::Http2(http2) => http2.close_at(&self.link.watch),
+            _ => None,
         }
     }
 
     /// Whether it may matter since when a connection idles. Where it cannot, no request costs a look at the clock.
     fn is_timed(&self) -> bool {
-        self.settings.idle_deadline.is_some() || self.level >= Level::Draining
+        self.link.settings.idle_deadline.is_some() || self.level > Level::Serving
+    }
+
+    #[cfg(feature = "http2")]
+    fn tell(&mut self) {
+        if let Phase::Http2(http2) = &mut self.phase {
+            http2.tell(&self.link);
+        }
+    }
+
+    /// Cuts what is too long by its policy: an HTTP/1 answer with its connection, HTTP/2's with its stream.
+    fn close(&mut self) {
+        match mem::replace(&mut self.phase, Phase::Ended) {
+            Phase::Http1(http1) => {
+                let Some((transport, ..)) = http1.into_parts() else { return };
+                self.link.guard().set_outcome(Outcome::Cut(Why::Policy));
+                let error = Error::new(ErrorKind::Connection, "an answer was closed by its policy in the drain");
+                self.phase = Phase::Ending(Farewell::new(transport, Err(error)));
+            }
+            #[cfg(feature = "http2")]
+            Phase::Http2(mut http2) => {
+                http2.close_due(&self.link.watch);
+                self.phase = Phase::Http2(http2);
+            }
+            phase => self.phase = phase,
+        }
     }
 
     /// It has waited too long.
-    fn let_go(&mut self, limit: Duration) {
+    fn let_go(&mut self) {
         match mem::replace(&mut self.phase, Phase::Ended) {
             Phase::Sniffing(mut sniffer, service) => {
                 let seen = sniffer.last_look();
@@ -296,7 +382,7 @@ impl<T: Io, S: Handler> Connection<T, S> {
                     return self.begin(protocol);
                 }
                 let transport = self.transport(sniffer.io);
-                self.phase = self.farewell(transport, is_half, limit);
+                self.phase = self.farewell(transport, is_half);
             }
             Phase::Http1(http1) => {
                 let Some((mut transport, read, herald)) = http1.into_parts() else { return };
@@ -307,12 +393,12 @@ impl<T: Io, S: Handler> Connection<T, S> {
                         transport.rewind([read, seen].concat().into());
                         self.phase_http1(transport, herald)
                     }
-                    None => self.farewell(transport, !is_idle || !read.is_empty(), limit),
+                    None => self.farewell(transport, !is_idle || !read.is_empty()),
                 };
             }
             #[cfg(feature = "http2")]
             Phase::Http2(mut http2) => {
-                if self.level < Level::GraceOver && !http2.is_told() {
+                if !http2.is_told() {
                     http2.tell(&self.link);
                     self.phase = Phase::Http2(http2);
                     return;
@@ -327,10 +413,11 @@ impl<T: Io, S: Handler> Connection<T, S> {
     }
 
     /// Ends what waits for a head, or for the rest of one.
-    fn farewell(&self, transport: Transport<T>, is_half: bool, limit: Duration) -> Phase<T, S> {
+    fn farewell(&self, transport: Transport<T>, is_half: bool) -> Phase<T, S> {
         let result = if is_half {
             self.link.guard().set_outcome(Outcome::Cut(Why::HalfOpen));
-            Err(Error::new(ErrorKind::Connection, format!("no complete request head within {limit:?}")))
+            let after = self.clock.since().map(|since| since.elapsed()).unwrap_or_default();
+            Err(Error::new(ErrorKind::Connection, format!("no complete request head within {after:?}")))
         } else {
             self.link.set_let_go();
             Ok(())
@@ -367,7 +454,7 @@ impl<T: Io, S: Handler> Connection<T, S> {
     }
 
     fn phase_http1(&self, transport: Transport<T>, herald: Herald<S>) -> Phase<T, S> {
-        Phase::Http1(Http1::new(transport, herald, &self.settings, &self.link))
+        Phase::Http1(Http1::new(transport, herald, &self.link.settings, &self.link))
     }
 
     fn transport(&self, io: T) -> Transport<T> {

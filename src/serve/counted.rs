@@ -13,7 +13,11 @@ use hyper::{
 };
 use pin_project_lite::pin_project;
 
-use super::http2::{Live, Streams};
+use super::{
+    http2::{Live, Streams, Termed},
+    policy::policy_of,
+};
+use crate::drain::Policy;
 
 /// Counts an HTTP/2 stream until the last byte of its answer is sent.
 ///
@@ -34,6 +38,7 @@ impl<S> Counted<S> {
 impl<S, B> Service<Request<Incoming>> for Counted<S>
 where
     S: Service<Request<Incoming>, Response = Response<B>>,
+    B: Body,
 {
     type Response = Response<CountedBody<B>>;
     type Error = S::Error;
@@ -55,13 +60,16 @@ pin_project! {
 impl<F, B, E> Future for CountedFuture<F>
 where
     F: Future<Output = Result<Response<B>, E>>,
+    B: Body,
 {
     type Output = Result<Response<CountedBody<B>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let response = ready!(this.future.poll(cx))?;
-        Poll::Ready(Ok(response.map(|body| CountedBody { body, streams: this.streams.clone() })))
+        let policy = policy_of(&response, false, this.streams.policy());
+        let termed = (policy != Policy::Finish).then(|| this.streams.enter(policy, cx.waker()));
+        Poll::Ready(Ok(response.map(|body| CountedBody { body, streams: this.streams.clone(), _termed: termed })))
     }
 }
 
@@ -70,6 +78,7 @@ pin_project! {
         #[pin]
         body: B,
         streams: Arc<Streams>,
+        _termed: Option<Termed>,
     }
 }
 

@@ -102,7 +102,8 @@ pub(super) async fn prepare<T, S>(
             () = watch.reached(Level::Over) => {}
             () = async {
                 watch.reached(Level::HalfOpenOver).await;
-                sleep_until(later(began, watch.half_open().unwrap_or_default())).await;
+                let half_open = watch.half_open_from(Level::HalfOpenOver);
+                sleep_until(later(began, half_open.expect("the times are written before the level rises"))).await;
             } => {}
         }
     };

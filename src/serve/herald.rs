@@ -5,13 +5,14 @@ use std::{
 };
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header::CONNECTION};
+use http_body::Body;
 use hyper::{body::Incoming, service::Service, upgrade::OnUpgrade};
 use pin_project_lite::pin_project;
 
-use super::{Handler, link::Link};
+use super::{Handler, link::Link, policy::policy_of};
 use crate::drain::Outcome;
 
-/// Tells the client: from the drain's beginning on each HTTP/1 response bears `connection: close`.
+/// Tells the client: from its turn in this generation's end on, each HTTP/1 response bears `connection: close`.
 ///
 /// So the client's next request goes to a new connection, which the successor accepts, and this one ends with its last
 /// response: no request is on its way when it does. hyper's own `graceful_shutdown` is no use for it: it cuts an idle
@@ -68,6 +69,7 @@ enum Asked {
 impl<F, B, E> Future for Heralded<F>
 where
     F: Future<Output = Result<Response<B>, E>>,
+    B: Body,
 {
     type Output = F::Output;
 
@@ -79,10 +81,11 @@ where
             Asked::Tunnel => response.status().is_success(),
             Asked::Request => response.status() == StatusCode::SWITCHING_PROTOCOLS,
         };
+        this.link.set_policy(policy_of(&response, upgrades, this.link.settings.policy));
         if upgrades {
             // Here, and not when hyper passes the transport on: its new owner may use it before we hear of that.
             this.link.upgrade();
-        } else if this.link.watch.is_draining() {
+        } else if this.link.watch.tells(this.link.guard().turn()) {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             this.link.guard().set_outcome(Outcome::Told);
         }

@@ -1,13 +1,14 @@
 use std::{
     fmt,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     task::{Context, Poll, Waker},
 };
 
 use hyper::server::conn::http2::{Builder, Connection};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use pin_project_lite::pin_project;
+use tokio::time::Instant;
 
 use super::{
     Handler, Io,
@@ -16,15 +17,17 @@ use super::{
     herald::Herald,
     link::Link,
     settings::Settings,
+    terms::{Term, Terms},
     transport::Transport,
 };
-use crate::drain::Outcome;
+use crate::drain::{Outcome, Policy, Watch, Why};
 
 /// hyper's part of an HTTP/2 connection.
 pub(super) struct Http2<T: Io, S: Handler> {
     connection: Connection<TokioIo<Transport<T>>, Counted<Herald<S>>, Executor>,
     streams: Arc<Streams>,
     is_told: bool,
+    has_cut: bool,
 }
 
 impl<T: Io, S: Handler> Http2<T, S> {
@@ -35,7 +38,8 @@ impl<T: Io, S: Handler> Http2<T, S> {
         builder.timer(TokioTimer::new());
         settings.http2.iter().for_each(|set| set(&mut builder));
         let service = Counted::new(herald, streams.clone());
-        Self { connection: builder.serve_connection(TokioIo::new(transport), service), streams, is_told: false }
+        let connection = builder.serve_connection(TokioIo::new(transport), service);
+        Self { connection, streams, is_told: false, has_cut: false }
     }
 
     /// `is_timed`: the task is also to be woken when the last stream has ended.
@@ -51,8 +55,23 @@ impl<T: Io, S: Handler> Http2<T, S> {
     pub(super) fn tell(&mut self, link: &Link) {
         if !self.is_told {
             self.is_told = true;
-            link.guard().set_outcome(Outcome::Told);
+            if !self.has_cut {
+                link.guard().set_outcome(Outcome::Told);
+            }
             Pin::new(&mut self.connection).graceful_shutdown();
+        }
+    }
+
+    /// When the policy of a stream's answer next wants it cut.
+    pub(super) fn close_at(&self, watch: &Watch) -> Option<Instant> {
+        self.streams.terms.get()?.next(watch)
+    }
+
+    /// Cuts the streams whose time has come; the connection lives on.
+    pub(super) fn close_due(&mut self, watch: &Watch) {
+        if self.streams.terms.get().is_some_and(|terms| terms.cut(watch, Instant::now())) {
+            self.has_cut = true;
+            self.streams.link.guard().set_outcome(Outcome::Cut(Why::Policy));
         }
     }
 
@@ -81,13 +100,34 @@ pub struct Executor(Arc<Streams>);
 pub(super) struct Streams {
     /// The connection's task, where it wants to know when the last stream has ended.
     waker: Mutex<Option<Waker>>,
+    /// Few have any.
+    terms: OnceLock<Box<Terms>>,
     /// The connection counts until its last stream has ended, also when that outlives the socket.
     link: Arc<Link>,
 }
 
 impl Streams {
     fn new(link: Arc<Link>) -> Self {
-        Self { waker: Mutex::default(), link }
+        Self { waker: Mutex::default(), terms: OnceLock::new(), link }
+    }
+
+    pub(super) fn policy(&self) -> Policy {
+        self.link.settings.policy
+    }
+
+    /// The answer that is given in this task has a policy.
+    pub(super) fn enter(self: &Arc<Self>, policy: Policy, task: &Waker) -> Termed {
+        let term = self.terms.get_or_init(Box::default).enter(policy, task);
+        // The connection's task has an alarm for the ones that it knows.
+        let waker = self.waker().clone();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Termed { term, streams: self.clone() }
+    }
+
+    fn has_cut(&self, task: &Waker) -> bool {
+        self.terms.get().is_some_and(|terms| terms.has_cut(task))
     }
 
     fn waker(&self) -> MutexGuard<'_, Option<Waker>> {
@@ -106,23 +146,45 @@ where
     F: Future<Output: Send> + Send + 'static,
 {
     fn execute(&self, future: F) {
-        tokio::spawn(Stream { future, _live: Live::new(self.0.clone()) });
+        tokio::spawn(Stream { future: Some(future), live: Live::new(self.0.clone()) });
     }
 }
 
 pin_project! {
     struct Stream<F> {
         #[pin]
-        future: F,
-        _live: Live,
+        future: Option<F>,
+        live: Live,
     }
 }
 
 impl<F: Future> Future for Stream<F> {
-    type Output = F::Output;
+    type Output = ();
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        self.project().future.poll(cx)
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        if this.live.0.has_cut(cx.waker()) {
+            // h2 resets a stream whose answer is dropped unfinished.
+            this.future.set(None);
+        }
+        match this.future.as_pin_mut() {
+            Some(future) => future.poll(cx).map(drop),
+            None => Poll::Ready(()),
+        }
+    }
+}
+
+/// An answer's place among the terms, given up with the answer.
+pub(super) struct Termed {
+    term: Arc<Term>,
+    streams: Arc<Streams>,
+}
+
+impl Drop for Termed {
+    fn drop(&mut self) {
+        if let Some(terms) = self.streams.terms.get() {
+            terms.leave(&self.term);
+        }
     }
 }
 

@@ -3,7 +3,7 @@ use std::{
     convert::Infallible,
     fmt,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
     },
 };
@@ -13,10 +13,12 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use super::{
     Io,
     clock::{Wait, Waiting},
+    policy::AtomicPolicy,
+    settings::Settings,
 };
 use crate::{
     Guard,
-    drain::{Kind, Outcome, Watch},
+    drain::{Kind, Outcome, Policy, Watch},
 };
 
 /// What the parts of one connection know of each other: our future around hyper, the transport beneath it, the timer
@@ -26,7 +28,10 @@ use crate::{
 /// an upgrade the transport is in another task. By then only `is_upgraded` matters, and the passing orders it.)
 pub(super) struct Link {
     pub(super) watch: Watch,
+    pub(super) settings: Arc<Settings>,
     ticket: Ticket,
+    /// What becomes of the answer that is given now, and of what it has upgraded to.
+    policy: AtomicPolicy,
     /// hyper waits for a request head: it says so through its timer, see `HeadTimer`.
     awaits_head: AtomicBool,
     /// A byte of that head has been given to hyper.
@@ -67,10 +72,12 @@ enum Home {
 }
 
 impl Link {
-    pub(super) fn new(watch: Watch, ticket: Ticket) -> Self {
+    pub(super) fn new(watch: Watch, settings: Arc<Settings>, ticket: Ticket) -> Self {
         Self {
             watch,
+            settings,
             ticket,
+            policy: AtomicPolicy::new(Policy::Finish),
             awaits_head: AtomicBool::new(false),
             head_begun: AtomicBool::new(false),
             // The first head is number 0.
@@ -106,6 +113,8 @@ impl Link {
     #[inline]
     pub(super) fn has_head(&self) {
         self.awaits_head.store(false, Relaxed);
+        // No answer yet: it has until the deadline, whatever became of the one before.
+        self.policy.set(Policy::Finish);
         // Here, and not only after the poll: a handler that blocks its thread is what one looks for in a status.
         self.guard().set_active(true);
     }
@@ -132,6 +141,16 @@ impl Link {
         let waiting = self.waiting();
         self.guard().set_active(waiting.wait == Wait::Busy);
         waiting
+    }
+
+    #[inline]
+    pub(super) fn policy(&self) -> Policy {
+        self.policy.get()
+    }
+
+    #[inline]
+    pub(super) fn set_policy(&self, policy: Policy) {
+        self.policy.set(policy);
     }
 
     // ---- what the transport has seen

@@ -21,7 +21,6 @@ mod clock;
 mod connection;
 #[cfg(feature = "http2")]
 mod counted;
-mod ending;
 mod farewell;
 mod handshake;
 mod head_timer;
@@ -33,10 +32,13 @@ mod last_look;
 mod link;
 mod make;
 mod oneshot;
+mod policy;
 mod server;
 mod service;
 mod settings;
 mod sniff;
+#[cfg(feature = "http2")]
+mod terms;
 mod transport;
 
 pub use connection::Connection;

@@ -1,8 +1,9 @@
 use std::{
+    collections::HashSet,
     fmt, io,
     panic::resume_unwind,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -16,8 +17,8 @@ use tokio::{
 use super::{Handshake, Io, Make, Plain, accepting::Accepting, settings::Settings};
 use crate::{
     Error, Guard, Listener, Tracker,
-    accept::Gate,
-    drain::{Kind, Watch},
+    accept::{Gate, Rank},
+    drain::{Kind, Policy, Watch},
     name::Name,
 };
 
@@ -95,6 +96,10 @@ pub(crate) struct Wiring {
     pub(crate) name: Option<Name>,
     /// Told when the listener can never accept again.
     pub(crate) failed: mpsc::UnboundedSender<Error>,
+    /// In place of the first two, for what is last to close.
+    pub(crate) last: (Watch, Tracker),
+    /// Whose listeners those are.
+    pub(crate) last_names: Arc<Mutex<HashSet<Name>>>,
 }
 
 pub(super) struct Setup<L, K, H> {
@@ -105,6 +110,7 @@ pub(super) struct Setup<L, K, H> {
     pub(super) slots: Option<Arc<Semaphore>>,
     pub(super) nodelay: bool,
     pub(super) wiring: Wiring,
+    pub(super) rank: Rank,
     /// Held from the call of `serve` on, so that a drain that begins before the first poll waits for it.
     pub(super) guard: Guard,
 }
@@ -113,7 +119,8 @@ impl<L: Listener, K> Serve<L, K> {
     pub(crate) fn new(listener: L, make: K, wiring: Wiring) -> Self {
         let guard = wiring.tracker.guard_of(Kind::Serve);
         let (handshake, settings) = (Plain::new(), Settings::new());
-        let setup = Setup { listener, make, handshake, settings, slots: None, nodelay: true, wiring, guard };
+        let (slots, nodelay, rank) = (None, true, Rank::Ordinary);
+        let setup = Setup { listener, make, handshake, settings, slots, nodelay, wiring, rank, guard };
         Self { setup: Some(setup), running: None }
     }
 }
@@ -167,6 +174,52 @@ impl<L: Listener, K, H> Serve<L, K, H> {
         self
     }
 
+    /// What a drain does with its long connections: upgraded ones, and answers of unknown length
+    /// ([`Finish`](Policy::Finish)). A response that bears a [`Policy`] among its extensions has that one. Of HTTP/2 it is
+    /// the stream that is cut; a tunnel inside HTTP/2 has until the deadline.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tokio_hotrestart::Error> {
+    /// # use axum::Router;
+    /// use std::time::Duration;
+    /// use tokio_hotrestart::drain::Policy;
+    ///
+    /// # let graceful = tokio_hotrestart::Graceful::detached();
+    /// # let websockets = Router::new();
+    /// let listener = graceful.listen("websockets", "127.0.0.1:0").await?;
+    /// tokio::spawn(graceful.serve(listener, websockets).policy(Policy::CloseAfter(Duration::from_secs(60))));
+    /// # graceful.drain().await; Ok(()) }
+    /// ```
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.setup().settings.policy = policy;
+        self
+    }
+
+    /// Answers until the very end of a stop: for health, admin and metrics. It is told neither of the lame duck nor of the
+    /// drain, and accepts on; when everything else is over, it ends too, within a second. At a restart it is like any other.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tokio_hotrestart::Error> {
+    /// # use axum::Router;
+    /// # let graceful = tokio_hotrestart::Graceful::detached();
+    /// # let (app, health) = (Router::new(), Router::new());
+    /// tokio::spawn(graceful.serve(graceful.listen("http", "127.0.0.1:0").await?, app));
+    /// tokio::spawn(graceful.serve(graceful.listen("health", "127.0.0.1:0").await?, health).last_to_close());
+    /// # graceful.drain().await; Ok(()) }
+    /// ```
+    pub fn last_to_close(mut self) -> Self {
+        let Setup { wiring, rank, guard, .. } = self.setup();
+        (wiring.watch, wiring.tracker) = wiring.last.clone();
+        (*rank, *guard) = (Rank::Last, wiring.tracker.guard_of(Kind::Serve));
+        // Nothing panics under this lock but an allocation that fails, and then the set is as it was.
+        wiring.last_names.lock().unwrap_or_else(PoisonError::into_inner).extend(wiring.name.clone());
+        self
+    }
+
     /// What happens on a connection before HTTP: `.handshake(move |tcp| acceptor.accept(tcp))` is TLS in one line.
     ///
     /// Its future runs in the connection's own task, so that a slow client delays nobody; it is counted by the drain, and has
@@ -177,9 +230,9 @@ impl<L: Listener, K, H> Serve<L, K, H> {
         R: Future<Output = io::Result<T>> + Send + 'static,
         T: Io,
     {
-        let Setup { listener, make, handshake: _, settings, slots, nodelay, wiring, guard } =
+        let Setup { listener, make, handshake: _, settings, slots, nodelay, wiring, rank, guard } =
             self.setup.take().expect(POLLED);
-        let setup = Setup { listener, make, handshake, settings, slots, nodelay, wiring, guard };
+        let setup = Setup { listener, make, handshake, settings, slots, nodelay, wiring, rank, guard };
         Serve { setup: Some(setup), running: None }
     }
 

@@ -4,6 +4,8 @@ use std::{fmt, time::Duration};
 
 use hyper::server::conn::http1;
 
+use crate::drain::Policy;
+
 /// How connections are served: one for all of a `serve`.
 pub(super) struct Settings {
     pub(super) http1: http1::Builder,
@@ -12,6 +14,7 @@ pub(super) struct Settings {
     pub(super) http2: Vec<Box<SetHttp2>>,
     pub(super) head_deadline: Duration,
     pub(super) idle_deadline: Option<Duration>,
+    pub(super) policy: Policy,
     #[cfg(not(feature = "http2"))]
     has_said_that_http2_is_off: AtomicBool,
 }
@@ -29,6 +32,7 @@ impl Settings {
             http2: Vec::new(),
             head_deadline: HEAD_DEADLINE,
             idle_deadline: None,
+            policy: Policy::default(),
             #[cfg(not(feature = "http2"))]
             has_said_that_http2_is_off: AtomicBool::new(false),
         }
@@ -51,6 +55,7 @@ impl fmt::Debug for Settings {
         f.debug_struct("Settings")
             .field("head_deadline", &self.head_deadline)
             .field("idle_deadline", &self.idle_deadline)
+            .field("policy", &self.policy)
             .finish_non_exhaustive()
     }
 }

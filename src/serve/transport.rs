@@ -8,8 +8,8 @@ use std::{
 use hyper::body::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{ending::Ending, last_look::last_look, link::Link};
-use crate::drain::Cut;
+use super::{last_look::last_look, link::Link};
+use crate::drain::{Cut, Ending, Step};
 
 /// What HTTP can run on. Implemented for everything that it can be.
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
@@ -20,7 +20,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for T {}
 ///
 /// It yields what was read before hyper came; notes what hyper has read and flushed; ends in three steps; and when
 /// hyper drops it without having ended it, it goes home to be ended there. After an upgrade it is the socket of a
-/// WebSocket or tunnel: it is cut at the drain's deadline, and its end is whatever its user makes of it.
+/// WebSocket or tunnel: it is cut at the drain's deadline or by its policy, and its end is whatever its user makes of it.
 pub(super) struct Transport<T: Io> {
     /// `None` only while it is being dropped.
     io: Option<T>,
@@ -33,7 +33,7 @@ pub(super) struct Transport<T: Io> {
 
 impl<T: Io> Transport<T> {
     pub(super) fn new(io: T, link: Arc<Link>) -> Self {
-        Self { io: Some(io), ahead: Bytes::new(), ending: Ending::NotYet { patience: None }, cut: None, link }
+        Self { io: Some(io), ahead: Bytes::new(), ending: Ending::new(), cut: None, link }
     }
 
     /// Puts what has been read back in front.
@@ -50,10 +50,10 @@ impl<T: Io> Transport<T> {
         Pin::new(self.io.as_mut().expect("the io leaves in drop"))
     }
 
-    /// Passes through until the deadline.
+    /// Passes through until the deadline, or until its policy says.
     fn cut(&mut self) -> (Pin<&mut T>, &mut Cut, &Link) {
         let Self { io, cut, link, .. } = self;
-        let cut = cut.get_or_insert_with(|| Box::new(Cut::new(link.watch.clone())));
+        let cut = cut.get_or_insert_with(|| Box::new(Cut::new(link.watch.clone(), link.policy())));
         (Pin::new(io.as_mut().expect("the io leaves in drop")), cut, link)
     }
 }
@@ -140,7 +140,10 @@ impl<T: Io> AsyncWrite for Transport<T> {
             return cut.poll_write(cx, link.guard(), |cx| io.poll_shutdown(cx));
         }
         let Self { io, ending, link, .. } = this;
-        ending.poll(io.as_mut().expect("the io leaves in drop"), link, cx)
+        ending.poll(io.as_mut().expect("the io leaves in drop"), cx, |step| match step {
+            Step::Closed => link.set_ending(),
+            Step::ReadTooLate => link.has_read_too_late(),
+        })
     }
 }
 

@@ -89,7 +89,7 @@ async fn a_request_that_races_the_let_go_is_served_and_told() {
 
         let client = client.io.into_std().unwrap();
         io::Write::write_all(&mut &client, GET.as_bytes()).unwrap();
-        roof.drain.begin(Cause::Stopped { by: None }, &Times::for_stop().grace(Duration::ZERO));
+        roof.drain.begin(Cause::Stopped { by: None }, &Times::for_stop().grace(Duration::ZERO).at_once());
         assert!(once(roof.drain.run()).await.is_none());
         assert_eq!(roof.drain.watch().level(), crate::drain::Level::GraceOver);
         let _ = once(connection.as_mut()).await;
@@ -121,7 +121,7 @@ async fn once<F: Future>(future: F) -> Option<F::Output> {
 async fn untold_after_the_grace() -> (Client<DuplexStream>, JoinHandle<Report>) {
     let roof = Roof::new();
     let (release, late) = tokio::sync::oneshot::channel();
-    let late = std::sync::Arc::new(std::sync::Mutex::new(Some(Late::new(late))));
+    let late = Arc::new(Mutex::new(Some(Late::new(late))));
     let (mut client, _) = roof.spawn(service_fn(move |_| {
         let body = late.lock().unwrap().take().unwrap_or_else(Late::now);
         async { Ok::<_, Infallible>(Response::new(body)) }

@@ -1,6 +1,7 @@
 use tokio::time::{Instant, sleep};
 
 use super::*;
+use crate::drain::Policy;
 
 /// An HTTP/2 client that does what the test says and no more: it answers no SETTINGS and no PING by itself.
 struct Frames(Client<DuplexStream>);
@@ -219,7 +220,7 @@ async fn a_dropped_connection_is_closed_at_once_whatever_its_streams_do() {
     let roof = Roof::new();
     let (called, mut calls) = mpsc::unbounded_channel();
     let (release, blocked) = std::sync::mpsc::channel::<()>();
-    let blocked = std::sync::Arc::new(std::sync::Mutex::new(blocked));
+    let blocked = Arc::new(Mutex::new(blocked));
     let (client, served) = roof.spawn(service_fn(move |_| {
         let (called, blocked) = (called.clone(), blocked.clone());
         async move {
@@ -345,4 +346,102 @@ async fn in_the_census_a_connection_is_active_while_a_stream_runs() {
     assert_eq!(client.body(3).await, "two");
     sleep(SECOND).await;
     assert_eq!(state(), "idle");
+}
+
+/// Says one word for each stream, and then nothing.
+struct Endless(bool);
+
+impl http_body::Body for Endless {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+        match std::mem::replace(&mut self.0, true) {
+            false => std::task::Poll::Ready(Some(Ok(http_body::Frame::data("tick".into())))),
+            true => std::task::Poll::Pending,
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_cuts_its_stream_and_the_others_go_on() {
+    let roof = Roof::new();
+    let (client, server) = duplex(64 * 1024);
+    let asked = Arc::new(std::sync::atomic::AtomicU32::new(0));
+    // The first three are endless, each with another policy; the fourth is answered late.
+    let service = service_fn(move |_| {
+        let number = asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        async move {
+            let mut response = Response::new(Endless(false));
+            match number {
+                0 => {}
+                1 => drop(response.extensions_mut().insert(Policy::CloseAfter(SECOND * 3))),
+                2 => drop(response.extensions_mut().insert(Policy::Finish)),
+                _ => sleep(SECOND * 6).await,
+            }
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let _served = tokio::spawn(roof.connection(server, service).policy(Policy::CloseNow));
+    let mut client = Frames::greet(Client::new(client)).await;
+    for stream in [1, 3, 5] {
+        client.get(stream).await;
+        assert_eq!(client.next(DATA).await.payload, b"tick");
+    }
+    client.get(7).await;
+    sleep(SECOND).await;
+    let (began, report) = (Instant::now(), roof.begin());
+    for (stream, at) in [(1, 0), (3, 3), (7, 5)] {
+        let reset = client.next(RST_STREAM).await;
+        assert_eq!((reset.stream, began.elapsed()), (stream, SECOND * at));
+    }
+    assert!(client.frame().await.is_none(), "the last one has until the deadline");
+    assert_eq!(began.elapsed(), SECOND * 20);
+    drop(client);
+    assert_eq!(report.await.unwrap().of(Kind::Http2).cut, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn goaways_are_spread_over_the_grace() {
+    let roof = Roof::new();
+    let mut clients = Vec::new();
+    for _ in 0..100 {
+        let (client, _) = roof.spawn(service_fn(hello));
+        let mut client = Frames::greet(client).await;
+        client.next(SETTINGS).await;
+        clients.push(client);
+    }
+    let (began, report) = (Instant::now(), roof.drain_by(&times(10, 20)));
+    let tasks = clients.into_iter().map(|mut client| {
+        tokio::spawn(async move {
+            client.next(GOAWAY).await;
+            let told = began.elapsed();
+            client.pong().await;
+            client.end().await;
+            told
+        })
+    });
+    let mut tenths = [0; 10];
+    for task in tasks.collect::<Vec<_>>() {
+        tenths[(task.await.unwrap().saturating_sub(Duration::from_millis(1)).as_secs()) as usize] += 1;
+    }
+    assert!(tenths.iter().all(|count| (9..=11).contains(count)), "{tenths:?}");
+    let report = report.await.unwrap();
+    assert_eq!((report.told(), report.is_clean()), (100, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lame_duck_says_goaway_and_answers_what_still_comes() {
+    let roof = Roof::new();
+    let (client, _) = roof.spawn(service_fn(hello));
+    let mut client = Frames::greet(client).await;
+    client.next(SETTINGS).await;
+    let times = times(5, 20).lame_duck(SECOND * 10).at_once();
+    roof.drain.begin_lame_duck(Cause::Stopped { by: None }, &times);
+    assert_eq!(client.goaway().await, i32::MAX as u32);
+    client.get(1).await;
+    assert_eq!(client.body(1).await, "hello");
 }

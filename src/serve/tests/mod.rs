@@ -7,12 +7,22 @@ mod ending;
 #[cfg(feature = "http2")]
 mod http2;
 mod hyper_facts;
+mod lame_duck;
+mod last;
+mod policies;
 mod services;
 mod serving;
 mod sniffing;
+mod spread;
 mod upgrades;
 
-use std::{convert::Infallible, io, time::Duration};
+use std::{
+    collections::HashSet,
+    convert::Infallible,
+    io,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use ::hyper::body::Bytes;
 use ::hyper::{body::Incoming, service::service_fn};
@@ -30,6 +40,7 @@ use crate::{
     Cause, Error, Listener, Report,
     accept::Gate,
     drain::{Drain, Kind, Times, Why},
+    name::Name,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -41,12 +52,14 @@ struct Roof {
     gate: watch::Sender<Gate>,
     failed: mpsc::UnboundedReceiver<Error>,
     tell_failed: mpsc::UnboundedSender<Error>,
+    last_names: Arc<Mutex<HashSet<Name>>>,
 }
 
 impl Roof {
     fn new() -> Self {
         let (tell_failed, failed) = mpsc::unbounded_channel();
-        Self { drain: Drain::new(), gate: watch::Sender::new(Gate::Open), failed, tell_failed }
+        let (drain, gate) = (Drain::new(), watch::Sender::new(Gate::Open));
+        Self { drain, gate, failed, tell_failed, last_names: Arc::default() }
     }
 
     fn connection<T: Io, S: IntoService<M>, M>(&self, io: T, service: S) -> Connection<T, S::Service> {
@@ -64,6 +77,8 @@ impl Roof {
             gate: self.gate.subscribe(),
             name: None,
             failed: self.tell_failed.clone(),
+            last: self.drain.last(),
+            last_names: self.last_names.clone(),
         }
     }
 

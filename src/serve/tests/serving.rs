@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use tokio::{
     net::{UnixListener, UnixStream},
     sync::oneshot,
@@ -7,7 +5,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::{accept::Ending, name::Name};
+use crate::accept::Ending;
 
 /// A listener over memory: what the test connects.
 struct Memory(mpsc::UnboundedReceiver<io::Result<DuplexStream>>);
@@ -287,7 +285,7 @@ async fn half_a_handshake_has_5_seconds_in_a_drain() {
 async fn a_place_is_taken_until_an_upgraded_connection_closes() {
     let (roof, (connector, listener)) = (Roof::new(), memory());
     let (give, given) = oneshot::channel();
-    let give = Arc::new(std::sync::Mutex::new(Some(give)));
+    let give = Arc::new(Mutex::new(Some(give)));
     let service = service_fn(move |request: Request<Incoming>| {
         let upgrades = request.headers().contains_key("upgrade");
         if let Some(give) = give.lock().unwrap().take() {

@@ -106,6 +106,12 @@ async fn live(graceful: &Graceful, generation: u64) -> Result<i32, tokio_hotrest
         tokio::spawn(graceful.serve(unix, app(graceful.clone(), generation)));
     }
     tokio::spawn(serve_echo(graceful.clone(), echo));
+    #[cfg(feature = "serve")]
+    if let Some(address) = text("HR_LAST") {
+        let health = graceful.listen("health", address).await?;
+        say(format_args!("health generation={generation} address={}", health.local_addr().expect("bound")));
+        tokio::spawn(graceful.serve(health, app(graceful.clone(), generation)).last_to_close());
+    }
     if let Some(address) = text("HR_EXTRA") {
         let extra = graceful.listen("extra", address).await?;
         say(format_args!("extra generation={generation} address={}", extra.local_addr().expect("bound")));
@@ -230,6 +236,12 @@ fn builder() -> Builder {
     let mut on_stop = Times::for_stop().grace(time("HR_GRACE_MS").unwrap_or(Duration::from_millis(300)));
     if let Some(time) = time("HR_STOP_DEADLINE_MS") {
         on_stop = on_stop.deadline(time);
+    }
+    if let Some(time) = time("HR_LAME_DUCK_MS") {
+        on_stop = on_stop.lame_duck(time);
+    }
+    if text("HR_AT_ONCE").is_some() {
+        (on_restart, on_stop) = (on_restart.at_once(), on_stop.at_once());
     }
     if let Some(path) = env::var_os("HR_PID_FILE") {
         builder = builder.pid_file(PathBuf::from(path));

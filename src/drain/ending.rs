@@ -7,11 +7,9 @@ use std::{
 };
 
 use tokio::{
-    io::ReadBuf,
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Sleep, sleep},
 };
-
-use super::{Io, link::Link};
 
 /// The end of a connection, in three steps: our side is closed; what the client still sends is read and thrown away,
 /// until its end; then the socket is closed, by being dropped.
@@ -19,7 +17,7 @@ use super::{Io, link::Link};
 /// Closing at once is one step too few. With anything unread in the kernel (the rest of an upload, a pipelined
 /// request) `close` sends a reset, and the client's kernel then throws away what the client has not yet read of the
 /// answer: 24,576 of 300,099 bytes arrived.
-pub(super) enum Ending {
+pub(crate) enum Ending {
     NotYet {
         patience: Option<Pin<Box<Sleep>>>,
     },
@@ -31,6 +29,15 @@ pub(super) enum Ending {
     Done,
 }
 
+/// How far it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Our side is closed, or cannot be.
+    Closed,
+    /// The client has sent something after that.
+    ReadTooLate,
+}
+
 /// A client that has read its answer closes within a round trip or two; one that has not in this time is gone.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -38,11 +45,21 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const ALLOWANCE: usize = 16 * 1024 * 1024;
 
 impl Ending {
-    pub(super) fn is_done(&self) -> bool {
+    pub(crate) fn new() -> Self {
+        Self::NotYet { patience: None }
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
         matches!(self, Self::Done)
     }
 
-    pub(super) fn poll<T: Io>(&mut self, io: &mut T, link: &Link, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// `took` is told of each step.
+    pub(crate) fn poll<T: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        io: &mut T,
+        cx: &mut Context<'_>,
+        mut took: impl FnMut(Step),
+    ) -> Poll<io::Result<()>> {
         loop {
             match self {
                 Self::NotYet { patience } => {
@@ -54,7 +71,7 @@ impl Ending {
                             Err(io::ErrorKind::TimedOut.into())
                         }
                     };
-                    link.set_ending();
+                    took(Step::Closed);
                     if closed.is_err() {
                         *self = Self::Done;
                         return Poll::Ready(closed);
@@ -62,7 +79,7 @@ impl Ending {
                     *self = Self::Lingering { allowance: ALLOWANCE, patience: None };
                 }
                 Self::Lingering { allowance, patience } => {
-                    ready!(poll_discard(io, link, allowance, patience, cx));
+                    ready!(poll_discard(io, allowance, patience, cx, &mut took));
                     *self = Self::Done;
                 }
                 Self::Done => return Poll::Ready(Ok(())),
@@ -72,12 +89,12 @@ impl Ending {
 }
 
 /// Ready at the client's end, and when patience or allowance are used up.
-fn poll_discard<T: Io>(
+fn poll_discard<T: AsyncRead + Unpin>(
     io: &mut T,
-    link: &Link,
     allowance: &mut usize,
     patience: &mut Option<Pin<Box<Sleep>>>,
     cx: &mut Context<'_>,
+    mut took: impl FnMut(Step),
 ) -> Poll<()> {
     let mut discarded = [MaybeUninit::uninit(); 4096];
     loop {
@@ -88,7 +105,7 @@ fn poll_discard<T: Io>(
             Poll::Ready(Ok(())) => match buf.filled().len() {
                 0 => return Poll::Ready(()),
                 read => {
-                    link.has_read_too_late();
+                    took(Step::ReadTooLate);
                     *allowance = allowance.saturating_sub(read);
                     if *allowance == 0 {
                         return Poll::Ready(());
