@@ -222,11 +222,11 @@ mod tests {
     async fn at_the_deadline_a_request_that_is_dropped_in_its_middle_is_cut_and_one_that_stays_is_left_behind() {
         let drain = begun();
         let tracker = drain.tracker();
-        let [cut, ended, _left] = [(); 3].map(|()| tracker.flight());
+        let [cut, finished, _left] = [(); 3].map(|()| tracker.flight());
         let running = tokio::spawn(drain.ended());
         drain.watch().reached(Level::Over).await;
         drop(cut);
-        ended.end();
+        finished.end();
         let tally = running.await.unwrap().of(Kind::Request);
         assert_eq!((tally.finished, tally.cut), (1, 2));
         assert_eq!((tally.cut_by(Why::Deadline), tally.cut_by(Why::LeftBehind)), (1, 1));
