@@ -135,7 +135,8 @@ mod tests {
         assert!(flights.are_none_while(|| true));
         assert!(!flights.are_none_while(|| false));
         flights.begin();
-        assert!(!flights.are_none_while(|| true));
+        // Not even looked: it might leave something behind and go, just after.
+        assert!(!flights.are_none_while(|| panic!("there is one")));
         assert!(flights.end());
         let passes_by = || {
             flights.begin();
@@ -165,32 +166,6 @@ mod tests {
         assert_eq!((tracker.in_flight(), tracker.len(), tracker.is_empty()), (800, 800, false));
         drop(kept);
         assert_eq!((tracker.in_flight(), tracker.is_empty()), (0, true));
-    }
-
-    /// What a request leaves behind is seen before the request is not: else the drain would end over it.
-    #[test]
-    fn a_tracker_is_never_seen_empty_between_a_request_and_what_it_leaves_behind() {
-        for _ in 0..200 {
-            let tracker = Drain::new().tracker();
-            let flight = tracker.flight();
-            let guard = std::thread::scope(|scope| {
-                let relay = scope.spawn(|| {
-                    let guard = tracker.guard();
-                    drop(flight);
-                    let flight = tracker.flight();
-                    drop(guard);
-                    let guard = tracker.guard();
-                    drop(flight);
-                    guard
-                });
-                while !relay.is_finished() {
-                    assert!(!tracker.is_done());
-                }
-                relay.join().unwrap()
-            });
-            drop(guard);
-            assert!(tracker.is_done());
-        }
     }
 
     #[tokio::test(start_paused = true)]
