@@ -42,7 +42,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Serve,
         Self::Handshake,
         Self::Fresh,

@@ -72,6 +72,16 @@ impl Outcome {
 impl Why {
     /// In the order in which a report lists them.
     pub(crate) const ALL: [Self; 4] = [Self::Deadline, Self::Policy, Self::HalfOpen, Self::LeftBehind];
+
+    /// The same in all versions: figures bear it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Deadline => "deadline",
+            Self::Policy => "policy",
+            Self::HalfOpen => "half_open",
+            Self::LeftBehind => "left_behind",
+        }
+    }
 }
 
 /// As a report says it: `cut at the deadline`.

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     life::{Ground, Leaving, Life, NEWS, end_with},
+    meter,
     service::Service,
     settings::Settings,
     shared::Shared,
@@ -125,6 +126,7 @@ impl Beginning {
             asks: asked,
             failed: failures,
         };
+        meter::begin(generation);
         let life = async move {
             crate::log::info!(predecessor_pid, "starting");
             life.run().await;

@@ -11,6 +11,8 @@ mod hooks;
 mod layer;
 mod life;
 mod meeting;
+#[allow(dead_code, reason = "the loop will call the rest")]
+mod meter;
 mod restart;
 #[cfg(feature = "serve")]
 mod serve;
