@@ -38,8 +38,9 @@ impl<K, H> Accepting<K, H> {
         K: Make<L>,
         H: Handshake<L::Io>,
     {
-        let Setup { listener, make, handshake, settings, slots, nodelay, wiring, rank, guard } = setup;
+        let Setup { listener, make, handshake, mut settings, slots, nodelay, wiring, rank, guard } = setup;
         let local = listener.local_addr();
+        settings.socket = wiring.name.clone();
         let mut acceptor = Acceptor::new(listener, wiring.gate, wiring.name, rank);
         let broken = |acceptor: &Acceptor<L>, error| {
             let error = Error::io(ErrorKind::Socket, format!("accept from {}", acceptor.describe()), error);
@@ -130,7 +131,7 @@ impl<K, H> Accepting<K, H> {
                             ticket.guard.set_kind(Kind::Fresh);
                             run(Connection::of_serve(io, service, watch, ticket, settings)).await;
                         }
-                        Err(error) => crate::log::debug!(%error, "a connection ended before HTTP"),
+                        Err(error) => settings.say_ended(&ticket.guard, Err(&error)),
                     }
                 });
             }
@@ -138,11 +139,9 @@ impl<K, H> Accepting<K, H> {
     }
 }
 
-/// Clients hang up and send rubbish all the time: nothing to alarm anybody.
-async fn run<T: Io, S: Handler>(connection: Connection<T, S>) {
-    if let Err(error) = connection.await {
-        crate::log::debug!(%error, "a connection ended");
-    }
+async fn run<T: Io, S: Handler>(mut connection: Connection<T, S>) {
+    let ended = (&mut connection).await;
+    connection.link.settings.say_ended(connection.link.guard(), ended.as_ref().copied());
 }
 
 fn set_nodelay<T: Io>(io: &T) {

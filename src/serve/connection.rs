@@ -76,7 +76,7 @@ pub struct Connection<T: Io, S: Handler> {
     level: Level,
     follower: Follower,
     clock: Clock,
-    link: Arc<Link>,
+    pub(super) link: Arc<Link>,
 }
 
 #[allow(clippy::large_enum_variant, reason = "nearly every connection is HTTP/1, and would cost an allocation more")]

@@ -4,7 +4,11 @@ use std::{fmt, time::Duration};
 
 use hyper::server::conn::http1;
 
-use crate::drain::Policy;
+use crate::{
+    Error, Guard,
+    drain::{Kind, Policy},
+    name::Name,
+};
 
 /// How connections are served: one for all of a `serve`.
 pub(super) struct Settings {
@@ -15,6 +19,8 @@ pub(super) struct Settings {
     pub(super) head_deadline: Duration,
     pub(super) idle_deadline: Option<Duration>,
     pub(super) policy: Policy,
+    /// The name of the socket that they come from, for the log.
+    pub(super) socket: Option<Name>,
     #[cfg(not(feature = "http2"))]
     has_said_that_http2_is_off: AtomicBool,
 }
@@ -33,8 +39,22 @@ impl Settings {
             head_deadline: HEAD_DEADLINE,
             idle_deadline: None,
             policy: Policy::default(),
+            socket: None,
             #[cfg(not(feature = "http2"))]
             has_said_that_http2_is_off: AtomicBool::new(false),
+        }
+    }
+
+    /// Clients hang up and send rubbish all the time: nothing to alarm anybody. One that was upgraded goes on, in whatever
+    /// task its handler has given it to.
+    pub(super) fn say_ended(&self, guard: &Guard, ended: Result<(), &Error>) {
+        let (socket, kind) = (self.socket.as_ref().map(Name::as_str), guard.kind());
+        match ended {
+            Ok(()) if kind == Kind::Upgraded => {
+                crate::log::debug!(socket, %kind, "HTTP ended, and the connection goes on")
+            }
+            Ok(()) => crate::log::debug!(socket, %kind, "a connection ended"),
+            Err(error) => crate::log::debug!(socket, %kind, %error, "a connection ended"),
         }
     }
 

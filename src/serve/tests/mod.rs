@@ -70,6 +70,14 @@ impl Roof {
         Serve::new(listener, service.into_make(), self.wiring())
     }
 
+    fn serve_as<L, S, M>(&self, name: &str, listener: L, service: S) -> Serve<L, S::Make>
+    where
+        L: Listener,
+        S: IntoMake<L::Addr, M>,
+    {
+        Serve::new(listener, service.into_make(), Wiring { name: Some(Name::new(name).unwrap()), ..self.wiring() })
+    }
+
     fn wiring(&self) -> Wiring {
         Wiring {
             watch: self.drain.watch(),

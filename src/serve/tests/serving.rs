@@ -5,7 +5,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::accept::Ending;
+use crate::{accept::Ending, log::capture::Captured};
 
 /// A listener over memory: what the test connects.
 struct Memory(mpsc::UnboundedReceiver<io::Result<DuplexStream>>);
@@ -322,4 +322,23 @@ async fn a_unix_listener_is_served() {
     drop(client);
     serving.await.unwrap().unwrap();
     assert!(report.await.unwrap().is_clean());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_connection_is_logged_with_its_socket_its_kind_and_its_error() {
+    let captured = Captured::new();
+    let (roof, (connector, listener)) = (Roof::new(), memory());
+    let _serving = tokio::spawn(roof.serve_as("http", listener, service_fn(hello)));
+    let mut client = connector.connect();
+    assert_eq!(client.get().await, kept("hello"));
+    drop(client);
+    let mut rude = connector.connect();
+    rude.send("this is no HTTP\r\n\r\n").await;
+    drop(rude);
+    sleep(SECOND).await;
+    assert!(stop(&roof).await.unwrap().is_clean());
+    let said = captured.said("debug");
+    let ends = said.iter().filter(|line| line.message() == "a connection ended");
+    let ends: Vec<_> = ends.map(|end| (end.of("socket"), end.of("kind"), end.has("error"))).collect();
+    assert_eq!(ends, [("http", "http1", false), ("http", "http1", true)]);
 }
