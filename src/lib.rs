@@ -17,6 +17,8 @@ pub mod hooks;
 pub mod layer;
 mod log;
 mod name;
+#[doc = include_str!("observe.md")]
+pub mod observe {}
 mod phase;
 mod pidfile;
 mod process;

@@ -83,6 +83,8 @@ pub(crate) fn unharmed(log: impl FnOnce()) {
 
 #[cfg(test)]
 pub(crate) mod capture;
+#[cfg(test)]
+mod documented;
 
 #[cfg(test)]
 mod tests {

@@ -59,7 +59,7 @@ impl Life {
     pub(super) fn welcome(&mut self) -> Result<(), Error> {
         let visitor = self.candidate.take().expect("who has come is held until it is welcomed or turned away");
         let pid = visitor.pid();
-        crate::log::info!(generation = self.shared.generation, pid, "a successor came by itself");
+        crate::log::info!(successor_pid = pid, "a successor came by itself");
         match self.legacy() {
             Ok(legacy) => {
                 self.successor = Some(Successor::met(visitor.into_channel(), pid, legacy));

@@ -22,8 +22,8 @@ impl Life {
         let mut visitor = self.pass_on(visitor)?;
         match visitor.wish() {
             // Whoever watches a server asks every few seconds.
-            Wish::Status => crate::log::debug!(pid = visitor.pid(), "asked how it is at the control path"),
-            wish => crate::log::info!(?wish, pid = visitor.pid(), "asked at the control path"),
+            Wish::Status => crate::log::debug!(visitor_pid = visitor.pid(), "asked how it is at the control path"),
+            wish => crate::log::info!(?wish, visitor_pid = visitor.pid(), "asked at the control path"),
         }
         match visitor.wish() {
             Wish::Status => {
@@ -69,7 +69,7 @@ impl Life {
 
     pub(super) fn turn_away(&mut self, why: Error) {
         if let Some(visitor) = self.candidate.take() {
-            crate::log::info!(pid = visitor.pid(), error = %why, "a successor that came by itself was refused");
+            crate::log::info!(visitor_pid = visitor.pid(), error = %why, "a successor that came by itself was refused");
             visitor.answer(Answer::Failed(why));
         }
     }

@@ -22,7 +22,7 @@ impl Activation {
             Ok(offered) => Some(Self(offered)),
             Err(NotOffered::NotToUs) => None,
             Err(NotOffered::Malformed(why)) => {
-                crate::log::warn!(%why, "sockets were passed by the environment, and none is taken");
+                crate::log::warn!(error = %why, "sockets were passed by the environment, and none is taken");
                 None
             }
         }
