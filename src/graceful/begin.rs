@@ -112,6 +112,7 @@ impl Beginning {
             confirmed: !is_successor,
             owns_names: !is_successor,
             restart_began: Instant::now(),
+            part_began: Instant::now(),
             leaving: Leaving::Others,
             is_cut: false,
             work: None,

@@ -2,7 +2,10 @@
 
 use std::{collections::HashSet, mem, sync::Arc, time::Duration};
 
-use super::life::{Ground, Leaving, Life};
+use super::{
+    life::{Ground, Leaving, Life},
+    meter,
+};
 use crate::{
     Error,
     accept::{Ending, Gate},
@@ -104,27 +107,29 @@ impl Life {
         // A stop waits for its death: it has duplicates of the listeners until then.
         self.dying =
             successor.as_ref().filter(|it| !it.accepts_unconfirmed()).and_then(Successor::handle).map(Arc::new);
-        let generation = self.shared.generation;
         // Its last words follow.
         self.note_outcome(Err(error.clone()));
         self.tell_restart_failed();
+        meter::restart_ended(&Err::<(), _>(error.clone()));
         let failures = self.failures.clone();
-        tokio::spawn(async move {
+        let told = async move {
             let error = match successor {
                 Some(successor) => successor.epitaph(error).await,
                 None => error,
             };
-            crate::log::warn!(generation, %error, "the restart failed");
+            crate::log::warn!(%error, "the restart failed");
             // Only the loop's end closes it, and then nobody asks for a status any more.
             let _ = failures.send(error.clone());
             for asker in askers {
                 asker.answer(Err(error.clone()));
             }
-        });
+        };
+        tokio::spawn(crate::log::generation(self.shared.generation).around(told));
     }
 
     fn refuse(&mut self, error: &Error) {
         crate::log::info!(%error, "a restart was refused");
+        meter::restart_ended(&Err::<(), _>(error.clone()));
         for asker in self.restart_askers.drain(..) {
             asker.answer(Err(error.clone()));
         }
@@ -141,7 +146,7 @@ impl Life {
 
     fn own_names(&mut self) {
         self.owns_names = true;
-        crate::log::info!(generation = self.shared.generation, pid = std::process::id(), "ready");
+        crate::log::info!("ready");
         self.name_in_pid_file(std::process::id());
         self.tell_ready();
     }
@@ -184,7 +189,7 @@ impl Life {
         if time.is_zero() {
             return Some(Event::LameDuckOver);
         }
-        crate::log::info!(generation = self.shared.generation, %cause, ?time, "lame duck: not ready, and still accepting");
+        crate::log::info!(%cause, remaining = ?time, "lame duck");
         if let Some(service) = &mut self.service {
             service.say_stopping();
         }
@@ -240,7 +245,7 @@ impl Life {
     }
 
     pub(super) fn tell_that_accepting_has_ended(&self, cause: Cause) {
-        crate::log::info!(generation = self.shared.generation, %cause, "draining");
+        crate::log::info!(%cause, "draining");
         self.shared.token.cancel();
         self.shared.cause.send_replace(Some(cause));
     }
@@ -258,7 +263,8 @@ impl Life {
         self.door = None;
         self.shared.registry().close_control(&HashSet::new(), self.owns_names);
         if let Leaving::Over(report) = &self.leaving {
-            crate::log::info!(generation = self.shared.generation, %report, "drained");
+            meter::drained(report);
+            crate::log::info!(%report, "drained");
             for asker in self.stop_askers.drain(..) {
                 asker.answer(Answer::Stopped { code: report.exit_code(), report: report.to_string() });
             }

@@ -16,6 +16,7 @@ use tokio::{
 
 use super::{
     asker::Asker,
+    meter,
     service::{Service, drained},
     settings::Settings,
     shared::{Ask, Shared},
@@ -87,6 +88,8 @@ pub(super) struct Life {
     /// What is in the file system under this generation's names is its own to remove.
     pub(super) owns_names: bool,
     pub(super) restart_began: Instant,
+    /// When the part of it began that is measured now.
+    pub(super) part_began: Instant,
     pub(super) leaving: Leaving,
     /// A second stop has come: nothing gets any time any more.
     pub(super) is_cut: bool,
@@ -162,11 +165,16 @@ impl Life {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             crate::log::debug!(phase = %self.phase.state(), ?event, "event");
+            self.measure(&event);
+            let was = self.phase.state();
             let (phase, actions) = mem::replace(&mut self.phase, Phase::Done).on(event);
             self.phase = phase;
             // Before the actions: whoever is answered by one of them and looks sees the state that the answer means.
             let now = self.phase.state();
             let changed = self.shared.state.send_if_modified(|state| mem::replace(state, now) != now);
+            if changed {
+                meter::state(was, now);
+            }
             if !self.has_deadline() {
                 self.deadline = None;
             }
@@ -311,7 +319,7 @@ impl Life {
     }
 
     fn has_news(&self) -> bool {
-        self.service.is_some() || self.is_draining() && self.successor.is_some()
+        meter::IS_ON || self.service.is_some() || self.is_draining() && self.successor.is_some()
     }
 
     fn tell_news(&mut self) {
@@ -319,6 +327,10 @@ impl Life {
         self.news = Instant::now() + until_next;
         self.tell_status();
         self.tell_what_is_waited_for();
+        if meter::IS_ON {
+            meter::connections(&self.shared.tracker.census());
+            meter::draining(self.draining_ancestors().len());
+        }
     }
 
     /// Before a stop: with LET GO unread, nobody would own what both generations had, and systemd would take this for the

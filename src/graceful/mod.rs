@@ -11,7 +11,6 @@ mod hooks;
 mod layer;
 mod life;
 mod meeting;
-#[allow(dead_code, reason = "the loop will call the rest")]
 mod meter;
 mod restart;
 #[cfg(feature = "serve")]

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::{
     life::{Ground, Life},
+    meter::{self, Part},
     service::Service,
 };
 use crate::{
@@ -43,7 +44,7 @@ impl Life {
         }
         let unchanged = program.is_unchanged();
         let path = program.path().display();
-        crate::log::info!(generation = self.shared.generation, program = %path, unchanged, "restarting");
+        crate::log::info!(program = %path, unchanged, "restarting");
         let program = program.clone();
         let legacy = self.legacy()?;
         let kinship = self.kinship();
@@ -76,6 +77,7 @@ impl Life {
     /// Before anything that can fail: systemd takes READY for a reload's end only where one has begun.
     pub(super) fn begin_restart(&mut self) {
         self.restart_began = Instant::now();
+        self.part_began = self.restart_began;
         self.tell_reloading();
     }
 
@@ -137,11 +139,26 @@ impl Life {
         self.deadline = Some((later(Instant::now(), after), event));
     }
 
+    /// A part of the restart is over.
+    pub(super) fn measure(&mut self, event: &Event) {
+        let part = match event {
+            Event::Spawned => Part::Spawn,
+            Event::Ready => Part::Ready,
+            _ => return,
+        };
+        self.took(part);
+    }
+
+    fn took(&mut self, part: Part) {
+        meter::restart_took(part, self.part_began.elapsed());
+        self.part_began = Instant::now();
+    }
+
     pub(super) fn confirm(&mut self) {
         self.tell_successor(&Message::Commit);
         let elapsed = self.restart_began.elapsed();
         crate::log::info!(
-            generation = self.shared.generation,
+            successor_pid = self.successor.as_ref().map(|it| it.identity().pid),
             ?elapsed,
             "the successor is ready and serves, on probation"
         );
@@ -174,6 +191,9 @@ impl Life {
         self.tell_successor(&Message::LetGo);
         let Identity { pid, generation } = by;
         self.tell_predecessor(&Message::Replaced { pid, generation });
+        self.took(Part::Probation);
+        meter::restart_took(Part::Total, self.restart_began.elapsed());
+        meter::restart_ended(&Ok(()));
         for asker in self.restart_askers.drain(..) {
             asker.answer(Ok(by.clone()));
         }

@@ -25,6 +25,7 @@ pub(crate) struct Outcome {
     pub(crate) failures: Vec<Error>,
 }
 
+#[cfg(test)]
 impl Outcome {
     pub(crate) fn is_ok(&self) -> bool {
         self.failures.is_empty()
