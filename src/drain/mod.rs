@@ -1,6 +1,10 @@
 //! The end of a generation: everybody is told, everything that was begun is waited for, and what outlives its
 //! deadline is cut.
 //!
+//! A stop may begin with a *lame duck*: clients are told to go, and whoever comes is still served. The *drain* begins
+//! when accepting has ended. Nobody is sent away in the same moment as all others, but by turns ([`Times`]); what is long
+//! ends as its [`Policy`] says; and what is last to close answers until everything else is over.
+//!
 //! One `Drain` belongs to the handle. It broadcasts a level, from *serving* by five steps to *over*; a
 //! [`Watch`] sees the level, a [`Tracker`] counts what must end first and says what that is, and a [`Report`] says how it
 //! went. There is no timer per connection: a level is one atomic number and one wake-up of everybody who cares. Nor does

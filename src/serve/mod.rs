@@ -3,11 +3,15 @@
 //! [`Serve`] accepts from a [`Listener`](crate::Listener) and runs a [`Connection`] for each that it gets, in a task
 //! of its own. A connection is hyper's, held by value in a future that adds what hyper does not have:
 //!
-//! - while the generation drains, each HTTP/1 response says `connection: close`, and HTTP/2 gets its GOAWAY;
-//! - idle connections are let go after the grace, and only after a last look at the socket;
+//! - while the generation ends, HTTP/1 responses say `connection: close`, and HTTP/2 gets its GOAWAY: by turns, so that
+//!   not all clients come back at once;
+//! - idle connections are let go by turns over the grace, when they have been quiet for a while, and only after a last look
+//!   at the socket;
 //! - a connection ends in three steps, so that no answer is destroyed by a reset;
 //! - a *head deadline* from the first byte of a request head, an *idle deadline* apart from it;
-//! - a WebSocket counts until its socket is closed, and is cut at the drain's deadline.
+//! - a WebSocket counts until its socket is closed, and is cut at the drain's deadline, or when its
+//!   [`Policy`](crate::drain::Policy) says; so is an answer of unknown length;
+//! - a `serve` that is last to close answers until everything else is over.
 //!
 //! Services get `Request<hyper::body::Incoming>`, hyper's own type.
 //!

@@ -34,6 +34,7 @@ mod http2;
 mod hygiene;
 mod idle;
 mod kinds;
+mod last;
 mod last_words;
 mod load;
 mod meeting;

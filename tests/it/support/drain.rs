@@ -47,7 +47,8 @@ pub fn hurried() -> Setup {
 
 fn with_deadline(deadline: Duration) -> Setup {
     let milliseconds = |time: Duration| time.as_millis().to_string();
-    let setup = Setup::new().with("GRACE_MS", milliseconds(GRACE));
+    // At once, for what happens to one client is the matter here, and not when.
+    let setup = Setup::new().with("GRACE_MS", milliseconds(GRACE)).with("AT_ONCE", "1");
     setup.with("STOP_DEADLINE_MS", milliseconds(deadline)).with("RESTART_DEADLINE_MS", milliseconds(deadline))
 }
 
