@@ -38,8 +38,10 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     tracing_subscriber::fmt().with_writer(io::stderr).init();
 
     let grace = Duration::from_secs(args.grace);
-    let builder = Graceful::builder().on_restart(Times::for_restart().grace(grace));
-    let graceful = builder.on_stop(Times::for_stop().grace(grace)).build().await?; // picks up what a predecessor passes
+    // At once: who comes back while axum-server still accepts is told again.
+    let builder = Graceful::builder().on_restart(Times::for_restart().grace(grace).at_once());
+    let builder = builder.on_stop(Times::for_stop().grace(grace).at_once());
+    let graceful = builder.build().await?; // picks up what a predecessor passes
     let listener = graceful.listen("http", args.listen).await?; // inherited, or bound
     let address = listener.local_addr()?;
     let app = app(graceful.generation()).layer(graceful.layer()); // tells clients with their responses
