@@ -16,6 +16,15 @@ pub struct Exchange {
     /// `None`: what was sent.
     expected: Option<Bytes>,
     generation: Generation,
+    protocol: Protocol,
+}
+
+/// What is spoken over HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http,
+    /// Only over HTTP/2, whose trailers tell how the call went.
+    Grpc,
 }
 
 /// Whether an answer must say which generation gave it.
@@ -75,13 +84,29 @@ impl Exchange {
         Self::new(Method::GET, path, Some(expected.into()))
     }
 
+    /// A unary call of gRPC ([`Mode::Http2`](crate::Mode::Http2)). The message's first field is this many bytes, at most 120;
+    /// it comes back. As with [`post`](Self::post), successive ones differ.
+    pub fn unary(path: impl Into<String>, bytes: usize) -> Self {
+        let size = u8::try_from(bytes).ok().filter(|size| *size <= 120).expect("at most 120 bytes");
+        // Not compressed, the message's length, the field's number and type, and its length.
+        let sent = Pattern::new(bytes).behind(Bytes::copy_from_slice(&[0, 0, 0, 0, size + 2, 0x0A, size]));
+        Self { sent, protocol: Protocol::Grpc, ..Self::new(Method::POST, path, None) }
+    }
+
     /// An answer need not bear `x-generation`: for other servers than ours.
     pub fn without_generation(self) -> Self {
         Self { generation: Generation::Optional, ..self }
     }
 
     fn new(method: Method, path: impl Into<String>, expected: Option<Bytes>) -> Self {
-        Self { method, path: path.into(), sent: Pattern::new(0), expected, generation: Generation::Required }
+        Self {
+            method,
+            path: path.into(),
+            sent: Pattern::new(0),
+            expected,
+            generation: Generation::Required,
+            protocol: Protocol::Http,
+        }
     }
 
     pub(crate) fn method(&self) -> &Method {
@@ -90,6 +115,10 @@ impl Exchange {
 
     pub(crate) fn path(&self) -> &str {
         &self.path
+    }
+
+    pub(crate) fn protocol(&self) -> Protocol {
+        self.protocol
     }
 
     pub(crate) fn body(&self, serial: u64) -> Bytes {
@@ -131,9 +160,11 @@ pub(crate) fn generation(headers: &HeaderMap) -> Option<u64> {
     headers.get("x-generation")?.to_str().ok()?.parse().ok()
 }
 
-/// Bodies that differ from one request to the next and cost no copy: windows onto one buffer.
+/// Bodies that differ from one request to the next and, without a prefix, cost no copy: windows onto one buffer.
 #[derive(Clone, Debug)]
 struct Pattern {
+    /// What does not differ.
+    prefix: Bytes,
     bytes: Bytes,
     size: usize,
 }
@@ -144,12 +175,17 @@ impl Pattern {
 
     fn new(size: usize) -> Self {
         let bytes = (0..size + Self::PERIOD).map(|at| u8::try_from(at % Self::PERIOD).expect("less than 251"));
-        Self { bytes: bytes.collect(), size }
+        Self { prefix: Bytes::new(), bytes: bytes.collect(), size }
+    }
+
+    fn behind(self, prefix: Bytes) -> Self {
+        Self { prefix, ..self }
     }
 
     fn at(&self, serial: u64) -> Bytes {
         let from = usize::try_from(serial % Self::PERIOD as u64).expect("less than 251");
-        self.bytes.slice(from..from + self.size)
+        let window = self.bytes.slice(from..from + self.size);
+        if self.prefix.is_empty() { window } else { [&*self.prefix, &window].concat().into() }
     }
 }
 

@@ -15,6 +15,7 @@ mod server;
 #[path = "../it/support/traffic.rs"]
 mod traffic;
 
+mod grpc;
 mod http;
 mod lines;
 mod sse;

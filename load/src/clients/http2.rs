@@ -13,7 +13,7 @@ use http::Request;
 use crate::{
     Exchange, Outcome,
     clients::Client,
-    exchange::{Answer, generation},
+    exchange::{Answer, Protocol, generation},
     failure::{Failure, Progress},
     meter::Asked,
     tally::Parting,
@@ -91,7 +91,11 @@ impl Connection<'_> {
     async fn open(&self, serial: u64) -> Result<ResponseFuture, h2::Error> {
         let Self { exchange, sender, .. } = self;
         let uri = format!("http://load{}", exchange.path());
-        let request = Request::builder().method(exchange.method()).uri(uri).body(());
+        let mut request = Request::builder().method(exchange.method()).uri(uri);
+        if exchange.protocol() == Protocol::Grpc {
+            request = request.header("content-type", "application/grpc").header("te", "trailers");
+        }
+        let request = request.body(());
         let body = exchange.body(serial);
         let mut sender = sender.clone().ready().await?;
         let (response, mut stream) = sender.send_request(request.expect("the parts are valid"), body.is_empty())?;
@@ -114,6 +118,14 @@ impl Connection<'_> {
             let chunk = chunk.map_err(begun)?;
             body.flow_control().release_capacity(chunk.len()).map_err(begun)?;
             bytes.extend_from_slice(&chunk);
+        }
+        if self.exchange.protocol() == Protocol::Grpc {
+            let trailers = body.trailers().await.map_err(begun)?;
+            // An answer without a message has it in its head.
+            let status = trailers.as_ref().unwrap_or(&head.headers).get("grpc-status");
+            if status.is_none_or(|status| status != "0") {
+                return Err(Failure::wrong(format_args!("grpc-status {status:?}")));
+            }
         }
         self.used.store(true, Relaxed);
         let generation = generation(&head.headers);
