@@ -2,8 +2,7 @@
 //! (`--no-default-features`).
 //!
 //! When this generation ends, what has come until then is answered, and the connection is closed in three steps. So a client
-//! that sees the end knows that the lines without an answer were not carried out, and sends them again. (One that never
-//! pauses is served until the drain's deadline.)
+//! that sees the end knows that the lines without an answer were not carried out, and sends them again.
 //!
 //! ```text
 //! cargo run --release --no-default-features --example tcp_lines
@@ -18,7 +17,6 @@ use std::{
     error::Error,
     io,
     net::SocketAddr,
-    pin::pin,
     process::ExitCode,
     sync::{
         Arc,
@@ -28,10 +26,10 @@ use std::{
 
 use clap::Parser;
 use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy, sink},
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
 };
-use tokio_hotrestart::{Graceful, Tracked, drain::Watch};
+use tokio_hotrestart::{Graceful, Tracked, drain::EndInput};
 
 /// A server of lines that replaces itself: SIGUSR2 restarts, SIGTERM stops.
 #[derive(Debug, Parser)]
@@ -57,9 +55,9 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     while let Some((stream, peer)) = graceful.accept(&mut listener).await {
         // The tracker counts the connection until it is closed, and cuts it at the deadline.
         let stream = graceful.tracker().track(stream);
-        let (watch, answered) = (graceful.watch(), Arc::clone(&answered));
+        let answered = Arc::clone(&answered);
         tokio::spawn(async move {
-            if let Err(error) = serve(stream, watch, &answered).await {
+            if let Err(error) = serve(stream, &answered).await {
                 tracing::info!(%peer, %error, "the connection broke");
             }
         });
@@ -73,25 +71,17 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
 }
 
 /// Answers each line, until the client has said all, or until all is answered that has come before this generation's end.
-async fn serve(stream: Tracked<TcpStream>, watch: Watch, answered: &AtomicU64) -> io::Result<()> {
-    let mut stream = BufReader::new(stream);
-    let mut draining = pin!(watch.draining());
+async fn serve(stream: Tracked<TcpStream>, answered: &AtomicU64) -> io::Result<()> {
+    // Once this generation ends, what has come is read to its end, and then there is no more.
+    let mut stream = BufReader::new(stream.end_input(EndInput::AfterWhatCame));
     let mut line = String::new();
-    loop {
-        tokio::select! {
-            biased; // what has come is answered before the end
-            read = stream.read_line(&mut line) => if read? == 0 { break },
-            _ = &mut draining => break,
-        }
+    while stream.read_line(&mut line).await? > 0 {
         if line.ends_with('\n') {
             stream.write_all(line.to_uppercase().as_bytes()).await?;
             answered.fetch_add(1, Relaxed);
-            line.clear();
         }
+        line.clear();
     }
-    // An end in three steps: say that no more comes, read what the client still sends, close. A close with bytes unread would
-    // be a reset, and take from the client the answers that it has not read yet.
-    stream.shutdown().await?;
-    copy(&mut stream, &mut sink()).await?;
-    Ok(())
+    // Not a mere drop: with something unread that would be a reset, and take from the client what it has not read yet.
+    stream.into_inner().close().await
 }
