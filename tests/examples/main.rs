@@ -16,6 +16,7 @@ mod server;
 mod traffic;
 
 mod grpc;
+mod health;
 mod http;
 mod lines;
 mod sse;
