@@ -67,9 +67,12 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     graceful.ready().await?; // confirmed: the predecessor lets go
     println!("ready generation={} pid={} grpc={address}", graceful.generation(), std::process::id());
 
-    graceful.restart_signal().await; // a successor serves, or this is a stop
+    graceful.watch().ending().await; // a successor serves, or this is a stop, and perhaps its lame duck
     for service in ["", Echo::NAME] {
         health.set_service_status(service, ServingStatus::NotServing).await;
+    }
+    graceful.restart_signal().await; // accepting has ended
+    for service in ["", Echo::NAME] {
         health.clear_service_status(service).await; // ends the streams of those who watch it
     }
     let report = graceful.drain().await;
