@@ -428,7 +428,8 @@ async fn goaways_are_spread_over_the_grace() {
     for task in tasks.collect::<Vec<_>>() {
         tenths[(task.await.unwrap().saturating_sub(Duration::from_millis(1)).as_secs()) as usize] += 1;
     }
-    assert!(tenths.iter().all(|count| (9..=11).contains(count)), "{tenths:?}");
+    // A hundred turns from anywhere in the sequence are never more than two from even.
+    assert!(tenths.iter().all(|count| (8..=12).contains(count)), "{tenths:?}");
     let report = report.await.unwrap();
     assert_eq!((report.told(), report.is_clean()), (100, true));
 }
