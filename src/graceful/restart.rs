@@ -39,7 +39,7 @@ impl Life {
             return Err(Error::new(ErrorKind::Unsupported, "a detached handle does not restart"));
         };
         if std::process::id() == 1 && !self.settings.restart_as_pid_1 {
-            let what = "this process is PID 1, whose end would kill the successor: run it under an init, or insist with `restart_as_pid_1`";
+            let what = "this process is PID 1, whose end would kill the successor: it takes a PID 1 that stays, or insist with `restart_as_pid_1`";
             return Err(Error::new(ErrorKind::Unsupported, what));
         }
         let unchanged = program.is_unchanged();
