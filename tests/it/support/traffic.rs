@@ -41,6 +41,11 @@ impl Traffic {
         }
     }
 
+    /// What each load has counted until now.
+    pub fn tallies(&self) -> Vec<Tally> {
+        self.loads.iter().map(Running::tally).collect()
+    }
+
     /// Off, after the running requests: what each load counted.
     pub fn off(self) -> Vec<Tally> {
         let Self { loads, runtime } = self;
