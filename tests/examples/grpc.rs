@@ -54,7 +54,8 @@ fn streams_end_in_order_and_are_opened_again() {
     server.until_all_have_ended();
 }
 
-#[tokio::test]
+/// Two threads, so that the client answers while the test waits for the report: until it does, its connection stays.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_health_service_tells_that_the_server_ends_and_lets_go() {
     let mut server = Server::start("tonic", &[]);
     let mut health = HealthClient::new(connect(server.address("grpc")).await);

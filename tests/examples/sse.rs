@@ -3,7 +3,11 @@
 use std::{
     io::{BufRead, BufReader, ErrorKind, Write},
     net::{SocketAddr, TcpStream},
-    sync::mpsc::{Sender, channel},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc::{Sender, channel},
+    },
     thread,
 };
 
@@ -16,9 +20,10 @@ fn no_event_is_skipped_or_comes_twice() {
     let mut server = Server::start("sse", &[]);
     let address = server.address("http");
     let (tell, told) = channel();
+    let stopping = Arc::<AtomicBool>::default();
     let listen = |_| {
-        let tell = tell.clone();
-        thread::spawn(move || listen(address, &tell))
+        let (tell, stopping) = (tell.clone(), Arc::clone(&stopping));
+        thread::spawn(move || listen(address, &tell, &stopping))
     };
     let clients: Vec<_> = (0..8).map(listen).collect();
     for generation in 0..RESTARTS {
@@ -28,6 +33,7 @@ fn no_event_is_skipped_or_comes_twice() {
         server.restart();
         in_order(&server.report(generation));
     }
+    stopping.store(true, Relaxed);
     server.signal(Signal::SIGTERM);
     in_order(&server.report(RESTARTS));
     for client in clients {
@@ -38,17 +44,26 @@ fn no_event_is_skipped_or_comes_twice() {
 }
 
 /// Listens, and comes back whenever the stream ends, until there is nobody any more. How many streams there were.
-fn listen(address: SocketAddr, tell: &Sender<u64>) -> u64 {
+fn listen(address: SocketAddr, tell: &Sender<u64>, stopping: &AtomicBool) -> u64 {
     let (mut next, mut streams) = (0, 0);
     loop {
-        let mut stream = match TcpStream::connect(address) {
-            Err(error) if error.kind() == ErrorKind::ConnectionRefused => return streams,
-            connected => connected.expect("connected"),
-        };
         let last = if next > 0 { format!("last-event-id: {}\r\n", next - 1) } else { String::new() };
-        write!(stream, "GET /events HTTP/1.1\r\nhost: localhost\r\n{last}\r\n").expect("sent");
         // In chunks, an event in each; the last one is empty, and without it the stream was cut.
-        let mut lines = BufReader::new(stream).lines();
+        let lines = TcpStream::connect(address).and_then(|mut stream| {
+            write!(stream, "GET /events HTTP/1.1\r\nhost: localhost\r\n{last}\r\n")?;
+            let mut lines = BufReader::new(stream).lines();
+            let head = lines.next().unwrap_or_else(|| Err(ErrorKind::UnexpectedEof.into()))?;
+            assert_eq!(head, "HTTP/1.1 200 OK");
+            Ok(lines)
+        });
+        let mut lines = match lines {
+            // Refused, or reset by the kernel when the listener closes.
+            Err(error) => {
+                assert!(stopping.load(Relaxed), "{error}");
+                return streams;
+            }
+            Ok(lines) => lines,
+        };
         loop {
             let line = lines.next().expect("an end in order").expect("a line");
             if let Some(id) = line.strip_prefix("id: ") {
