@@ -145,8 +145,12 @@ pub struct Line {
 
 impl Line {
     fn of(text: &str) -> Self {
-        let fields = text.split(' ').filter_map(|word| word.split_once('=')).map(|(k, v)| (k.into(), v.into()));
-        Self { text: text.to_owned(), fields: fields.collect() }
+        let mut fields = HashMap::new();
+        // The first of a name: what comes after may be quoted, as the last words of a successor.
+        for (key, value) in text.split(' ').filter_map(|word| word.split_once('=')) {
+            fields.entry(key.to_owned()).or_insert_with(|| value.to_owned());
+        }
+        Self { text: text.to_owned(), fields }
     }
 
     /// Whether it begins so.
@@ -260,6 +264,12 @@ impl Fleet {
     /// What all generations wrote to stderr so far.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&self.log.bytes.lock().expect("no panic")).into_owned()
+    }
+
+    /// Whether that generation has logged that it drains.
+    pub fn has_logged_draining(&self, generation: u64) -> bool {
+        let span = format!("{{generation={generation} ");
+        self.log().lines().any(|line| line.contains(&span) && line.contains(": draining"))
     }
 
     /// Waits until this stands in the log so often.

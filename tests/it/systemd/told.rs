@@ -247,7 +247,7 @@ fn the_predecessor_does_not_let_go_before_it_is_known_who_follows() {
     manager.until("BARRIER=1");
     let second = fleet.until("ready generation=1").pid();
     echo::echo(fleet.echo).expect("the successor serves meanwhile");
-    let waits = !fleet.log().contains("draining generation=0");
+    let waits = !fleet.has_logged_draining(0);
     // On a machine that stood still just now there is nothing to see.
     assert!(waits || began.elapsed() > PATIENCE, "{}", fleet.log());
     manager.release_barriers();
@@ -454,7 +454,7 @@ fn sockets_are_stored_by_name_and_withdrawn_before_the_queue_is_emptied_and_clos
     // It has not closed yet, and stands still: these wait in the queue.
     fleet.signal(second, Signal::SIGSTOP);
     process::until(|| process::state(second) == 'T');
-    let open = !fleet.log().contains("draining generation=1");
+    let open = !fleet.has_logged_draining(1);
     let mut waiting: Vec<_> = if open { (0..50).flat_map(|_| Client::connect(fleet.echo)).collect() } else { vec![] };
     waiting.iter_mut().for_each(|client| client.ask().expect("sent"));
     manager.release_barriers();
