@@ -9,9 +9,10 @@ use crate::support::{Fleet, Line, Setup, Traffic, server::large};
 
 pub const RESTARTS: u64 = 5;
 
-/// A server that lets nobody go for idling, however slow the machine is: whoever is not told has been forgotten.
+/// A server that tells everybody at once, and lets nobody go for idling, however slow the machine is: whoever is not told
+/// has been forgotten.
 pub fn server() -> Setup {
-    Setup::new().with("GRACE_MS", "60000")
+    Setup::new().with("GRACE_MS", "60000").with("AT_ONCE", "1")
 }
 
 fn on_one_thread() -> Setup {
@@ -83,6 +84,12 @@ fn kept_alive_connections_are_told_and_lose_nothing() {
 #[test]
 fn kept_alive_connections_lose_nothing_on_a_current_thread_runtime() {
     survive_told(on_one_thread(), 8, Mode::KeepAlive(Exchange::get()));
+}
+
+/// Nor those of a server that tells one after the other.
+#[test]
+fn kept_alive_connections_that_are_told_by_turns_lose_nothing() {
+    survive_told(Setup::new().with("GRACE_MS", "2500"), 8, Mode::KeepAlive(Exchange::get()));
 }
 
 #[test]

@@ -22,7 +22,7 @@ fn lost_nothing(traffic: Traffic) {
 fn three_reloads_in_a_row_lose_nothing_and_the_main_pid_follows() {
     let Some(manager) = Manager::start() else { return };
     // Nobody is let go for idling, however slow the machine is: whoever is not told has been forgotten.
-    let (mut fleet, _) = up(&manager, UNIT, Setup::new().with("GRACE_MS", "60000"), &[]);
+    let (mut fleet, _) = up(&manager, UNIT, Setup::new().with("GRACE_MS", "60000").with("AT_ONCE", "1"), &[]);
     let traffic = traffic(&fleet);
     for generation in 0..3 {
         traffic.reach(5);
@@ -69,7 +69,7 @@ fn a_reload_that_asks_at_the_control_path_waits_for_the_outcome_and_fails_with_t
     let Some(manager) = Manager::start() else { return };
     let at = crate::support::Control::new();
     let asks = format!("ExecReload={} restart {}", env!("CARGO_BIN_EXE_hotrestart"), at.path().display());
-    let setup = at.setup().with("GRACE_MS", "60000");
+    let setup = at.setup().with("GRACE_MS", "60000").with("AT_ONCE", "1");
     let (mut fleet, first) = up(&manager, "server-execreload.service", setup, &[&asks]);
     let traffic = traffic(&fleet);
     traffic.reach(5);
