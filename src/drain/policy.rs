@@ -2,7 +2,7 @@ use std::time::Duration;
 
 /// What a drain does with something long: a WebSocket, a tunnel, a raw connection, a stream of events.
 ///
-/// Of a listener ([`Serve::policy`](crate::Serve::policy)) or a connection it concerns those that know no end of their
+/// Of a listener (`Serve::policy`) or a connection it concerns those that know no end of their
 /// own: upgraded and raw connections, and responses whose length is not known beforehand, compressed ones among them. A
 /// handler that puts one into its *response's extensions* decides for that response, whatever it is. A request that has
 /// no response yet always has until the deadline.

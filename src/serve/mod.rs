@@ -25,6 +25,7 @@ mod clock;
 mod connection;
 #[cfg(feature = "http2")]
 mod counted;
+mod due;
 mod farewell;
 mod handshake;
 mod head_timer;

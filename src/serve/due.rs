@@ -1,0 +1,104 @@
+#[cfg(feature = "http2")]
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Connection, Handler, Io, clock::Wait, connection::Phase, settings::Settings};
+use crate::drain::{Level, later};
+
+/// What a connection does by itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Due {
+    /// Says that it should go.
+    #[cfg_attr(not(feature = "http2"), allow(dead_code))] // an HTTP/1 connection is told with a response
+    Tell,
+    /// Cuts what is too long by its policy.
+    Close,
+    /// Ends a wait that has taken too long.
+    LetGo,
+}
+
+/// How long a client that was told to go, because it idled, may take to do so.
+#[cfg(feature = "http2")]
+const TIME_TO_GO: Duration = Duration::from_secs(5);
+
+impl<T: Io, S: Handler> Connection<T, S> {
+    /// What this connection does next by itself, and when. Notes what it waits for.
+    pub(super) fn due(&mut self) -> Option<(Instant, Due)> {
+        let wait = self.note_wait()?;
+        let end = self.end_of(wait).map(|at| (at, Due::LetGo));
+        if self.level == Level::Serving {
+            return end;
+        }
+        let dues = [self.tell_at().zip(Some(Due::Tell)), self.close_at(wait).zip(Some(Due::Close)), end];
+        // The first of those that are due at the same time: nobody is let go untold.
+        dues.into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    /// `None`: it ends already.
+    fn note_wait(&mut self) -> Option<Wait> {
+        let waiting = match &self.phase {
+            Phase::Sniffing(..) => self.clock.waiting(), // for its first head, since it was made
+            Phase::Http1(_) => self.link.note_waiting(),
+            #[cfg(feature = "http2")]
+            Phase::Http2(http2) => http2.waiting(),
+            Phase::Ending(_) | Phase::Ended => return None,
+        };
+        self.clock.note(waiting, waiting.wait == Wait::Head || self.is_timed());
+        Some(waiting.wait)
+    }
+
+    /// When a wait has taken too long.
+    ///
+    /// The drain brings the end of a wait nearer and does nothing else: once half-open connections have had their time,
+    /// one may stay so for as long as that was, from whenever it began; and one that idles has its turn to be let go.
+    fn end_of(&self, wait: Wait) -> Option<Instant> {
+        let (Settings { head_deadline, idle_deadline, .. }, since) = (&*self.link.settings, self.clock.since());
+        match wait {
+            Wait::Busy => None,
+            Wait::Head => {
+                let half_open = self.link.watch.half_open_from(self.level);
+                Some(later(since?, half_open.map_or(*head_deadline, |limit| limit.min(*head_deadline))))
+            }
+            #[cfg(feature = "http2")]
+            Wait::Idle if self.level == Level::Serving && self.is_told() => Some(later(since?, TIME_TO_GO)),
+            Wait::Idle => {
+                let too_long = idle_deadline.and_then(|limit| Some(later(since?, limit)));
+                let let_go = match self.level {
+                    Level::Serving | Level::LameDuck => None,
+                    _ => self.link.watch.let_go_at(self.link.guard().turn(), since),
+                };
+                too_long.into_iter().chain(let_go).min()
+            }
+        }
+    }
+
+    /// When it is told as a whole. An HTTP/1 connection is told with a response, which costs it no alarm.
+    fn tell_at(&self) -> Option<Instant> {
+        match &self.phase {
+            #[cfg(feature = "http2")]
+            Phase::Http2(http2) if !http2.is_told() => self.link.watch.tell_at(self.link.guard().turn()),
+            _ => None,
+        }
+    }
+
+    /// When the policy of an answer under way wants it cut.
+    fn close_at(&self, wait: Wait) -> Option<Instant> {
+        match &self.phase {
+            Phase::Http1(_) if wait == Wait::Busy => self.link.watch.close_at(self.link.policy()),
+            #[cfg(feature = "http2")]
+            Phase::Http2(http2) => http2.close_at(&self.link.watch),
+            _ => None,
+        }
+    }
+
+    /// Whether it may matter since when a connection idles. Where it cannot, no request costs a look at the clock.
+    pub(super) fn is_timed(&self) -> bool {
+        self.link.settings.idle_deadline.is_some() || self.level > Level::Serving
+    }
+
+    #[cfg(feature = "http2")]
+    fn is_told(&self) -> bool {
+        matches!(&self.phase, Phase::Http2(http2) if http2.is_told())
+    }
+}
