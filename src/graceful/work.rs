@@ -107,6 +107,8 @@ impl Life {
         match (mem::take(&mut self.work)?, done) {
             (Work::Asking(_), Done::Hooks(Outcome { failures })) => match failures.into_iter().next() {
                 Some(error) => Some(Event::Unprepared(error)),
+                // It would not understand any.
+                None if self.settings.foreign.is_some() => Some(Event::Prepared),
                 None => {
                     self.work = Some(Work::Taking(self.shared.providers.take()));
                     None
