@@ -31,6 +31,7 @@ impl AtomicLevel {
         Self(AtomicU8::new(Level::Serving as u8))
     }
 
+    #[inline]
     pub(super) fn get(&self) -> Level {
         // Acquire: whoever sees a level sees the cause and the times that were written before it.
         Level::ALL[usize::from(self.0.load(Ordering::Acquire))]

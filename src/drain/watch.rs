@@ -88,6 +88,7 @@ impl Watch {
     /// }
     /// assert_eq!(readyz(&Watch::never()), 200);
     /// ```
+    #[inline]
     pub fn is_ending(&self) -> bool {
         self.level() >= Level::LameDuck
     }
@@ -114,6 +115,7 @@ impl Watch {
     }
 
     /// Whether the drain has begun: accepting has ended. One atomic load.
+    #[inline]
     pub fn is_draining(&self) -> bool {
         self.level() >= Level::Draining
     }
@@ -149,6 +151,7 @@ impl Watch {
         }
     }
 
+    #[inline]
     pub(crate) fn level(&self) -> Level {
         self.0.level.get()
     }
@@ -189,6 +192,7 @@ impl Watch {
     }
 
     /// How long what is half open may stay so; `None` until such have had their time.
+    #[inline]
     pub(crate) fn half_open_from(&self, level: Level) -> Option<Duration> {
         if level >= Level::HalfOpenOver { self.schedule().half_open() } else { None }
     }

@@ -10,7 +10,7 @@ use hyper::{body::Incoming, service::Service, upgrade::OnUpgrade};
 use pin_project_lite::pin_project;
 
 use super::{Handler, link::Link, policy::policy_of};
-use crate::drain::Outcome;
+use crate::drain::{Outcome, Policy};
 
 /// Tells the client: from its turn in this generation's end on, each HTTP/1 response bears `connection: close`.
 ///
@@ -81,7 +81,10 @@ where
             Asked::Tunnel => response.status().is_success(),
             Asked::Request => response.status() == StatusCode::SWITCHING_PROTOCOLS,
         };
-        this.link.set_policy(policy_of(&response, upgrades, this.link.settings.policy));
+        let policy = policy_of(&response, upgrades, this.link.settings.policy);
+        if policy != Policy::Finish {
+            this.link.set_policy(policy);
+        }
         if upgrades {
             // Here, and not when hyper passes the transport on: its new owner may use it before we hear of that.
             this.link.upgrade();

@@ -114,7 +114,7 @@ impl Link {
     pub(super) fn has_head(&self) {
         self.awaits_head.store(false, Relaxed);
         // No answer yet: it has until the deadline, whatever became of the one before.
-        self.policy.set(Policy::Finish);
+        self.policy.forget();
         // Here, and not only after the poll: a handler that blocks its thread is what one looks for in a status.
         self.guard().set_active(true);
     }
@@ -148,7 +148,7 @@ impl Link {
         self.policy.get()
     }
 
-    #[inline]
+    /// Of the answer to this head.
     pub(super) fn set_policy(&self, policy: Policy) {
         self.policy.set(policy);
     }

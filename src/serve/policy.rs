@@ -39,7 +39,12 @@ impl AtomicPolicy {
         }
     }
 
+    /// Nothing was said: one store, for it is done with each request.
     #[inline]
+    pub(super) fn forget(&self) {
+        self.0.store(FINISH, Relaxed);
+    }
+
     pub(super) fn set(&self, policy: Policy) {
         self.0.store(nanos(policy), Relaxed);
     }
