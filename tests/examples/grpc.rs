@@ -1,6 +1,7 @@
 //! `examples/tonic.rs`.
 
 use std::{
+    mem,
     net::SocketAddr,
     sync::{
         Arc,
@@ -39,13 +40,17 @@ fn streams_end_in_order_and_are_opened_again() {
     let mut server = Server::start("tonic", &[]);
     let (runtime, address) = (Runtime::new().unwrap(), server.address("grpc"));
     let over = Arc::<AtomicBool>::default();
-    let client = |_| runtime.spawn(chat(address, Arc::clone(&over)));
+    let (tell, mut open) = mpsc::unbounded_channel();
+    let client = |_| runtime.spawn(chat(address, Arc::clone(&over), tell.clone()));
     let clients: Vec<_> = (0..4).map(client).collect();
     for generation in 0..RESTARTS {
+        // Each client has one that is answered.
+        clients.iter().for_each(|_| open.blocking_recv().expect("they go on"));
         server.restart();
         // Each of its streams has ended with it.
         in_order(&server.report(generation));
     }
+    clients.iter().for_each(|_| open.blocking_recv().expect("they go on"));
     over.store(true, Relaxed);
     let opened: Vec<u64> = clients.into_iter().map(|client| runtime.block_on(client).expect("nothing lost")).collect();
     assert!(opened.iter().all(|opened| *opened > RESTARTS), "{opened:?}");
@@ -78,13 +83,14 @@ async fn the_health_service_tells_that_the_server_ends_and_lets_go() {
 }
 
 /// Sends one message after the other on a stream, and waits for each to come back. One that was not answered when the stream
-/// ended is sent again, on another. How many streams there were.
-async fn chat(address: SocketAddr, over: Arc<AtomicBool>) -> u64 {
+/// ended is sent again, on another. Tells of each stream once it is answered. How many streams there were.
+async fn chat(address: SocketAddr, over: Arc<AtomicBool>, tell: mpsc::UnboundedSender<()>) -> u64 {
     let (mut opened, mut number) = (0, 0_u64);
     while !over.load(Relaxed) {
         let (send, receive) = mpsc::channel(1);
         let mut answers = open(address, ReceiverStream::new(receive)).await;
         opened += 1;
+        let mut untold = true;
         while !over.load(Relaxed) {
             let content = number.to_be_bytes().to_vec();
             // One that can't be sent is not answered either.
@@ -92,6 +98,9 @@ async fn chat(address: SocketAddr, over: Arc<AtomicBool>) -> u64 {
             let Some(answer) = answers.message().await.expect("an end with status OK") else { break };
             assert_eq!(answer.content, content);
             number += 1;
+            if mem::take(&mut untold) {
+                tell.send(()).expect("the test counts them");
+            }
         }
     }
     opened
