@@ -30,7 +30,7 @@ pub enum Kind {
     Http2,
     /// A connection after an upgrade: a WebSocket, a tunnel.
     Upgraded,
-    /// A request that the [`layer`](crate::Graceful::layer) counts, whoever serves its connection. Where `serve` does, that
+    /// A request that the layer counts, whoever serves its connection. Where `serve` does, that
     /// is counted too.
     Request,
     /// Anything else that holds a guard.

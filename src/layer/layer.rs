@@ -32,7 +32,7 @@ pub struct DrainLayer {
 
 impl DrainLayer {
     /// Counts by itself, and tells what this watch knows. No drain waits for its requests: that is
-    /// [`Graceful::layer`](crate::Graceful::layer).
+    /// `Graceful::layer`.
     pub fn new(watch: Watch) -> Self {
         Self::counted_by(Tracker::of_nobody(watch))
     }
@@ -67,7 +67,7 @@ impl DrainLayer {
 
     /// How many requests are in flight: called, and their response's body neither at its end nor dropped.
     ///
-    /// All layers of one [`Graceful`](crate::Graceful) count together; a request that passes through two of them counts twice.
+    /// All layers of one `Graceful` count together; a request that passes through two of them counts twice.
     pub fn in_flight(&self) -> usize {
         self.tracker.in_flight()
     }

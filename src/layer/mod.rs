@@ -10,7 +10,7 @@
 //! - puts the [`Watch`](crate::drain::Watch) into the request's extensions, for handlers that take long;
 //! - refuses nothing, unless it is asked to: [`DrainLayer::refuse_late`].
 //!
-//! Connections of [`Graceful::serve`](crate::Graceful::serve) are counted and told by themselves. There the layer is needed
+//! Connections of `Graceful::serve` are counted and told by themselves. There the layer is needed
 //! for the watch in the extensions alone, and what it counts is in the report beside the connections.
 //!
 //! What the layer cannot know is when the last bytes of a response have left the server's buffers, nor can it let an idle
