@@ -119,6 +119,7 @@ impl Beginning {
             released: None,
             state: Vec::new(),
             final_state: None,
+            departing: None,
             aftermath: None,
             last_word: Instant::now(),
             failures: failed_restart,

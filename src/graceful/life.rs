@@ -100,6 +100,9 @@ pub(super) struct Life {
     pub(super) state: Vec<PassedState>,
     /// What is taken for it when this generation has stopped, and the guard that keeps it alive until then.
     pub(super) final_state: Option<(Taking, Guard)>,
+    /// The process of a predecessor that has closed its channel, as long as it may live: an application can do this and that
+    /// after its drain.
+    pub(super) departing: Option<Arc<OwnedFd>>,
     /// What runs because the predecessor is gone.
     pub(super) aftermath: Option<Running>,
     /// When this generation ends at the latest, once its drain is over.
@@ -216,6 +219,11 @@ impl Life {
                 None
             }
             () = dying(self.dying.as_ref()), if withdraws => self.is_dead(),
+            () = dying(self.departing.as_ref()) => {
+                self.departing = None;
+                self.after_predecessor();
+                None
+            }
             visitor = door(&mut self.door), if is_asked => self.see_in(visitor),
             Some(why) = self.failed_restarts.recv() => {
                 self.note_outcome(Err(why));
@@ -350,7 +358,8 @@ impl Life {
     fn heard_of_predecessor(&mut self, event: Option<Event>) -> Option<Event> {
         if matches!(event, Some(Event::PredecessorGone)) {
             let number = self.shared.generation;
-            self.ancestors.retain(|(who, _)| who.generation + 1 != number);
+            let its_place = self.ancestors.iter().position(|(who, _)| who.generation + 1 == number);
+            self.departing = its_place.map(|at| self.ancestors.remove(at).1);
             self.after_predecessor();
         }
         if event.is_none() {

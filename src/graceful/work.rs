@@ -8,6 +8,7 @@ use crate::{
     estate::{Taken, Taking},
     hooks::{Moment, Outcome, Running},
     phase::Event,
+    process::Predecessor,
 };
 
 /// What the phase waits for.
@@ -139,7 +140,7 @@ impl Life {
 
     /// Also those that are registered when it is gone already.
     pub(super) fn after_predecessor(&mut self) {
-        let is_gone = self.predecessor.as_ref().is_some_and(|predecessor| predecessor.is_gone());
+        let is_gone = self.departing.is_none() && self.predecessor.as_ref().is_some_and(Predecessor::is_gone);
         let mut hooks = self.shared.hooks();
         if is_gone && self.aftermath.is_none() && hooks.has(Moment::AfterPredecessor) {
             self.aftermath = Some(hooks.run(Moment::AfterPredecessor));

@@ -114,8 +114,8 @@ impl Hook {
         Self { undo: Some(deed(undo)), ..Self::new(name, Moment::BeforeCommit, deed(release), DEADLINE) }
     }
 
-    /// In a successor, once its predecessor's process has ended, or can't be heard any more: from then on this process is
-    /// alone. Registered later than that, it runs at once. In a generation without a predecessor it never runs.
+    /// In a successor, once its predecessor's process has ended: from then on this process is alone. (Where the kernel has no
+    /// handles for processes, once its predecessor can't be heard any more, which is when it has drained.) Registered later than that, it runs at once. In a generation without a predecessor it never runs.
     ///
     /// # Examples
     ///
