@@ -15,6 +15,7 @@ use crate::support::{
 /// - `claim:9`: READY with this socket. `speak:9`: ACCEPTED of this version. `refuse:why`: REFUSED for a reason of its own.
 /// - `say:bytes`, `close` (the channel).
 /// - `tell:line`: on stdout, to the test; `write:line`: on stderr.
+/// - `await:fifo`: until the test lets it go on.
 /// - `exit:9`, `kill` (itself, with SIGKILL), `linger` (for ever).
 pub fn release(release: &Release, steps: &str) {
     release.script(&becomes(steps));
@@ -58,6 +59,7 @@ pub fn play(step: &str, channel: &Wire) {
         ("close", _) => nix::unistd::close(channel.0).expect("it was open"),
         ("tell", line) => println!("{}", line.replace('_', " ")),
         ("write", line) => eprintln!("{}", line.replace('_', " ")),
+        ("await", fifo) => drop(std::fs::read(fifo).expect("a FIFO")),
         ("exit", status) => std::process::exit(number(status) as i32),
         ("kill", _) => raise(Signal::SIGKILL).expect("killed"),
         ("linger", _) => loop {

@@ -145,12 +145,10 @@ pub struct Line {
 
 impl Line {
     fn of(text: &str) -> Self {
-        let mut fields = HashMap::new();
-        // The first of a name: what comes after may be quoted, as the last words of a successor.
-        for (key, value) in text.split(' ').filter_map(|word| word.split_once('=')) {
-            fields.entry(key.to_owned()).or_insert_with(|| value.to_owned());
-        }
-        Self { text: text.to_owned(), fields }
+        // What follows may be another process's log.
+        let fields = text.split(" said=").next().into_iter().flat_map(|ours| ours.split(' '));
+        let fields = fields.filter_map(|word| word.split_once('=')).map(|(k, v)| (k.into(), v.into()));
+        Self { text: text.to_owned(), fields: fields.collect() }
     }
 
     /// Whether it begins so.
@@ -251,6 +249,20 @@ impl Fleet {
                 Err(RecvTimeoutError::Disconnected) => return std::mem::take(&mut self.seen),
                 Err(RecvTimeoutError::Timeout) => panic!("somebody lives on: {:#?}\nlog:\n{}", self.seen, self.log()),
             }
+        }
+    }
+
+    /// Whether a line that begins so has come before the one that was waited for last, and nobody has asked for it.
+    pub fn has_heard(&self, beginning: &str) -> bool {
+        self.seen.iter().any(|line| is(&line.text, beginning))
+    }
+
+    /// Lines that begin so have come in this order, by the time of the one that was waited for last.
+    #[track_caller]
+    pub fn has_heard_in_order(&self, beginnings: &[&str]) {
+        let mut lines = self.seen.iter();
+        for beginning in beginnings {
+            assert!(lines.any(|line| is(&line.text, beginning)), "no {beginning:?} in its place: {:#?}", self.seen);
         }
     }
 

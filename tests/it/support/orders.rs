@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_hotrestart::Graceful;
 
-use super::{Fifo, Fleet, Setup, server::say};
+use super::{Fifo, Fleet, Setup, hooks, server::say};
 
 /// The way to one generation.
 #[derive(Debug)]
@@ -38,6 +38,7 @@ impl Orders {
     /// - `offer NAME`: the same with a listener of its own.
     /// - `release NAME`: which the application holds no more either.
     /// - `replace NAME`: releases it, and offers another one, in one go.
+    /// - `hook HOOK`: registers it, as `HR_HOOKS` says it.
     /// - `drain`: asks for a stop by the method, and then has two handles await the drain.
     ///
     /// Waits until it has asked for it: what follows from that may be still to come.
@@ -79,6 +80,7 @@ pub fn obey(graceful: &Graceful) {
                     graceful.offer(name, &listener).expect("offered");
                     held.insert(name.to_owned(), listener);
                 }
+                ("hook", hook) => hooks::add(&graceful, hook),
                 ("drain", _) => {
                     graceful.stop();
                     join3(graceful.drain(), graceful.clone().drain(), done).await;

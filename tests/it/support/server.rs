@@ -28,7 +28,7 @@ use tokio_hotrestart::{
 };
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
-use super::{doors, kinds, orders, step::Step};
+use super::{doors, hooks, kinds, lock::Lock, orders, state, step::Step};
 
 /// One line, written at once, so that lines of two generations never mix.
 pub fn say(line: fmt::Arguments<'_>) {
@@ -70,6 +70,7 @@ async fn serve() -> i32 {
     step.inspect(|step| step.begin(generation));
     obey(&graceful);
     orders::obey(&graceful);
+    hooks::register(&graceful);
     say(format_args!("started generation={generation} pid={}", std::process::id()));
     if text("HR_TWICE").is_some() {
         let second = Graceful::builder().signals(Signals::none()).build().await.expect("it can be had");
@@ -92,6 +93,8 @@ async fn serve() -> i32 {
 }
 
 async fn live(graceful: &Graceful, generation: u64) -> Result<i32, tokio_hotrestart::Error> {
+    state::inherit(graceful)?;
+    state::expect(graceful)?;
     let backlog = number("HR_BACKLOG").unwrap_or(4096);
     let http = graceful.listen("http", text("HR_LISTEN").unwrap_or_else(|| "127.0.0.1:0".into()));
     let http = http.backlog(backlog).await?;
@@ -134,7 +137,14 @@ async fn live(graceful: &Graceful, generation: u64) -> Result<i32, tokio_hotrest
         eprintln!("{}, said generation {generation}", "x".repeat(bytes));
     }
     tokio::time::sleep(Duration::from_millis(number("HR_START_DELAY_MS").unwrap_or(0))).await;
+    let lock = Lock::of_environment(graceful);
+    if let Some(lock) = lock.as_ref().filter(|_| generation == 0) {
+        lock.take().await;
+    }
     graceful.ready().await?;
+    if let Some(lock) = lock.filter(|_| generation > 0) {
+        lock.take().await;
+    }
     say(format_args!(
         "ready generation={generation} pid={} http={http_address} echo={echo_address}",
         std::process::id()
@@ -146,8 +156,11 @@ async fn live(graceful: &Graceful, generation: u64) -> Result<i32, tokio_hotrest
         cause.to_string().replace(' ', "_")
     ));
     let report = graceful.drain().await;
+    if text("HR_FINAL").is_some() {
+        state::tell_count(generation);
+    }
     say(format_args!(
-        "done generation={generation} pid={} finished={} told={} raced={} cut={} code={} lost={} kinds={}",
+        "done generation={generation} pid={} finished={} told={} raced={} cut={} code={} lost={} kinds={} failures={}",
         std::process::id(),
         report.finished(),
         report.told(),
@@ -156,7 +169,12 @@ async fn live(graceful: &Graceful, generation: u64) -> Result<i32, tokio_hotrest
         report.exit_code(),
         report.successor_lost(),
         kinds(&report),
+        report.failures().iter().map(ToString::to_string).collect::<Vec<_>>().join(",").replace(' ', "_"),
     ));
+    if text("HR_LINGER").is_some() {
+        say(format_args!("lingering generation={generation} pid={}", std::process::id()));
+        std::future::pending::<()>().await;
+    }
     Ok(report.exit_code().into())
 }
 
@@ -300,6 +318,7 @@ pub fn app(graceful: Graceful, generation: u64) -> Router {
         .route("/peer", get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.to_string() }))
         .layer(DefaultBodyLimit::disable())
         .layer(axum::middleware::map_response(move |mut response: Response| {
+            state::count();
             response.headers_mut().insert("x-generation", number.clone());
             std::future::ready(response)
         }))
