@@ -446,6 +446,87 @@ fn says_what_a_later_version_says_and_it_must_be_understood(way: Way) {
     assert!(why.ends_with("frame kind 999 is unknown and must be understood"), "{why}");
 }
 
+// --------------------------------------------------------------------------------------------------------------- state
+
+/// A server that says what it gets under the name `blob`.
+fn curious() -> Setup {
+    Setup::new().with("STATE", "*:blob:1:0").with("FINAL", "*:blob:1:0")
+}
+
+fn dies_in_the_midst_of_a_state(way: Way) {
+    let it = Predecessor::of(way, curious());
+    it.say_hello().pass_socket().wire().say(&frames::piece("STATE", "blob", 8, 0, b"half"));
+    it.dies_and_is_not_survived(NOT_STARTED, "the predecessor ended before it had passed everything");
+}
+
+fn ends_in_the_midst_of_a_state(way: Way) {
+    let it = Predecessor::of(way, curious());
+    it.say_hello().pass_socket().wire().say(&frames::piece("STATE", "blob", 8, 0, b"half"));
+    it.say_end();
+    let why = it.hears_refused(0);
+    assert!(why.starts_with("the predecessor passed what is no state: "), "{why}");
+}
+
+fn promises_more_state_than_may_be(way: Way) {
+    let it = Predecessor::of(way, curious());
+    it.say_hello().wire().say(&frames::piece("STATE", "blob", 16 * 1024 * 1024 + 1, 0, b"all"));
+    let why = it.hears_refused(0);
+    assert!(why.ends_with("is to have 16777217 bytes, the limit is 16777216"), "{why}");
+}
+
+fn dies_before_ready_and_its_state_is_there(way: Way) {
+    let mut it = Predecessor::of(way, curious().with("START_DELAY_MS", "200"));
+    it.say_hello().pass_socket();
+    it.wire().say(&frames::piece("STATE", "blob", 8, 0, b"half"));
+    it.wire().say(&frames::piece("STATE", "blob", 8, 4, b"half"));
+    it.say_end();
+    it.wire().until("ACCEPTED");
+    let state = it.heir.until("state generation=7 name=blob");
+    assert_eq!((state.number("version"), &state["text"]), (1, "halfhalf"));
+    it.dies_and_is_survived();
+}
+
+/// Serves as the successor of one that has said all this after it has let go.
+#[track_caller]
+fn has_final_state(way: Way, said: &[Vec<u8>], version: &str, text: Option<&str>) {
+    let mut it = Predecessor::of(way, curious());
+    it.until_ready();
+    it.commit();
+    it.wire().say(&frames::recorded("LET-GO"));
+    said.iter().for_each(|frame| it.wire().say(frame));
+    if said.contains(&frames::final_end()) {
+        it.wire().until("FINAL-TAKEN");
+    }
+    let (mut heir, queue) = it.dies();
+    let state = heir.until("final generation=7 name=blob");
+    assert_eq!(&state["version"], version);
+    text.inspect(|text| assert_eq!(&state["text"], *text));
+    echo(queue.address()).unwrap();
+    heir.stop(heir.first(), 7);
+}
+
+fn passes_a_final_state(way: Way) {
+    let said = [frames::piece("FINAL-STATE", "blob", 5, 0, b"whole"), frames::final_end()];
+    has_final_state(way, &said, "1", Some("whole"));
+}
+
+fn has_no_final_state(way: Way) {
+    has_final_state(way, &[frames::final_end()], "none", None);
+}
+
+fn knows_nothing_of_a_final_state(way: Way) {
+    has_final_state(way, &[], "none", None);
+}
+
+fn dies_in_the_midst_of_its_final_state(way: Way) {
+    has_final_state(way, &[frames::piece("FINAL-STATE", "blob", 8, 0, b"half")], "none", None);
+}
+
+fn ends_in_the_midst_of_its_final_state(way: Way) {
+    let said = [frames::piece("FINAL-STATE", "blob", 8, 0, b"half"), frames::final_end()];
+    has_final_state(way, &said, "none", None);
+}
+
 // ------------------------------------------------------------------------------------------------------- at a path only
 
 /// As one does that is not ready, or has a successor on its way.
@@ -522,4 +603,13 @@ both_ways! {
     says_garbage_when_all_is_passed_and_counts_as_dead,
     says_what_a_later_version_says_and_the_successor_skips_it_and_closes_what_came_with_it,
     says_what_a_later_version_says_and_it_must_be_understood,
+    dies_in_the_midst_of_a_state,
+    ends_in_the_midst_of_a_state,
+    promises_more_state_than_may_be,
+    dies_before_ready_and_its_state_is_there,
+    passes_a_final_state,
+    has_no_final_state,
+    knows_nothing_of_a_final_state,
+    dies_in_the_midst_of_its_final_state,
+    ends_in_the_midst_of_its_final_state,
 }

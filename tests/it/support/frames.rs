@@ -12,13 +12,16 @@ const HEADER: usize = 12;
 pub const MUST_UNDERSTAND: u16 = 1;
 
 /// The kinds of frames, by the names that they have in the protocol.
-const KINDS: [(&str, u16); 15] = [
+const KINDS: [(&str, u16); 19] = [
     ("HELLO", 1),
     ("SOCKETS", 2),
     ("END", 3),
     ("COMMIT", 4),
     ("ABORT", 5),
     ("LET-GO", 6),
+    ("STATE", 9),
+    ("FINAL-STATE", 10),
+    ("FINAL-END", 11),
     ("ACCEPTED", 32),
     ("REFUSED", 33),
     ("ARRIVED", 34),
@@ -26,6 +29,7 @@ const KINDS: [(&str, u16); 15] = [
     ("READY", 36),
     ("REPLACED", 37),
     ("STOPPING", 38),
+    ("FINAL-TAKEN", 39),
     ("WANT", 64),
     ("ANSWER", 65),
 ];
@@ -100,6 +104,18 @@ pub fn want(wish: u8) -> Vec<u8> {
 pub fn failed(code: u16, why: &str) -> Vec<u8> {
     let payload = [&[2][..], &code.to_le_bytes(), &text(why), &[0; 5], &text("")].concat();
     frame(kind("ANSWER"), MUST_UNDERSTAND, &payload, 0)
+}
+
+/// A piece of STATE or FINAL-STATE, of version 1 of what the application makes of it.
+pub fn piece(kind_name: &str, name: &str, length: u32, offset: u32, bytes: &[u8]) -> Vec<u8> {
+    let [length, offset, count] = [length, offset, bytes.len() as u32].map(u32::to_le_bytes);
+    let payload = [&text(name), &1_u32.to_le_bytes()[..], &length, &offset, &count, bytes].concat();
+    frame(kind(kind_name), 0, &payload, 0)
+}
+
+/// With nothing that failed.
+pub fn final_end() -> Vec<u8> {
+    frame(kind("FINAL-END"), 0, &0_u32.to_le_bytes(), 0)
 }
 
 pub const TAKE_OVER: u8 = 1;

@@ -72,7 +72,7 @@ pub fn inherit(graceful: &Graceful) -> Result<(), Error> {
         }
     }
     trail += &generation.to_string();
-    for (name, version, give) in providers(entries, trail) {
+    for (name, version, give) in providers(generation, entries, trail) {
         graceful.pass_state(&name, version, give)?;
     }
     Ok(())
@@ -93,7 +93,7 @@ pub fn expect(graceful: &Graceful) -> Result<(), Error> {
             say(format_args!("final generation={generation} {}", told(&name, state.as_ref())));
         });
     }
-    for (name, version, give) in providers(entries, generation.to_string()) {
+    for (name, version, give) in providers(generation, entries, generation.to_string()) {
         graceful.pass_final_state(&name, version, give)?;
     }
     Ok(())
@@ -118,12 +118,13 @@ fn told(name: &str, state: Option<&PassedState>) -> String {
 type Providers = Vec<(String, u32, Box<dyn Fn() -> Giving + Send + Sync>)>;
 type Giving = std::pin::Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send>>;
 
-fn providers(entries: Vec<Entry>, trail: String) -> Providers {
+fn providers(generation: u64, entries: Vec<Entry>, trail: String) -> Providers {
     let mut providers = Providers::new();
     for Entry { name, version, deeds } in entries {
         let Some(deeds) = deeds else { continue };
-        let (deeds, trail) = (Mutex::new(deeds), trail.clone());
+        let (deeds, trail, who) = (Mutex::new(deeds), trail.clone(), format!("generation={generation} name={name}"));
         let give = move || -> Giving {
+            say(format_args!("asked {who}"));
             let mut deeds = deeds.lock().expect("no panic");
             let deed = deeds.front().cloned().expect("one at least");
             if deeds.len() > 1 {
