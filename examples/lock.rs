@@ -1,7 +1,7 @@
 //! What only one process may have, handed from generation to generation: an exclusive lock on a file.
 //!
 //! ```text
-//! cargo run --release --example lock [address] [path of the lock]
+//! cargo run --release --example lock -- --lock /tmp/example.lock
 //! curl localhost:8080     # which generation answers, and whether it holds the lock
 //! kill -USR2 <pid>        # replaces it: the lock goes to the successor, or comes back if that one fails
 //! kill -TERM <pid>        # stops it
@@ -17,6 +17,7 @@ use std::{
     error::Error,
     fs::File,
     io,
+    net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -24,6 +25,7 @@ use std::{
 };
 
 use axum::{Router, routing::get};
+use clap::Parser;
 use nix::{
     errno::Errno,
     fcntl::{Flock, FlockArg},
@@ -31,17 +33,26 @@ use nix::{
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_hotrestart::{Graceful, hooks::Hook};
 
+/// A server that only one process can be, and that replaces itself: SIGUSR2 restarts, SIGTERM stops.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Where to listen. Port 0 picks a free one, which all later generations keep
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// The file to lock, which is made if it is not there
+    #[arg(long, value_name = "PATH", default_value_os_t = env::temp_dir().join("hotrestart-example.lock"))]
+    lock: PathBuf,
+}
+
 #[tokio::main]
 async fn main() -> Result<ExitCode, Box<dyn Error>> {
-    let mut args = env::args().skip(1);
-    let address = args.next().unwrap_or_else(|| "127.0.0.1:8080".to_owned());
-    let path = args.next().map_or_else(|| env::temp_dir().join("hotrestart-example.lock"), PathBuf::from);
+    let args = Args::parse();
     tracing_subscriber::fmt().with_writer(io::stderr).init();
 
     let graceful = Graceful::new().await?; // picks up what a predecessor passes
-    let listener = graceful.listen("http", address).await?; // inherited, or bound
+    let listener = graceful.listen("http", args.listen).await?; // inherited, or bound
     let address = listener.local_addr()?;
-    let lock = Arc::new(Lock::open(path)?);
+    let lock = Arc::new(Lock::open(args.lock)?);
 
     let (released, taken_back) = (Arc::clone(&lock), Arc::clone(&lock));
     let hook = Hook::before_commit(

@@ -19,6 +19,7 @@ mod grpc;
 mod health;
 mod http;
 mod lines;
+mod lock;
 mod sse;
 mod tls;
 mod websocket;

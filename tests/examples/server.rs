@@ -4,7 +4,7 @@ use std::{
     env,
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     thread,
@@ -39,7 +39,14 @@ impl Server {
     #[track_caller]
     pub fn start(example: &str, arguments: &[&str]) -> Self {
         let program = program(example);
-        let mut command = Command::new(&program);
+        Self::start_as(&program, &program, arguments)
+    }
+
+    /// The same through a link to it, which can be set to another program.
+    #[track_caller]
+    pub fn start_as(link: &Path, program: &Path, arguments: &[&str]) -> Self {
+        let program = program.to_owned();
+        let mut command = Command::new(link);
         command.args(["--listen", "127.0.0.1:0"]).args(arguments).env("NO_COLOR", "1").env_remove("RUST_LOG");
         let mut first = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the example starts");
         let (tell, heard) = channel();
@@ -161,7 +168,7 @@ fn hear(how: &'static str, pipe: impl Read + Send + 'static, tell: Sender<String
 
 /// Cargo puts examples beside the tests' directory.
 #[track_caller]
-fn program(example: &str) -> PathBuf {
+pub fn program(example: &str) -> PathBuf {
     let this = env::current_exe().expect("this binary");
     let profile = this.ancestors().nth(2).expect("target/<profile>/deps/<this>");
     let program = profile.join("examples").join(example);

@@ -502,6 +502,7 @@ fn has_final_state(way: Way, said: &[Vec<u8>], version: &str, text: Option<&str>
     assert_eq!(&state["version"], version);
     text.inspect(|text| assert_eq!(&state["text"], *text));
     echo(queue.address()).unwrap();
+    drop(queue);
     heir.stop(heir.first(), 7);
 }
 

@@ -51,11 +51,7 @@ fn as_much_state_as_may_be_arrives_whole() {
 
 #[test]
 fn each_state_comes_under_its_own_name_and_what_was_not_passed_does_not() {
-    let lines = [
-        "name=blob version=1 length=7 intact=true",
-        "name=nobody's version=none",
-        "name=sessions version=2",
-    ];
+    let lines = ["name=blob version=1 length=7 intact=true", "name=nobody's version=none", "name=sessions version=2"];
     arrives("0:sessions:2:sessions,0:blob:1:7,9:nobody's:1:7", &lines);
 }
 
