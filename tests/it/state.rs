@@ -199,8 +199,8 @@ fn a_predecessor_that_is_killed_in_the_midst_of_a_large_state_leaves_nobody_who_
     fleet.first_exit();
     process::go_on(successor);
     let lines = fleet.until_all_have_ended();
+    // What it wrote went to its predecessor, unless HELLO had come: so nobody may have it.
     assert!(!lines.iter().any(|line| line.says("started generation=1")), "{lines:#?}");
-    fleet.until_logged("not started: ", 1);
 }
 
 #[test]
