@@ -40,7 +40,7 @@ fn unfinished(error: JoinError) -> String {
 }
 
 /// `panic!` with a literal gives a `&str`, with arguments a `String`, and `panic_any` whatever it was given.
-fn said_by(panic: &(dyn Any + Send)) -> &str {
+pub(crate) fn said_by(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("with something that is no text")
 }

@@ -1,4 +1,4 @@
-use std::{any::Any, pin::Pin, sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use tokio::{
     task::{JoinError, JoinHandle},
@@ -6,7 +6,7 @@ use tokio::{
 };
 
 use super::{Hook, Moment};
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, guarded::said_by};
 
 /// How long one that was aborted may take to be gone. It is gone when it next awaits something, so only one that blocks its
 /// thread takes longer.
@@ -103,7 +103,7 @@ impl Call {
             Some(Ok(Err(why))) if *moment == Moment::BeforeSpawn => format!("refused the restart: {why}"),
             Some(Ok(Err(why))) => format!("failed: {why}"),
             Some(Err(error)) => match error.try_into_panic() {
-                Ok(payload) => format!("panicked: {}", sentence(&*payload)),
+                Ok(payload) => format!("panicked: {}", said_by(&*payload)),
                 Err(_) if self.abort.is_some() => format!("was not done within {deadline:?}"),
                 Err(_) => "was dropped with its runtime".to_owned(),
             },
@@ -127,12 +127,6 @@ fn moment(hook: &Hook, act: Act) -> &'static str {
         Act::Run => hook.moment.name(),
         Act::Undo => "undo",
     }
-}
-
-/// What `panic!` was given.
-fn sentence(payload: &(dyn Any + Send)) -> &str {
-    let text = payload.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("without a message")
 }
 
 #[cfg(test)]
