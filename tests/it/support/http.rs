@@ -28,11 +28,21 @@ impl Client {
     /// Connected, and perhaps accepted by nobody yet.
     #[track_caller]
     pub fn connect(to: SocketAddr) -> Self {
-        let stream = TcpStream::connect(to).expect("somebody listens");
+        Self::try_connect(to).expect("somebody listens")
+    }
+
+    /// The same; `None` where nobody listens.
+    #[track_caller]
+    pub fn try_connect(to: SocketAddr) -> Option<Self> {
+        let stream = match TcpStream::connect(to) {
+            Ok(stream) => stream,
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return None,
+            Err(error) => panic!("{error}"),
+        };
         stream.set_read_timeout(Some(PATIENCE)).expect("set");
         stream.set_write_timeout(Some(PATIENCE)).expect("set");
         stream.set_nodelay(true).expect("set");
-        Self { stream, unread: Vec::new() }
+        Some(Self { stream, unread: Vec::new() })
     }
 
     /// Connected and served once: a kept-alive connection that idles.
@@ -40,6 +50,18 @@ impl Client {
     pub fn served(to: SocketAddr) -> Self {
         let mut client = Self::connect(to);
         assert!(!client.get("/").close);
+        client
+    }
+
+    /// Connected, and a WebSocket.
+    #[track_caller]
+    pub fn websocket(to: SocketAddr, path: &str) -> Self {
+        let mut client = Self::connect(to);
+        let key = "sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==";
+        client.say(format!(
+            "GET {path} HTTP/1.1\r\nhost: test\r\nconnection: upgrade\r\nupgrade: websocket\r\n{key}\r\n\r\n"
+        ));
+        assert!(client.head().expect("an answer").starts_with("http/1.1 101 "));
         client
     }
 

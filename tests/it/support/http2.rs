@@ -30,11 +30,16 @@ pub enum Frame {
     GoAway {
         last: u32,
     },
+    /// The end of this stream alone.
+    Reset {
+        stream: u32,
+    },
     Other,
 }
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GO_AWAY: u8 = 7;
@@ -76,6 +81,22 @@ impl Client {
         // From the static table: `:method GET` and `:scheme http`; then `:path` and `:authority`, in letters.
         let fields = [&[0x82, 0x86, 0x44, length], path.as_bytes(), &[0x41, 4], b"test"].concat();
         self.say(HEADERS, END_STREAM | END_HEADERS, stream, &fields);
+    }
+
+    /// Opens a stream with a request whose body begins so, and has no end yet.
+    #[track_caller]
+    pub fn post(&mut self, stream: u32, path: &str, bytes: &[u8]) {
+        let length = u8::try_from(path.len()).expect("short");
+        // As above, with `:method POST`.
+        let fields = [&[0x83, 0x86, 0x44, length], path.as_bytes(), &[0x41, 4], b"test"].concat();
+        self.say(HEADERS, END_HEADERS, stream, &fields);
+        self.more(stream, bytes);
+    }
+
+    /// More of that body.
+    #[track_caller]
+    pub fn more(&mut self, stream: u32, bytes: &[u8]) {
+        self.say(DATA, 0, stream, bytes);
     }
 
     /// Answers a PING.
@@ -136,6 +157,7 @@ impl Client {
             DATA => Frame::Data { stream, bytes: payload, is_last: flags & END_STREAM != 0 },
             PING if flags & ACK == 0 => Frame::Ping(payload.try_into().expect("eight")),
             GO_AWAY => Frame::GoAway { last: number(&payload[..4]) },
+            RST_STREAM => Frame::Reset { stream },
             SETTINGS if flags & ACK == 0 => {
                 self.say(SETTINGS, ACK, 0, &[]);
                 Frame::Other

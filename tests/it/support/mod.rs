@@ -14,6 +14,7 @@ pub mod http;
 pub mod http2;
 pub mod kinds;
 pub mod lock;
+pub mod long;
 mod manager;
 pub mod notify;
 pub mod opener;

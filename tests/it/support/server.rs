@@ -28,7 +28,7 @@ use tokio_hotrestart::{
 };
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
-use super::{doors, hooks, kinds, lock::Lock, orders, state, step::Step};
+use super::{doors, hooks, kinds, lock::Lock, long, orders, state, step::Step};
 
 /// One line, written at once, so that lines of two generations never mix.
 pub fn say(line: fmt::Arguments<'_>) {
@@ -102,7 +102,7 @@ async fn live(graceful: &Graceful, generation: u64) -> Result<i32, tokio_hotrest
     let echo = graceful.listen("echo", text("HR_ECHO").unwrap_or_else(|| "127.0.0.1:0".into())).await?;
     let echo_address = echo.local_addr().expect("bound");
     #[cfg(feature = "serve")]
-    tokio::spawn(graceful.serve(http, app(graceful.clone(), generation)));
+    tokio::spawn(graceful.serve(http, app(graceful.clone(), generation)).policy(long::policy()));
     if let Some(path) = text("HR_UNIX") {
         let unix = graceful.listen_unix("unix", path).backlog(backlog).await?;
         #[cfg(feature = "serve")]
@@ -125,6 +125,7 @@ async fn live(graceful: &Graceful, generation: u64) -> Result<i32, tokio_hotrest
     }
     doors::open(graceful, generation).await?;
     kinds::open(graceful, generation).await?;
+    long::open(graceful, generation).await?;
     if let Some(extra) = number::<u64>("HR_EXTEND_MS") {
         graceful.extend_ready_deadline(Duration::from_millis(extra));
     }
@@ -159,6 +160,7 @@ async fn live(graceful: &Graceful, generation: u64) -> Result<i32, tokio_hotrest
     if text("HR_FINAL").is_some() {
         state::tell_count(generation);
     }
+    long::tell(&report, generation);
     say(format_args!(
         "done generation={generation} pid={} finished={} told={} raced={} cut={} code={} lost={} kinds={} failures={}",
         std::process::id(),
@@ -180,7 +182,8 @@ async fn live(graceful: &Graceful, generation: u64) -> Result<i32, tokio_hotrest
 
 /// `fresh:finished/told/raced/cut,…`: how those of each kind ended, where there were any.
 fn kinds(report: &Report) -> String {
-    let kinds = [Kind::Serve, Kind::Handshake, Kind::Fresh, Kind::Http1, Kind::Http2, Kind::Upgraded, Kind::Task];
+    let kinds =
+        [Kind::Serve, Kind::Handshake, Kind::Fresh, Kind::Http1, Kind::Http2, Kind::Upgraded, Kind::Task, Kind::Other];
     let of = |kind: Kind| (kind, report.of(kind));
     let some = kinds.into_iter().map(of).filter(|(_, of)| of.finished + of.raced + of.cut > 0);
     let words = some.map(|(kind, of)| format!("{kind}:{}/{}/{}/{}", of.finished, of.told, of.raced, of.cut));
@@ -298,6 +301,7 @@ fn number<T: std::str::FromStr<Err: fmt::Debug>>(name: &str) -> Option<T> {
 pub fn app(graceful: Graceful, generation: u64) -> Router {
     let number = HeaderValue::from(generation);
     let watch = graceful.watch();
+    let long = long::routes(&graceful, generation);
     let restart = move || {
         let graceful = graceful.clone();
         async move {
@@ -316,6 +320,7 @@ pub fn app(graceful: Graceful, generation: u64) -> Router {
         .route("/ws/stay", any(|upgrade| websocket(upgrade, Watch::never())))
         .route("/restart", get(restart))
         .route("/peer", get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.to_string() }))
+        .merge(long)
         .layer(DefaultBodyLimit::disable())
         .layer(axum::middleware::map_response(move |mut response: Response| {
             state::count();
