@@ -298,3 +298,69 @@ async fn a_loop_that_panics_drains_and_ends_rather_than_serve_on_deaf() {
     drop(listener);
     refused(address).await;
 }
+
+#[cfg(all(feature = "layer", feature = "serve"))]
+mod end {
+    use super::*;
+    use crate::hooks::Hook;
+
+    /// The runtime's own count: nothing of ours is left behind that would keep it alive, or wake it for ever.
+    fn tasks() -> usize {
+        tokio::runtime::Handle::current().metrics().num_alive_tasks()
+    }
+
+    /// What a server has: listeners that are accepted from, by a `serve` and one that is last, connections in all states,
+    /// tasks, hooks, watches.
+    async fn a_whole_life() {
+        let graceful = Graceful::detached();
+        let (http, address) = bound(&graceful, "http").await;
+        let (admin, _) = bound(&graceful, "admin").await;
+        let router =
+            || axum::Router::new().route("/", axum::routing::get(|| async { "hello" })).layer(graceful.layer());
+        tokio::spawn(graceful.serve(http, router()));
+        tokio::spawn(graceful.serve(admin, router()).last_to_close());
+        graceful.hook(Hook::at_exit("farewell", || async { Ok::<_, io::Error>(()) }));
+        drop(graceful.spawn(async {}));
+        let (watch, state) = (graceful.watch(), graceful.state());
+        graceful.ready().await.unwrap();
+        let mut idle = TcpStream::connect(address).await.unwrap();
+        idle.write_all(b"GET / HTTP/1.1\r\nhost: test\r\n\r\n").await.unwrap();
+        let silent = TcpStream::connect(address).await.unwrap();
+        assert!(tasks() > 0);
+        graceful.stop();
+        graceful.restart_signal().await;
+        drop(silent);
+        let mut answer = String::new();
+        idle.read_to_string(&mut answer).await.unwrap();
+        drop(idle);
+        assert!(answer.ends_with("hello"), "{answer}");
+        assert!(graceful.drain().await.is_clean());
+        assert!(watch.is_draining() && *state.borrow() == State::Done);
+        // What ends is still to be polled for the last time; nothing has to come from outside for that.
+        for _ in 0..1_000 {
+            if tasks() == 0 {
+                return;
+            }
+            yield_now().await;
+        }
+        panic!("{} tasks live on", tasks());
+    }
+
+    #[tokio::test]
+    async fn after_the_drain_nothing_of_ours_is_alive() {
+        a_whole_life().await;
+    }
+
+    /// As a process does whose `main` returns.
+    #[test]
+    fn a_runtime_of_one_thread_ends_by_itself_after_the_drain() {
+        let (done, ends) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(a_whole_life());
+            drop(runtime);
+            done.send(()).unwrap();
+        });
+        ends.recv_timeout(Duration::from_secs(60)).expect("it ends");
+    }
+}
