@@ -122,13 +122,7 @@ fn a_request_under_way_is_answered_and_told() {
 // ------------------------------------------------------------------------------------------------- beyond HTTP
 
 fn websocket(fleet: &Fleet, path: &str) -> Client {
-    let mut client = Client::connect(fleet.http);
-    let key = "sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==";
-    client.say(format!(
-        "GET {path} HTTP/1.1\r\nhost: test\r\nconnection: upgrade\r\nupgrade: websocket\r\n{key}\r\n\r\n"
-    ));
-    assert!(client.head().expect("an answer").starts_with("http/1.1 101 "));
-    client
+    Client::websocket(fleet.http, path)
 }
 
 #[test]

@@ -1,51 +1,174 @@
-//! A listener that is last to close.
+//! What is last to close: a health listener answers to the last.
 
-use std::net::{SocketAddr, TcpStream};
+use std::{
+    io::{Read, Write},
+    net::SocketAddr,
+    os::unix::net::UnixStream,
+    path::Path,
+    time::Instant,
+};
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Fleet, Setup, echo, http::Client};
+use crate::support::{
+    Control, Fifo, Fleet,
+    drain::{Way, server},
+    echo::{Client as Lines, echo},
+    http::Client,
+    long, process,
+};
 
-fn started() -> (Fleet, SocketAddr) {
-    let mut fleet = Setup::new().with("LAST", "127.0.0.1:0").with("STOP_DEADLINE_MS", "600000").start();
-    let health = fleet.until("health generation=0 ")["address"].parse().unwrap();
-    (fleet, health)
+const LAST: &str = "127.0.0.1:0";
+
+#[track_caller]
+fn hello(address: SocketAddr) -> Client {
+    let mut client = Client::connect(address);
+    assert_eq!(client.get("/").body, b"hello world");
+    client
 }
 
+/// On a connection of its own.
+fn hello_at(path: &Path) -> std::io::Result<String> {
+    let mut stream = UnixStream::connect(path)?;
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).map(|_| answer)
+}
+
+/// A client of lines is drained for as long as it likes, and then the exit hook takes its time.
 #[test]
-fn it_answers_old_and_new_clients_until_everything_else_is_over() {
-    let (mut fleet, health) = started();
-    let held = echo::Client::served(fleet.echo);
-    let mut old = Client::served(health);
-    fleet.signal(fleet.first(), Signal::SIGTERM);
-    fleet.until("ending generation=0 ");
-    // Accepting has ended everywhere else as soon as its queue was empty.
-    crate::support::process::until(|| TcpStream::connect(fleet.http).is_err());
-    for _ in 0..3 {
-        assert!(!old.get("/").close);
-        assert!(!Client::connect(health).get("/").close);
-    }
-    drop(held);
+fn it_answers_old_and_new_clients_while_others_drain_and_while_exit_hooks_run() {
+    let setup = server();
+    let fifo = Fifo::new(setup.place().join("exit"));
+    let unix = setup.place().join("admin");
+    let mut fleet = setup.with("LAST", LAST).with("LAST_UNIX", &unix).with("AT_EXIT", fifo.path()).start();
+    let health = long::address(&mut fleet, "health");
+    let lines = Lines::served(fleet.echo);
+    let mut kept = hello(health);
+    Way::Stop.begin(&mut fleet);
+    // The drain says that it has begun when nobody listens any more but these.
+    let stop = |fleet: &Fleet| echo(fleet.echo).is_err();
+    process::until(|| stop(&fleet));
+    let answers = |kept: &mut Client| {
+        let answer = kept.get("/readyz");
+        assert_eq!((answer.close, &*answer.body), (false, &b"draining"[..]), "it is not told");
+        hello(health);
+        assert!(hello_at(&unix).expect("the path is there").ends_with("hello world"));
+    };
+    answers(&mut kept);
+    drop(lines);
+    fleet.until("leaving generation=0");
+    answers(&mut kept);
+    fifo.release();
+    assert_eq!(kept.rest().expect("no reset"), b"");
     let done = fleet.until("done generation=0");
-    assert_eq!((done.number("cut"), done.number("code")), (0, 0));
-    assert_eq!(old.rest().expect("no reset"), b"");
+    assert_eq!((done.number("cut"), done.number("raced"), done.number("code")), (0, 0, 0));
+    assert!(Client::try_connect(health).is_none() && !unix.exists());
     fleet.until_all_have_ended();
-    assert!(TcpStream::connect(health).is_err());
 }
 
 #[test]
-fn at_a_restart_it_is_the_successors_like_any_other() {
-    let (mut fleet, health) = started();
-    let mut old = Client::served(health);
-    let held = echo::Client::served(fleet.echo);
+fn it_answers_in_a_lame_duck_without_being_told_and_the_status_has_it_until_the_end() {
+    let control = Control::new();
+    let setup = control.setup();
+    let fifo = Fifo::new(setup.place().join("exit"));
+    let setup = setup.with("LAST", LAST).with("LAME_DUCK_MS", "600").with("AT", "0:LameDuckOver:hold");
+    let mut fleet = setup.with("AT_EXIT", fifo.path()).start();
+    let health = long::address(&mut fleet, "health");
+    let named = |name: &str| control.status().sockets.iter().any(|socket| socket.name == name);
+    assert!(named("http") && named("health"));
+    let mut kept = hello(health);
+    fleet.signal(fleet.first(), Signal::SIGTERM);
+    fleet.until_held("LameDuckOver");
+    process::go_on(fleet.first());
+    assert!(!kept.get("/").close);
+    fleet.until("leaving generation=0");
+    assert!(!named("http") && named("health"));
+    assert!(!kept.get("/").close);
+    fifo.release();
+    fleet.until("done generation=0");
+}
+
+/// Whatever is open there ends by its second: an answer without an end, a client that neither asks nor leaves, and half a
+/// head.
+#[test]
+fn its_own_connections_end_by_its_second() {
+    let mut fleet = server().with("LAST", LAST).start();
+    let health = long::address(&mut fleet, "health");
+    let mut endless = Client::connect(health);
+    endless.ask("/sse");
+    endless.head().expect("it begins");
+    let idle = hello(health);
+    let mut half = Client::connect(health);
+    half.say("GET / HTTP/1.1\r\n");
+    let _websocket = Client::websocket(health, "/ws/stay");
+    let began = Instant::now();
+    Way::Stop.begin(&mut fleet);
+    let done = fleet.until("done generation=0");
+    // Of the server's 600 s none.
+    assert!(began.elapsed().as_secs() < 60, "{:?}", began.elapsed());
+    assert_eq!(&done["kinds"], "http1:1/0/0/2,upgraded:0/0/0/1");
+    assert_eq!(
+        &fleet.until("cut generation=0")["why"],
+        "http1:cut_at_the_deadline:1,http1:cut_half_open:1,upgraded:cut_at_the_deadline:1"
+    );
+    assert_eq!(idle.rest().expect("no reset"), b"");
+    drop((endless, half));
+}
+
+#[test]
+fn at_a_restart_it_belongs_to_the_successor_like_any_other() {
+    let mut fleet = server().with("LAST", LAST).start();
+    let health = long::address(&mut fleet, "health");
+    let _lines = Lines::served(fleet.echo);
+    let mut kept = hello(health);
     let second = fleet.restart(0, fleet.first());
-    let answer = old.get("/");
-    assert!(answer.generation == 0 || answer.close);
-    for _ in 0..3 {
+    for _ in 0..20 {
         assert_eq!(Client::connect(health).get("/").generation, 1);
     }
-    drop((held, old));
-    fleet.until("done generation=0");
+    // Told within the grace, or let go when it is over, although its generation lives on.
+    process::until(|| {
+        kept.ask("/");
+        kept.answer().map_or(true, |answer| {
+            assert_eq!(answer.generation, 0);
+            answer.close
+        })
+    });
+    assert!(Fleet::lives(fleet.first()));
+    fleet.signal(fleet.first(), Signal::SIGKILL);
     fleet.stop(second, 1);
-    fleet.until_all_have_ended();
+}
+
+/// Its queue is emptied, as that of any other: whoever has connected before it closes is served.
+#[test]
+fn nobody_is_reset_when_it_closes() {
+    let mut fleet = server().with("LAST", LAST).start();
+    let health = long::address(&mut fleet, "health");
+    let client = move || {
+        while let Some(mut client) = Client::try_connect(health) {
+            client.say("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+            assert_eq!(client.answer().expect("served").body, b"hello world");
+        }
+    };
+    let clients: Vec<_> = (0..8).map(|_| std::thread::spawn(client)).collect();
+    let lines = Lines::served(fleet.echo);
+    Way::Stop.begin(&mut fleet);
+    drop(lines);
+    clients.into_iter().for_each(|client| client.join().expect("all served"));
+    assert_eq!(fleet.until("done generation=0").number("cut"), 0);
+}
+
+/// In a generation that another stop cuts, there is no last.
+#[test]
+fn a_second_stop_ends_it_too() {
+    let mut fleet = server().with("LAST", LAST).start();
+    let health = long::address(&mut fleet, "health");
+    let _lines = Lines::served(fleet.echo);
+    let kept = hello(health);
+    Way::Stop.begin(&mut fleet);
+    hello(health);
+    fleet.signal(fleet.first(), Signal::SIGTERM);
+    assert_eq!(kept.rest().expect("no reset"), b"");
+    assert_eq!(fleet.until("done generation=0").number("code"), 0);
+    assert!(Client::try_connect(health).is_none());
 }
