@@ -14,12 +14,7 @@
 
 mod support;
 
-use std::{
-    cell::Cell,
-    hint::black_box,
-    rc::Rc,
-    time::{Duration, Instant},
-};
+use std::{hint::black_box, time::Duration};
 
 use clap::Parser;
 use nix::{
@@ -27,11 +22,8 @@ use nix::{
     sys::wait::waitpid,
     unistd::{ForkResult, fork},
 };
-use support::{Harness, ms, quantile};
-use tokio::{
-    task::LocalSet,
-    time::{MissedTickBehavior, interval, sleep},
-};
+use support::{Gaps, Harness, ms, quantile};
+use tokio::{task::LocalSet, time::sleep};
 use tokio_hotrestart::{Graceful, Signals};
 
 /// How long a restart stops the event loop
@@ -65,10 +57,10 @@ async fn measure(args: &Args) -> anyhow::Result<()> {
     let gaps = Gaps::start();
     let (mut nothing, mut restarts, mut forks) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..args.rounds {
-        nothing.push(gaps.longest(async { Ok(()) }).await?);
+        nothing.push(longest(&gaps, async { Ok(()) }).await?);
         let restart = graceful.restart();
-        restarts.push(gaps.longest(async { failed(restart.await) }).await?);
-        forks.push(gaps.longest(async { plain_fork() }).await?);
+        restarts.push(longest(&gaps, async { failed(restart.await) }).await?);
+        forks.push(longest(&gaps, async { plain_fork() }).await?);
     }
     println!("{} GiB resident, {} rounds; longest gap, ms", args.gib, args.rounds);
     println!("                median     p90     max");
@@ -94,34 +86,11 @@ fn plain_fork() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The longest gap since somebody asked, beyond the ticker's own millisecond.
-struct Gaps(Rc<Cell<Duration>>);
-
-impl Gaps {
-    fn start() -> Self {
-        const TICK: Duration = Duration::from_millis(1);
-        let longest = Rc::new(Cell::new(Duration::ZERO));
-        let noted = Rc::clone(&longest);
-        tokio::task::spawn_local(async move {
-            let mut ticks = interval(TICK);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            let mut last = Instant::now();
-            loop {
-                ticks.tick().await;
-                let now = Instant::now();
-                noted.set(noted.get().max((now - last).saturating_sub(TICK)));
-                last = now;
-            }
-        });
-        Self(longest)
-    }
-
-    /// From the beginning of this on, for at least 50 ms and until it is over; in milliseconds.
-    async fn longest(&self, what: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<f64> {
-        sleep(WINDOW).await; // what the last round leaves behind is not this one's
-        self.0.set(Duration::ZERO);
-        let ((), result) = tokio::join!(sleep(WINDOW), what);
-        result?;
-        Ok(ms(self.0.get()))
-    }
+/// From the beginning of this on, for at least 50 ms and until it is over; in milliseconds.
+async fn longest(gaps: &Gaps, what: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<f64> {
+    sleep(WINDOW).await; // what the last round leaves behind is not this one's
+    gaps.forget();
+    let ((), result) = tokio::join!(sleep(WINDOW), what);
+    result?;
+    Ok(ms(gaps.longest().late))
 }

@@ -52,6 +52,9 @@ struct Args {
     /// How long a successor may take to be ready
     #[arg(long, value_name = "SECS", value_parser = seconds)]
     ready_deadline: Option<Duration>,
+    /// Over how long clients are sent away, at a restart and at a stop [default: 5]
+    #[arg(long, value_name = "SECS", value_parser = seconds)]
+    grace: Option<Duration>,
     /// How long the drain of a stop may take
     #[arg(long, value_name = "SECS", value_parser = seconds)]
     drain_deadline: Option<Duration>,
@@ -84,9 +87,14 @@ async fn run(args: Args) -> Result<ExitCode, Box<dyn Error>> {
     if let Some(after) = args.ready_deadline {
         builder = builder.ready_deadline(after);
     }
-    if let Some(after) = args.drain_deadline {
-        builder = builder.on_stop(Times::for_stop().deadline(after));
+    let (mut on_restart, mut on_stop) = (Times::for_restart(), Times::for_stop());
+    if let Some(time) = args.grace {
+        (on_restart, on_stop) = (on_restart.grace(time), on_stop.grace(time));
     }
+    if let Some(after) = args.drain_deadline {
+        on_stop = on_stop.deadline(after);
+    }
+    builder = builder.on_restart(on_restart).on_stop(on_stop);
     if let Some(time) = args.probation {
         builder = builder.probation(time);
     }

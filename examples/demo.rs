@@ -33,7 +33,7 @@ use tokio::{
     sync::mpsc,
     time::timeout,
 };
-use tokio_hotrestart::Graceful;
+use tokio_hotrestart::{Graceful, drain::Times};
 use tracing_subscriber::EnvFilter;
 
 const RESTARTS: u64 = 10;
@@ -71,7 +71,8 @@ async fn serve() -> anyhow::Result<ExitCode> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(false).without_time().init();
 
-    let graceful = Graceful::new().await?;
+    // Clients are sent away one after the other, here over a second and not over the usual five: nobody likes to wait.
+    let graceful = Graceful::builder().on_restart(Times::for_restart().grace(Duration::from_secs(1))).build().await?;
     let listener = graceful.listen("http", "127.0.0.1:0").await?;
     let (generation, address) = (graceful.generation(), listener.local_addr()?);
     let mark = move |mut response: Response| {

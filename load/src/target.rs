@@ -7,15 +7,20 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 
-use crate::failure::{Failure, Progress};
+use crate::{
+    Signpost,
+    failure::{Failure, Progress},
+};
 
-/// Where a load goes: `"127.0.0.1:8080".into()`, a [`SocketAddr`], or a [`PathBuf`].
+/// Where a load goes: `"127.0.0.1:8080".into()`, a [`SocketAddr`], a [`PathBuf`], or a [`Signpost`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// A TCP address.
     Tcp(SocketAddr),
     /// The path of a Unix socket.
     Unix(PathBuf),
+    /// The TCP address at which it points when a connection is opened.
+    Signpost(Signpost),
 }
 
 /// A connection of any kind. Boxed, so that each client exists once and not once per kind.
@@ -60,6 +65,7 @@ impl Target {
         match self {
             Self::Tcp(address) => connect_tcp(*address).await,
             Self::Unix(path) => connect_unix(path.clone(), deadline).await,
+            Self::Signpost(signpost) => connect_tcp(signpost.address()).await,
         }
         .map_err(|error| Failure::connect(&error))
     }
@@ -102,6 +108,12 @@ impl From<SocketAddr> for Target {
 impl From<PathBuf> for Target {
     fn from(path: PathBuf) -> Self {
         Self::Unix(path)
+    }
+}
+
+impl From<Signpost> for Target {
+    fn from(signpost: Signpost) -> Self {
+        Self::Signpost(signpost)
     }
 }
 

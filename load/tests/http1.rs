@@ -6,7 +6,7 @@ mod server;
 
 use std::{os::fd::OwnedFd, path::PathBuf, time::Duration};
 
-use load::{Exchange, Load, Mode, Outcome, Tally};
+use load::{Exchange, Load, Mode, Outcome, Signpost, Tally};
 use server::{Act, misbehaving};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -54,6 +54,20 @@ async fn a_good_server_loses_nothing() {
 async fn each_client_asks_at_least_once() {
     let load = Load::new(misbehaving([]).await, keep_alive()).clients(7).start();
     assert_eq!(load.stop().await.answered(), 7);
+}
+
+#[tokio::test]
+async fn a_signpost_turns_new_connections_and_no_others() {
+    const ELSEWHERE: &str = "HTTP/1.1 200 OK\r\nx-generation: 1\r\ncontent-length: 11\r\n\r\nhello world";
+    let signpost = Signpost::new(misbehaving([]).await);
+    let kept = Load::new(signpost.clone(), keep_alive()).start();
+    let fresh = Load::new(signpost.clone(), Mode::Fresh(Exchange::get())).start();
+    kept.reach(3).await.unwrap();
+    signpost.turn(misbehaving([&[Act::SayAndLeave(ELSEWHERE)]]).await);
+    fresh.generation(1).await.unwrap();
+    kept.reach(3).await.unwrap();
+    let (kept, fresh) = (kept.stop().await, fresh.stop().await);
+    assert_eq!((kept.lost() + fresh.lost(), kept.reconnects()), (0, 0), "{kept}\n{fresh}");
 }
 
 #[tokio::test]
