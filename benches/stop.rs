@@ -3,8 +3,8 @@
 //! Two servers are a fleet, and one after the other is stopped and started anew, as a rolling update does it, while the same
 //! clients ask on and on: kept-alive back to back, after a pause, slowly, with a connection for each request, over HTTP/2.
 //! Whoever sends them looks at `/readyz` on a listener that is last to close, each 100 ms, as a load balancer would, and
-//! sends new connections to the other server once the answer is no. A connection that is open stays with its server until
-//! that one says `connection: close`, or GOAWAY. Every request ends in exactly one bucket, and none is ever tried again.
+//! sends new connections to the other server once the answer is no; the worst case, for it has always looked just before the
+//! stop. A connection that is open stays with its server until that one says `connection: close`, or GOAWAY. Every request ends in exactly one bucket, and none is ever tried again.
 //!
 //! In the same run what a lame duck is for: the same without one, and clients that look at nothing and come back until the
 //! server has ended. These must be refused, or the counter counts nothing.
@@ -39,7 +39,7 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
     process::{Child, Command},
-    time::{interval, sleep, timeout},
+    time::{sleep, timeout},
 };
 use tokio_hotrestart::{Graceful, State, drain::Times};
 
@@ -102,8 +102,8 @@ enum Sent {
 #[derive(Default)]
 struct Figures {
     tally: Tally,
-    /// In milliseconds from the signal: until `/readyz` said no, and until the server had ended.
-    not_ready: Vec<f64>,
+    /// In milliseconds from the signal: until somebody has seen that it is not ready, and until it had ended.
+    seen: Vec<f64>,
     ended: Vec<f64>,
 }
 
@@ -117,7 +117,7 @@ impl Args {
         ];
         println!("a lame duck of {} ms, readiness looked at each {} ms", self.lame_duck, self.look);
         println!(
-            "                      stops   answered    lost  refused   raced    told  untold   per stop, ms: not ready   ended"
+            "                      stops   answered    lost  refused   raced    told  untold   per stop, ms: seen   ended"
         );
         let mut lost = Vec::new();
         for row in rows {
@@ -145,7 +145,7 @@ impl Args {
             if row.sent == Sent::ByReadiness {
                 serving.not_ready(Duration::from_millis(self.look)).await?;
                 signpost.turn(next.http);
-                figures.not_ready.push(ms(asked.elapsed()));
+                figures.seen.push(ms(asked.elapsed()));
             }
             serving.ended().await?;
             figures.ended.push(ms(asked.elapsed()));
@@ -180,9 +180,11 @@ fn start_loads(signpost: &Signpost) -> Vec<Running> {
 
 impl Figures {
     fn print(&self, row: Row) {
-        let Self { tally, not_ready, ended } = self;
+        let Self { tally, seen, ended } = self;
+        // Nobody looks who does not obey.
+        let seen = if seen.is_empty() { "-".into() } else { format!("{:.1}", quantile(seen, 0.5)) };
         println!(
-            "{:<20} {:>6} {:>10} {:>7} {:>8} {:>7} {:>7} {:>7} {:>25.1} {:>7.0}",
+            "{:<20} {:>6} {:>10} {:>7} {:>8} {:>7} {:>7} {:>7} {seen:>20} {:>7.0}",
             row.name,
             row.stops,
             tally.answered(),
@@ -191,7 +193,6 @@ impl Figures {
             tally.count(Outcome::Raced),
             tally.told(),
             tally.untold(),
-            quantile(not_ready, 0.5),
             quantile(ended, 0.5),
         );
         tally.failures().iter().take(3).for_each(|failure| println!("  {failure}"));
@@ -226,11 +227,10 @@ impl Server {
         Ok(asked)
     }
 
-    /// Looks so often, until it says that it is not ready.
+    /// Looks so often, until it says that it is not ready. It has looked just before.
     async fn not_ready(&self, often: Duration) -> anyhow::Result<()> {
-        let mut looks = interval(often);
         loop {
-            looks.tick().await;
+            sleep(often).await;
             if !timeout(PATIENCE, is_ready(self.health)).await?.context("/readyz does not answer")? {
                 return Ok(());
             }
