@@ -42,6 +42,7 @@ impl Traffic {
     }
 
     /// What each load has counted until now.
+    #[allow(dead_code, reason = "tests/examples shares this file")]
     pub fn tallies(&self) -> Vec<Tally> {
         self.loads.iter().map(Running::tally).collect()
     }
