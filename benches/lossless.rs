@@ -8,7 +8,7 @@
 //! into a minute: the next one begins when the predecessor has ended, and that is when the last client has gone.
 //!
 //! ```text
-//! cargo bench --bench lossless                                  # 2 restarts each, some 50 s
+//! cargo bench --bench lossless                                  # 2 restarts each, some 25 s
 //! cargo bench --bench lossless -- --restarts 50 --requests 1000000 --mode get
 //! cargo bench --bench lossless -- --restarts 20 --requests 100000
 //! ```

@@ -12,7 +12,7 @@
 //! Exits with 1 where a client that obeys loses anything under a lame duck, or where a server's report is not clean.
 //!
 //! ```text
-//! cargo bench --features http2 --bench stop                     # 5 stops, and 2 of each other kind, some 30 s
+//! cargo bench --features http2 --bench stop                     # 5 stops, and 2 of each other kind, some 35 s
 //! cargo bench --features http2 --bench stop -- --stops 25 --requests 100000
 //! ```
 
