@@ -122,6 +122,18 @@ impl Error {
         Self(Arc::new(Fault { kind: self.0.kind, message: self.0.message.clone(), source, exit_status, stderr }))
     }
 
+    /// And what went wrong after that.
+    pub(crate) fn and(self, more: &[Self]) -> Self {
+        if more.is_empty() {
+            return self;
+        }
+        let more: String = more.iter().map(|error| format!("; and {}", error.message())).collect();
+        let source = self.0.source.as_ref().map(same);
+        let Fault { kind, message, exit_status, stderr, .. } = &*self.0;
+        let (message, stderr) = (format!("{message}{more}"), stderr.clone());
+        Self(Arc::new(Fault { kind: *kind, message, source, exit_status: *exit_status, stderr }))
+    }
+
     /// What to match on.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind

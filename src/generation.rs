@@ -22,6 +22,12 @@ pub enum Cause {
         /// The signal that asked, or `None` where a method or the predecessor did.
         by: Option<SignalKind>,
     },
+    /// The predecessor took the restart back, and serves on: this generation's work is over before it was alone.
+    #[non_exhaustive]
+    TakenBack {
+        /// What the predecessor said.
+        why: String,
+    },
     /// A `serve` can never accept again, so this generation stops rather than stay up and deaf.
     #[non_exhaustive]
     Failed {
@@ -31,6 +37,12 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Whether another generation serves on, so that what belongs to the server (an entry in a registry, say) is not to be
+    /// cleared away: one was replaced, or taken back.
+    pub fn serves_on(&self) -> bool {
+        matches!(self, Self::Replaced { .. } | Self::TakenBack { .. })
+    }
+
     /// Whether a successor serves on.
     pub fn is_replaced(&self) -> bool {
         matches!(self, Self::Replaced { .. })
@@ -45,6 +57,7 @@ impl fmt::Display for Cause {
                 write!(f, "stopped by signal {}", signal.as_raw_value())
             }
             Self::Stopped { by: None } => f.write_str("stopped"),
+            Self::TakenBack { why } => write!(f, "taken back by the predecessor: {why}"),
             Self::Failed { why } => write!(f, "failed: {why}"),
         }
     }

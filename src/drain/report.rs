@@ -1,7 +1,7 @@
 use std::{array, cmp::Reverse, fmt, time::Duration};
 
 use super::{Kind, Outcome, Why};
-use crate::{Error, generation::Cause};
+use crate::{Error, ErrorKind, generation::Cause};
 
 /// How the drain went: `Display` for people, methods for programs.
 ///
@@ -140,12 +140,15 @@ impl Report {
         total.raced == 0 && total.cut == total.cut_by(Why::Policy) && !self.has_failed()
     }
 
-    /// What the process should exit with: 1 where a supervisor must act (the successor was lost, something [failed](Self::failures)),
-    /// else 0.
+    /// What the process should exit with: 1 where a supervisor must act (the successor was lost, a listener can never accept
+    /// again, the pid file could not be written), else 0.
     ///
-    /// Cut connections are no failure: where a WebSocket is open, the deadline is how every drain ends.
+    /// Cut connections are no failure: where a WebSocket is open, the deadline is how every drain ends. Nor are hooks and state
+    /// that failed: to start this program again would mend nothing, and its successor serves.
     pub fn exit_code(&self) -> u8 {
-        u8::from(self.has_failed())
+        let needs_action = |error: &Error| !matches!(error.kind(), ErrorKind::Hook | ErrorKind::State);
+        let failed = self.failures.iter().any(needs_action) || matches!(self.cause, Cause::Failed { .. });
+        u8::from(self.successor_lost || failed)
     }
 
     fn has_failed(&self) -> bool {

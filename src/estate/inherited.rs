@@ -41,6 +41,12 @@ impl Inherited {
         self.state.take(name)
     }
 
+    /// Drops what nobody has taken, for it may be large; its names.
+    pub(crate) fn drop_rest(&self) -> Vec<Name> {
+        let mut states = self.state.0.lock().unwrap_or_else(PoisonError::into_inner);
+        states.drain(..).map(|state| state.name().clone()).collect()
+    }
+
     /// The same of the final state, when that has come, or none will.
     ///
     /// # Cancel safety

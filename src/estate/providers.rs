@@ -46,6 +46,11 @@ impl Providers {
         Ok(())
     }
 
+    /// Whether there is nobody to ask.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
     /// Asks all of them, at the same time. Panics outside a tokio runtime, if there are any.
     pub(crate) fn take(&self) -> Taking {
         let providers = self.lock().clone();

@@ -39,11 +39,6 @@ impl Taking {
         Self { under_way: providers.into_iter().map(begin).collect(), taken: Taken::default() }
     }
 
-    /// Whether there is nobody to ask.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.under_way.is_empty() && self.taken.states.is_empty() && self.taken.failed.is_empty()
-    }
-
     /// What all have given, when the last has.
     ///
     /// # Cancel safety

@@ -113,6 +113,7 @@ impl Beginning {
             owns_names: !is_successor,
             restart_began: Instant::now(),
             part_began: Instant::now(),
+            parts: Vec::new(),
             leaving: Leaving::Others,
             is_cut: false,
             work: None,

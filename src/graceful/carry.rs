@@ -33,7 +33,7 @@ impl Life {
             Action::Refuse(error) => self.refuse(&error),
             Action::OpenGate => self.open_gate(),
             Action::ShutGate => self.set_gate(Gate::Shut),
-            Action::CloseLeftovers => self.shared.registry().close_leftovers(),
+            Action::CloseLeftovers => self.close_leftovers(),
             Action::OwnNames => self.own_names(),
             Action::GiveStderrBack => self.give_stderr_back(),
             Action::SayReady => {
@@ -127,6 +127,13 @@ impl Life {
         tokio::spawn(crate::log::generation(self.shared.generation).around(told));
     }
 
+    fn close_leftovers(&mut self) {
+        self.shared.registry().close_leftovers();
+        for name in self.shared.inherited.drop_rest() {
+            crate::log::info!(%name, "state that was passed, and that nobody has taken: dropped");
+        }
+    }
+
     fn refuse(&mut self, error: &Error) {
         crate::log::info!(%error, "a restart was refused");
         meter::restart_ended(&Err::<(), _>(error.clone()));
@@ -190,9 +197,7 @@ impl Life {
             return Some(Event::LameDuckOver);
         }
         crate::log::info!(%cause, remaining = ?time, "lame duck");
-        if let Some(service) = &mut self.service {
-            service.say_stopping();
-        }
+        self.tell_stopping();
         self.shared.drain.begin_lame_duck(cause, &self.settings.on_stop);
         self.set_deadline(time, Event::LameDuckOver);
         None

@@ -16,19 +16,19 @@ use tokio::{
 
 use super::{
     asker::Asker,
-    meter,
+    meter::{self, Part},
     service::{Service, drained},
     settings::Settings,
     shared::{Ask, Shared},
     waits::{aftermath, deadline, door, dying, final_state, predecessor, service, signal, successor, work},
-    work::Work,
+    work::{FinalState, Work},
 };
 use crate::{
     Cause, Error, ErrorKind, PassedState, State,
     accept::{Ending, Gate},
     control::{Door, Visitor},
-    drain::{Guard, Report, Times},
-    estate::{Expected, Taking},
+    drain::{Report, Times},
+    estate::Expected,
     hooks::Running,
     phase::{Event, Phase},
     pidfile::PidFile,
@@ -90,6 +90,8 @@ pub(super) struct Life {
     pub(super) restart_began: Instant,
     /// When the part of it began that is measured now.
     pub(super) part_began: Instant,
+    /// How long those took that are over: measured when the restart has succeeded.
+    pub(super) parts: Vec<(Part, Duration)>,
     pub(super) leaving: Leaving,
     /// A second stop has come: nothing gets any time any more.
     pub(super) is_cut: bool,
@@ -98,8 +100,7 @@ pub(super) struct Life {
     pub(super) released: Option<Running>,
     /// What the successor gets besides sockets.
     pub(super) state: Vec<PassedState>,
-    /// What is taken for it when this generation has stopped, and the guard that keeps it alive until then.
-    pub(super) final_state: Option<(Taking, Guard)>,
+    pub(super) final_state: Option<FinalState>,
     /// The process of a predecessor that has closed its channel, as long as it may live: an application can do this and that
     /// after its drain.
     pub(super) departing: Option<Arc<OwnedFd>>,
@@ -165,19 +166,15 @@ impl Life {
 
     /// One event, and those that follow from its actions at once.
     fn live(&mut self, event: Event) {
-        let mut events = VecDeque::from([event]);
+        let (mut events, was) = (VecDeque::from([event]), self.phase.state());
         while let Some(event) = events.pop_front() {
             crate::log::debug!(phase = %self.phase.state(), ?event, "event");
             self.measure(&event);
-            let was = self.phase.state();
             let (phase, actions) = mem::replace(&mut self.phase, Phase::Done).on(event);
             self.phase = phase;
             // Before the actions: whoever is answered by one of them and looks sees the state that the answer means.
             let now = self.phase.state();
-            let changed = self.shared.state.send_if_modified(|state| mem::replace(state, now) != now);
-            if changed {
-                meter::state(was, now);
-            }
+            self.shared.state.send_if_modified(|state| mem::replace(state, now) != now);
             if !self.has_deadline() {
                 self.deadline = None;
             }
@@ -185,9 +182,12 @@ impl Life {
                 crate::log::debug!(?action, "action");
                 events.extend(self.carry_out(action));
             }
-            if changed {
-                self.tell_status();
-            }
+        }
+        // Once: a lame duck that has no time is nothing to tell of.
+        let now = self.phase.state();
+        if now != was {
+            meter::state(was, now);
+            self.tell_status();
         }
     }
 
@@ -214,7 +214,7 @@ impl Life {
             }
             outcome = aftermath(&mut self.aftermath) => {
                 self.aftermath = None;
-                self.note_hooks(outcome);
+                self.note_hooks(&outcome.failures);
                 self.after_predecessor();
                 None
             }
@@ -378,6 +378,7 @@ impl Life {
         if let Some(expected) = self.expected.take() {
             expected.settle(states);
         }
+        self.take_final_state();
     }
 
     fn receive_forwarded(&mut self) {

@@ -16,7 +16,7 @@ use super::{
     service::Service,
 };
 use crate::{
-    Error, ErrorKind,
+    Error, ErrorKind, PassedState,
     accept::{Ending, Gate},
     drain::later,
     generation::{Cause, Successor as Identity},
@@ -35,18 +35,15 @@ impl Life {
 
     /// Starts the program, if nothing forbids it here.
     pub(super) fn spawn(&mut self) -> Result<(), Error> {
+        let state = mem::take(&mut self.state);
         let Some(Ground { program, .. }) = &self.ground else {
-            return Err(Error::new(ErrorKind::Unsupported, "a detached handle does not restart"));
+            return Err(detached());
         };
-        if std::process::id() == 1 && !self.settings.restart_as_pid_1 {
-            let what = "this process is PID 1, whose end would kill the successor: it takes a PID 1 that stays, or insist with `restart_as_pid_1`";
-            return Err(Error::new(ErrorKind::Unsupported, what));
-        }
         let unchanged = program.is_unchanged();
         let path = program.path().display();
         crate::log::info!(program = %path, unchanged, "restarting");
         let program = program.clone();
-        let legacy = self.legacy()?;
+        let legacy = self.legacy(state)?;
         let kinship = self.kinship();
         self.successor = Some(match self.settings.foreign {
             None => Successor::spawn(&program, legacy, kinship)?,
@@ -56,12 +53,34 @@ impl Life {
         Ok(())
     }
 
+    /// What makes a restart impossible here, whatever the application says.
+    pub(super) fn forbids_restart(&mut self) -> Option<Error> {
+        self.ancestors.retain(|(_, handle)| !sys::has_ended(handle.as_fd()));
+        if self.ancestors.len() >= self.settings.max_draining {
+            let what = format!("{} earlier generations are still draining", self.ancestors.len());
+            return Some(Error::new(ErrorKind::Busy, what));
+        }
+        // One that has come by itself is nobody's child here.
+        if self.candidate.is_some() {
+            return None;
+        }
+        if self.ground.is_none() {
+            return Some(detached());
+        }
+        if std::process::id() == 1 && !self.settings.restart_as_pid_1 {
+            let what = "this process is PID 1, whose end would kill the successor: it takes a PID 1 that stays, or insist with `restart_as_pid_1`";
+            return Some(Error::new(ErrorKind::Unsupported, what));
+        }
+        None
+    }
+
     /// Takes the one at the control path for the successor.
     pub(super) fn welcome(&mut self) -> Result<(), Error> {
+        let state = mem::take(&mut self.state);
         let visitor = self.candidate.take().expect("who has come is held until it is welcomed or turned away");
         let pid = visitor.pid();
         crate::log::info!(successor_pid = pid, "a successor came by itself");
-        match self.legacy() {
+        match self.legacy(state) {
             Ok(legacy) => {
                 self.successor = Some(Successor::met(visitor.into_channel(), pid, legacy));
                 self.set_deadline(self.settings.ready_deadline, Event::ReadyDeadline);
@@ -78,6 +97,7 @@ impl Life {
     pub(super) fn begin_restart(&mut self) {
         self.restart_began = Instant::now();
         self.part_began = self.restart_began;
+        self.parts.clear();
         self.tell_reloading();
     }
 
@@ -89,19 +109,14 @@ impl Life {
     }
 
     /// Everything that a successor gets.
-    fn legacy(&mut self) -> Result<Legacy, Error> {
-        self.ancestors.retain(|(_, handle)| !sys::has_ended(handle.as_fd()));
-        if self.ancestors.len() >= self.settings.max_draining {
-            let what = format!("{} earlier generations are still draining", self.ancestors.len());
-            return Err(Error::new(ErrorKind::Busy, what));
-        }
+    fn legacy(&mut self, state: Vec<PassedState>) -> Result<Legacy, Error> {
         Ok(Legacy {
             generation: self.shared.generation + 1,
             sockets: self.shared.registry().to_pass(),
             ancestors: self.lineage()?,
             capture_stderr: self.settings.capture_stderr,
             watchdog: self.service.as_ref().and_then(Service::watchdog_interval),
-            state: mem::take(&mut self.state),
+            state,
         })
     }
 
@@ -150,8 +165,8 @@ impl Life {
     }
 
     fn took(&mut self, part: Part) {
-        meter::restart_took(part, self.part_began.elapsed());
-        self.part_began = Instant::now();
+        let now = Instant::now();
+        self.parts.push((part, now - mem::replace(&mut self.part_began, now)));
     }
 
     pub(super) fn confirm(&mut self) {
@@ -192,14 +207,16 @@ impl Life {
         let Identity { pid, generation } = by;
         self.tell_predecessor(&Message::Replaced { pid, generation });
         self.took(Part::Probation);
-        meter::restart_took(Part::Total, self.restart_began.elapsed());
+        self.parts.push((Part::Total, self.restart_began.elapsed()));
+        self.parts.drain(..).for_each(|(part, elapsed)| meter::restart_took(part, elapsed));
         meter::restart_ended(&Ok(()));
         for asker in self.restart_askers.drain(..) {
             asker.answer(Ok(by.clone()));
         }
-        self.begin_final_state();
         self.shared.drain.begin(Cause::Replaced { by: by.clone() }, &self.settings.on_restart);
         self.tell_that_accepting_has_ended(Cause::Replaced { by });
+        // The drain ends only in the loop's turn, so its guard comes in time.
+        self.begin_final_state();
         // The successor learns what is waited for as soon as anything is.
         self.news = Instant::now();
         // Told to stop while the supervisor was told of the successor: it is that one which is to stop now.
@@ -208,4 +225,8 @@ impl Life {
             self.stop_askers.extend(here);
         }
     }
+}
+
+fn detached() -> Error {
+    Error::new(ErrorKind::Unsupported, "a detached handle does not restart")
 }

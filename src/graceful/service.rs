@@ -106,6 +106,11 @@ impl Service {
         }
     }
 
+    /// A stop that has a lame duck takes longer than units give one.
+    fn say_longer_stop(&mut self, time: Duration) {
+        self.say(&[Notice::ExtendTimeout(time)]);
+    }
+
     fn empty_store(&mut self) {
         if let Self { notifier, store: Some(store), .. } = self {
             store.empty(notifier);
@@ -190,6 +195,17 @@ impl Life {
     pub(super) fn tell_more_time(&mut self, by: Duration) {
         if let Some(service) = &mut self.service {
             service.say(&[Notice::ExtendTimeout(by.saturating_add(MARGIN))]);
+        }
+    }
+
+    /// Before the lame duck.
+    pub(super) fn tell_stopping(&mut self) {
+        let times = &self.settings.on_stop;
+        let drain = times.until_drain().saturating_add(times.until_deadline());
+        let time = drain.saturating_add(self.shared.hooks().longest_end()).saturating_add(MARGIN);
+        if let Some(service) = &mut self.service {
+            service.say_stopping();
+            service.say_longer_stop(time);
         }
     }
 

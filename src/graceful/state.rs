@@ -69,8 +69,8 @@ impl Graceful {
         self.shared.providers.add(Name::new(name)?, version, provider)
     }
 
-    /// What the predecessor has passed under this name, from the moment on when this handle was built. It is given once, for it
-    /// may be large: to another one who asks, and in a generation without a predecessor, it is `None`.
+    /// What the predecessor has passed under this name, from the moment on when this handle was built, and until
+    /// [`ready`](Self::ready), which drops what nobody has taken. It is given once, for it may be large: to another one who asks, and in a generation without a predecessor, it is `None`.
     ///
     /// See [`pass_state`](Self::pass_state) for an example.
     pub fn passed_state(&self, name: &str) -> Option<PassedState> {

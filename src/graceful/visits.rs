@@ -2,7 +2,7 @@
 
 use std::{os::fd::AsFd, sync::Arc, time::SystemTime};
 
-use super::{asker::Asker, life::Life};
+use super::{asker::Asker, life::Life, meter};
 use crate::{
     Error, ErrorKind, State,
     control::Visitor,
@@ -45,6 +45,11 @@ impl Life {
                 self.stop_askers.push(visitor);
                 Some(Event::StopAsked(None))
             }
+            // One waits already, until it is known whether it may come in: in its place, nobody would answer it.
+            Wish::TakeOver if self.candidate.is_some() => {
+                visitor.answer(Answer::Failed(Error::new(ErrorKind::Busy, "a restart is under way already")));
+                None
+            }
             Wish::TakeOver => {
                 self.candidate = Some(visitor);
                 Some(Event::Met)
@@ -70,6 +75,7 @@ impl Life {
     pub(super) fn turn_away(&mut self, why: Error) {
         if let Some(visitor) = self.candidate.take() {
             crate::log::info!(visitor_pid = visitor.pid(), error = %why, "a successor that came by itself was refused");
+            meter::restart_ended(&Err::<(), _>(why.clone()));
             visitor.answer(Answer::Failed(why));
         }
     }

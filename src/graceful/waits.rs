@@ -7,12 +7,11 @@ use tokio::time::{Instant, sleep_until};
 use super::{
     life::Ground,
     service::{Service, death},
-    work::{Done, Work},
+    work::{Done, FinalState, Work},
 };
 use crate::{
-    Guard,
     control::{Door, Visitor},
-    estate::{Taken, Taking},
+    estate::Taken,
     hooks::{Outcome, Running},
     phase::Event,
     process::{Predecessor, Successor},
@@ -46,10 +45,10 @@ pub(super) async fn work(work: &mut Option<Work>) -> Done {
     }
 }
 
-pub(super) async fn final_state(taking: &mut Option<(Taking, Guard)>) -> Taken {
-    match taking {
-        Some((taking, _)) => taking.next().await,
-        None => pending().await,
+pub(super) async fn final_state(state: &mut Option<FinalState>) -> Taken {
+    match state {
+        Some(FinalState::Taking(taking, _)) => taking.next().await,
+        Some(FinalState::Expecting(_)) | None => pending().await,
     }
 }
 

@@ -1,9 +1,8 @@
 //! What the application does in the middle of a restart or an end: its hooks, and the state that it passes on.
 
-use std::mem;
-
 use super::life::{Leaving, Life};
 use crate::{
+    Error, ErrorKind, Guard,
     drain::Kind,
     estate::{Taken, Taking},
     hooks::{Moment, Outcome, Running},
@@ -26,25 +25,41 @@ pub(super) enum Work {
 /// A piece of it that is done.
 #[derive(Debug)]
 pub(super) enum Done {
-    Hooks(Outcome),
-    State(Taken),
+    Asked(Outcome),
+    Taken(Taken),
+    Released(Outcome),
+    Undone(Outcome),
+    Left(Outcome),
+}
+
+/// What is passed on when this generation has stopped, and the guard that keeps it alive until the successor has it.
+#[derive(Debug)]
+pub(super) enum FinalState {
+    /// The predecessor's is still to come, and may be a part of it.
+    Expecting(Guard),
+    Taking(Taking, Guard),
 }
 
 impl Work {
     /// Cancel safe.
     pub(super) async fn next(&mut self) -> Done {
         match self {
-            Self::Asking(hooks) | Self::Releasing(hooks) | Self::Undoing(hooks) | Self::Leaving(hooks) => {
-                Done::Hooks(hooks.next().await)
-            }
-            Self::Taking(state) => Done::State(state.next().await),
+            Self::Asking(hooks) => Done::Asked(hooks.next().await),
+            Self::Taking(state) => Done::Taken(state.next().await),
+            Self::Releasing(hooks) => Done::Released(hooks.next().await),
+            Self::Undoing(hooks) => Done::Undone(hooks.next().await),
+            Self::Leaving(hooks) => Done::Left(hooks.next().await),
         }
     }
 }
 
 impl Life {
+    /// `Some`: something forbids it here, and the application is not asked.
     pub(super) fn prepare(&mut self) -> Option<Event> {
         self.begin_restart();
+        if let Some(error) = self.forbids_restart() {
+            return Some(Event::Unprepared(error));
+        }
         let hooks = self.shared.hooks().run(Moment::BeforeSpawn);
         self.work = Some(Work::Asking(hooks));
         None
@@ -67,7 +82,7 @@ impl Life {
             _ => self.released.take(),
         };
         let Some(released) = released else {
-            return Some(Event::Undone);
+            return Some(Event::Undone(Vec::new()));
         };
         self.work = Some(Work::Undoing(released.undo()));
         None
@@ -77,7 +92,9 @@ impl Life {
     pub(super) fn run_exit_hooks(&mut self) -> Option<Event> {
         self.leaving = Leaving::Hooks;
         if self.is_cut {
-            crate::log::warn!("no exit hook runs after a second stop");
+            if self.shared.hooks().has(Moment::AtExit) {
+                self.call_off();
+            }
             return Some(Event::Left);
         }
         let hooks = self.shared.hooks().run(Moment::AtExit);
@@ -90,11 +107,17 @@ impl Life {
         match self.work {
             Some(Work::Leaving(_)) => {
                 self.work = None;
-                crate::log::warn!("exit hooks were called off by a second stop");
+                self.call_off();
                 Some(Event::Left)
             }
             _ => None,
         }
+    }
+
+    fn call_off(&self) {
+        let error = Error::new(ErrorKind::Hook, "the exit hooks were called off by a second stop");
+        crate::log::warn!(%error, "a second stop");
+        self.shared.drain.failed(error);
     }
 
     /// This generation ends, and what it waits for in a restart does not concern it any more.
@@ -105,8 +128,9 @@ impl Life {
 
     /// What follows from a piece of work that is done.
     pub(super) fn done(&mut self, done: Done) -> Option<Event> {
-        match (mem::take(&mut self.work)?, done) {
-            (Work::Asking(_), Done::Hooks(Outcome { failures })) => match failures.into_iter().next() {
+        let work = self.work.take();
+        match done {
+            Done::Asked(Outcome { failures }) => match failures.into_iter().next() {
                 Some(error) => Some(Event::Unprepared(error)),
                 // It would not understand any.
                 None if self.settings.foreign.is_some() => Some(Event::Prepared),
@@ -115,26 +139,28 @@ impl Life {
                     None
                 }
             },
-            (Work::Taking(_), Done::State(taken)) => match taken.all() {
+            Done::Taken(taken) => match taken.all() {
                 Ok(state) => {
                     self.state = state;
                     Some(Event::Prepared)
                 }
                 Err(error) => Some(Event::Unprepared(error)),
             },
-            (Work::Releasing(running), Done::Hooks(Outcome { failures })) => {
-                self.released = Some(running);
+            Done::Released(Outcome { failures }) => {
+                self.released = match work {
+                    Some(Work::Releasing(running)) => Some(running),
+                    _ => None,
+                };
                 Some(failures.into_iter().next().map_or(Event::Released, Event::Unreleased))
             }
-            (Work::Undoing(_), Done::Hooks(outcome)) => {
-                self.note_hooks(outcome);
-                Some(Event::Undone)
+            Done::Undone(Outcome { failures }) => {
+                self.note_hooks(&failures);
+                Some(Event::Undone(failures))
             }
-            (Work::Leaving(_), Done::Hooks(outcome)) => {
-                self.note_hooks(outcome);
+            Done::Left(Outcome { failures }) => {
+                self.note_hooks(&failures);
                 Some(Event::Left)
             }
-            (Work::Taking(_), Done::Hooks(_)) | (_, Done::State(_)) => None,
         }
     }
 
@@ -150,25 +176,41 @@ impl Life {
     /// This generation has stopped: what it passes on now is true until its end. It does not end before the successor has
     /// it, or its deadline comes.
     pub(super) fn begin_final_state(&mut self) {
-        let taking = self.shared.final_providers.take();
-        if taking.is_empty() {
+        let Some(successor) = &mut self.successor else { return };
+        if self.shared.final_providers.is_empty() {
             // Said all the same, for somebody may wait for it there; but nothing is lost if it is not heard.
-            let Some(successor) = &mut self.successor else { return };
             return successor.pass_final(Vec::new(), Vec::new(), Box::new(()));
         }
-        let until_taken = self.shared.tracker.guard_of(Kind::State);
-        self.final_state = Some((taking, until_taken));
+        if !successor.takes_final_state() {
+            crate::log::warn!("the successor does not know of a final state: it starts without");
+            return;
+        }
+        self.final_state = Some(FinalState::Expecting(self.shared.tracker.guard_of(Kind::State)));
+        self.take_final_state();
+    }
+
+    /// Not before the predecessor's own has come, or never will: a restart that follows it closely would pass on a count
+    /// from which that one's is missing, and nobody would ever add it.
+    pub(super) fn take_final_state(&mut self) {
+        if self.expected.is_some() {
+            return;
+        }
+        self.final_state = match self.final_state.take() {
+            Some(FinalState::Expecting(guard)) => Some(FinalState::Taking(self.shared.final_providers.take(), guard)),
+            other => other,
+        };
     }
 
     pub(super) fn pass_final_state(&mut self, taken: Taken) {
         taken.errors().for_each(|error| self.shared.drain.failed(error));
         let Taken { states, failed } = taken;
-        if let (Some((_, until_taken)), Some(successor)) = (self.final_state.take(), &mut self.successor) {
-            successor.pass_final(states, failed, Box::new(until_taken));
+        if let (Some(FinalState::Taking(_, guard)), Some(successor)) = (self.final_state.take(), &mut self.successor) {
+            successor.pass_final(states, failed, Box::new(guard));
         }
     }
 
-    pub(super) fn note_hooks(&self, outcome: Outcome) {
-        outcome.failures.into_iter().for_each(|error| self.shared.drain.failed(error));
+    /// They are in the log already.
+    pub(super) fn note_hooks(&self, failures: &[Error]) {
+        failures.iter().cloned().for_each(|error| self.shared.drain.failed(error));
     }
 }

@@ -2,7 +2,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use tokio::{
     task::{JoinError, JoinHandle},
-    time::{Instant, Sleep, sleep},
+    time::{Instant, Sleep, sleep, sleep_until},
 };
 
 use super::{Hook, Moment};
@@ -28,7 +28,13 @@ pub(super) struct Call {
     task: JoinHandle<Result<(), String>>,
     limit: Pin<Box<Sleep>>,
     abort: Option<Abort>,
+    /// When the log next says that it still runs.
+    still: Instant,
+    is_over: bool,
 }
+
+/// Whoever waits for a restart or an end that takes long wants to know why.
+const BETWEEN_WORDS: Duration = Duration::from_secs(5);
 
 /// Why it was aborted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +60,8 @@ impl Call {
 
     fn of(hook: Arc<Hook>, act: Act, task: JoinHandle<Result<(), String>>) -> Self {
         let limit = Box::pin(sleep(hook.deadline));
-        Self { hook, act, began: Instant::now(), task, limit, abort: None }
+        let began = Instant::now();
+        Self { hook, act, began, task, limit, abort: None, still: began + BETWEEN_WORDS, is_over: false }
     }
 
     /// Nobody wants it any more: it ends as soon as it can, and no failure of it counts.
@@ -70,20 +77,26 @@ impl Call {
 
     /// How it ended. Cancel safe.
     pub(super) async fn end(&mut self) -> Result<(), Error> {
-        let ended = loop {
+        let (ended, is_gone) = loop {
             tokio::select! {
                 biased; // what is done by its deadline is done
-                ended = &mut self.task => break self.judge(Some(ended)),
+                ended = &mut self.task => break (self.judge(Some(ended)), true),
                 () = &mut self.limit => match self.abort {
                     None => self.abort(Abort::Late),
-                    Some(_) => break self.judge(None),
+                    Some(_) => break (self.judge(None), false),
                 },
+                () = sleep_until(self.still) => {
+                    self.still += BETWEEN_WORDS;
+                    let (hook, moment, elapsed) = (&self.hook.name, moment(&self.hook, self.act), self.began.elapsed());
+                    crate::log::info!(hook, moment, ?elapsed, "a hook still runs");
+                }
             }
         };
+        self.is_over = true;
         let (hook, moment, elapsed) = (&self.hook.name, moment(&self.hook, self.act), self.began.elapsed());
         match ended {
             Ok(()) => crate::log::debug!(hook, moment, ?elapsed, "a hook is done"),
-            Err(what) if self.abort == Some(Abort::CalledOff) => {
+            Err(what) if self.abort == Some(Abort::CalledOff) && is_gone => {
                 crate::log::debug!(hook, moment, ?elapsed, what, "a hook was called off");
             }
             Err(what) => {
@@ -118,6 +131,13 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
+        if !self.is_over {
+            crate::log::warn!(
+                hook = self.hook.name,
+                moment = moment(&self.hook, self.act),
+                "a hook was dropped in its middle: this generation ends"
+            );
+        }
         self.task.abort();
     }
 }

@@ -97,7 +97,8 @@ impl Hook {
     ///
     /// `undo` takes it back when the successor fails, in its probation too. By then the successor is dead, or is one that
     /// ends in its own time: then the lock may be held a while yet, and `undo` waits for it. It is also called for a
-    /// `release` that failed, panicked or was dropped half way, so it must bear that nothing has been released.
+    /// `release` that failed, panicked or was dropped half way, so it must bear that nothing has been released. A stop undoes
+    /// nothing: this generation ends without what it has released, also in a lame duck.
     ///
     /// # Examples
     ///
@@ -114,8 +115,9 @@ impl Hook {
         Self { undo: Some(deed(undo)), ..Self::new(name, Moment::BeforeCommit, deed(release), DEADLINE) }
     }
 
-    /// In a successor, once its predecessor's process has ended: from then on this process is alone. (Where the kernel has no
-    /// handles for processes, once its predecessor can't be heard any more, which is when it has drained.) Registered later than that, it runs at once. In a generation without a predecessor it never runs.
+    /// In a successor, once its predecessor's process has ended. (Where the kernel has no handles for processes, once its
+    /// predecessor can't be heard any more, which is when it has drained.) Generations before that one may drain on. Registered
+    /// later than that, it runs at once. In a generation without a predecessor it never runs.
     ///
     /// # Examples
     ///
@@ -136,8 +138,9 @@ impl Hook {
         Self::new(name, Moment::AfterPredecessor, deed(run), DEADLINE)
     }
 
-    /// When everything has been drained, at a stop as at a restart, before the last listeners close. A second stop, which
-    /// ends everything at once, ends this too.
+    /// When everything has been drained, at a stop as at a restart, before the last listeners close; also in a successor that
+    /// was refused or taken back, whose predecessor serves on ([`Cause::serves_on`](crate::Cause::serves_on)). A second stop,
+    /// which ends everything at once, ends this too.
     ///
     /// # Examples
     ///

@@ -24,6 +24,12 @@ impl Hooks {
         times.fold(Duration::ZERO, Duration::saturating_add)
     }
 
+    /// How long those at exit may take together.
+    pub(crate) fn longest_end(&self) -> Duration {
+        let those = self.0.iter().filter(|hook| hook.moment == Moment::AtExit);
+        those.map(|hook| hook.deadline).fold(Duration::ZERO, Duration::saturating_add)
+    }
+
     /// Those that are registered now: a hook that comes while others run is not for this turn. What comes only once in a
     /// process is forgotten with that.
     pub(crate) fn run(&mut self, moment: Moment) -> Running {

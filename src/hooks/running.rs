@@ -69,7 +69,8 @@ impl Running {
     }
 
     /// The undos of everything that was begun, the latest first. What runs is aborted, and seen to have ended before its
-    /// undo begins: else the lock that is taken back here could be released there a moment later.
+    /// undo begins: else the lock that is taken back here could be released there a moment later. (One that blocks its thread
+    /// can't be seen to end: that is said, and is a failure of the undo.)
     pub(crate) fn undo(mut self) -> Self {
         let mut call = self.call.take();
         if let Some(call) = &mut call {

@@ -215,7 +215,7 @@ async fn a_panic_is_caught_and_told_with_its_message() {
         (Hook::at_exit("a", || async { panic!("in the future") as Result<(), String> }), "in the future"),
         (Hook::at_exit("a", || -> std::future::Ready<io::Result<()>> { panic!("in the closure") }), "in the closure"),
         (Hook::at_exit("a", || async { panic!("{} of them", 2) as Result<(), String> }), "2 of them"),
-        (Hook::at_exit("a", || async { panic_any(7) as Result<(), String> }), "without a message"),
+        (Hook::at_exit("a", || async { panic_any(7) as Result<(), String> }), "with something that is no text"),
     ];
     for (hook, message) in panics {
         assert_eq!(sentences(&alone(hook).await), [format!("the hook `a` panicked: {message}")]);

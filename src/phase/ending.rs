@@ -9,8 +9,6 @@ use super::{
 };
 use crate::generation::Cause;
 
-pub(super) const STOPPED: Cause = Cause::Stopped { by: None };
-
 /// The predecessor, if it still listens, is told first: then this end is no loss to it, and within a probation it opens
 /// its gate again now, and not only when this process has drained. `Withdraw` comes last, for what follows from it.
 pub(super) fn stop(restart: bool, cause: Cause, stops: u8) -> Next {
@@ -38,7 +36,12 @@ pub(super) fn lame_duck(cause: Cause, stops: u8, event: Event) -> Next {
             let (phase, actions) = begin_drain(cause, stops.saturating_add(1));
             (phase, [vec![Action::Withdraw], actions, vec![Action::CutDrain]].concat())
         }
-        Event::ServeFailed(why) => (Phase::LameDuck { cause, stops }, vec![Action::NoteFailure(why)]),
+        // Its clients would wait in a queue that nobody accepts from.
+        Event::ServeFailed(why) => {
+            (Phase::Withdrawing { cause, stops }, vec![Action::NoteFailure(why), Action::Withdraw])
+        }
+        // It serves.
+        Event::ReadyAsked => (Phase::LameDuck { cause, stops }, vec![Action::AnswerReady(Ok(()))]),
         event => (Phase::LameDuck { cause, stops }, afterwards(event)),
     }
 }

@@ -77,8 +77,8 @@ pub(crate) enum Event {
     Released,
     /// A hook failed to give it up.
     Unreleased(Error),
-    /// What was given up is here again, as far as its hooks could do that.
-    Undone,
+    /// What was given up is here again, but for these.
+    Undone(Vec<Error>),
     /// Nothing is left of the drain but what is last to close.
     OthersDrained,
     /// The exit hooks have run.

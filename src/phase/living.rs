@@ -2,7 +2,7 @@
 
 use super::{
     Action, Event, Phase, Step,
-    ending::{STOPPED, become_lame_duck, stop},
+    ending::{become_lame_duck, stop},
     reason::{busy, ending, not_ready},
     restart::prepare,
     step::Next,
@@ -49,7 +49,7 @@ fn before_it_served(stay: Phase, restart: bool, event: Event) -> Next {
         Event::ServeFailed(why) => (vec![], why.clone(), Cause::Failed { why }, 0),
         Event::TakenBack(why) => {
             let error = Error::new(ErrorKind::Aborted, format!("the predecessor took the restart back: {why}"));
-            (vec![Action::GiveStderrBack], error, STOPPED, 0)
+            (vec![Action::GiveStderrBack], error, Cause::TakenBack { why }, 0)
         }
         Event::Met => return (stay, vec![Action::TurnAway(not_ready())]),
         _ => return (stay, vec![]),
@@ -66,7 +66,7 @@ pub(super) fn on_probation(restart: bool, event: Event) -> Next {
         Event::ReadyAsked => (Phase::OnProbation { restart }, vec![Action::AnswerReady(Ok(()))]),
         // The predecessor was stopped. This generation serves already, so it ends as any serving generation does. If that
         // one has its stop from systemd, the same signal is on its way to this one: it is the first, and cuts nothing.
-        Event::TakenBack(_) => stop(restart, STOPPED, 0),
+        Event::TakenBack(why) => stop(restart, Cause::TakenBack { why }, 0),
         Event::StopAsked(by) => stop(restart, Cause::Stopped { by }, 1),
         Event::ServeFailed(why) => stop(restart, Cause::Failed { why }, 0),
         _ => (Phase::OnProbation { restart }, vec![]),

@@ -28,6 +28,5 @@ pub(super) fn ended_unconfirmed(step: Step, status: Option<ExitStatus>) -> Error
     }
     let killed = status.is_some_and(|status| status.signal().is_some());
     let kind = if killed { ErrorKind::Killed } else { ErrorKind::Exited };
-    let until = if step == Step::Releasing { "confirmed" } else { "ready" };
-    Error::new(kind, format!("the successor ended before it was {until}: {how}"))
+    Error::new(kind, format!("the successor ended before it was {}: {how}", step.goal()))
 }

@@ -72,7 +72,7 @@ fn on_its_way(step: Step, event: Event) -> Next {
             (Phase::Restarting(Step::Closing { released: step.has_released() }), vec![Action::AwaitEnd])
         }
         (Step::Closing { .. }, Event::EndDeadline) => {
-            let why = "the successor closed its channel before it was ready, and lived on";
+            let why = format!("the successor closed its channel before it was {}, and lived on", step.goal());
             bury(step, Error::new(ErrorKind::ChannelClosed, why))
         }
         (Step::Probation, Event::ChannelClosed) => {
@@ -132,7 +132,7 @@ fn buried(error: Error, released: bool) -> Next {
 
 pub(super) fn undoing(error: Error, event: Event) -> Next {
     match event {
-        Event::Undone => (Phase::Serving, vec![Action::AnswerFailed(error)]),
+        Event::Undone(failures) => (Phase::Serving, vec![Action::AnswerFailed(error.and(&failures))]),
         event => after_a_failure(error, |error| Phase::Undoing { error }, event),
     }
 }
@@ -172,7 +172,8 @@ fn bury(step: Step, error: Error) -> Next {
 }
 
 /// A stop while a successor is on its way takes the restart back. In probation the successor serves: it is told, and
-/// ends as a serving generation does, for a kill would cut what it has accepted. What was given up for it stays given up.
+/// ends as a serving generation does, for a kill would cut what it has accepted. What was given up for it stays
+/// given up, also in a lame duck.
 fn give_up(step: Step) -> Vec<Action> {
     let take_back = Action::TakeBack("the predecessor was stopped".into());
     let mut actions = match step {

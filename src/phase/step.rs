@@ -103,6 +103,11 @@ impl Step {
         matches!(self, Self::Releasing | Self::Probation | Self::Dying | Self::Closing { released: true })
     }
 
+    /// What the successor has not come to.
+    pub(super) fn goal(self) -> &'static str {
+        if self.has_released() { "confirmed" } else { "ready" }
+    }
+
     pub(super) fn buries(self, error: Error) -> Phase {
         Phase::Burying { error, killed: false, released: self.has_released() }
     }

@@ -78,7 +78,7 @@ fn events() -> Vec<Event> {
         Event::Unprepared(error()),
         Event::Released,
         Event::Unreleased(error()),
-        Event::Undone,
+        Event::Undone(vec![error()]),
         Event::OthersDrained,
         Event::Left,
         Event::Drained,
@@ -134,7 +134,7 @@ fn every_phase_meets_every_event_and_the_invariants_hold() {
             // 5. Serving again means that nothing of the failed successor is left alive here, or that it leaves by itself.
             if restarting(&phase) && matches!(next, Phase::Serving) {
                 let seen_dead = matches!(event, Event::Ended(_) | Event::SpawnFailed(_) | Event::EndDeadline);
-                assert!(seen_dead || matches!(event, Event::Unprepared(_) | Event::Undone), "{case}");
+                assert!(seen_dead || matches!(event, Event::Unprepared(_) | Event::Undone(_)), "{case}");
             }
             // 6. What was given up is taken back once, when the successor is dead or leaves by itself, or this one ends.
             let released = match &phase {
@@ -281,7 +281,7 @@ fn a_death_on_probation_opens_the_gate_before_anything_else() {
 fn one_that_stops_on_probation_is_told_that_its_predecessor_serves_on() {
     let (phase, told) = play(Phase::Restarting(Step::Probation), vec![Event::Stopping(String::new())]);
     assert_eq!(told, ["OpenGate", "TakeBack", "Forget", "Undo"]);
-    let (phase, told) = play(phase, vec![Event::Undone]);
+    let (phase, told) = play(phase, vec![Event::Undone(vec![])]);
     assert_eq!(told, ["AnswerFailed"]);
     assert!(matches!(phase, Phase::Serving));
 }
@@ -293,7 +293,7 @@ fn a_channel_that_ends_before_its_process_leaves_the_process_time_to_tell_how() 
         let (phase, told) = play(Phase::Restarting(step), vec![Event::ChannelClosed]);
         assert_eq!(told.last().map(String::as_str), Some("AwaitEnd"));
         let (phase, actions) = match step.has_released() {
-            true => play(phase, vec![ended]).0.on(Event::Undone),
+            true => play(phase, vec![ended]).0.on(Event::Undone(vec![])),
             false => phase.on(ended),
         };
         let [Action::AnswerFailed(error)] = actions.as_slice() else { panic!("{actions:?}") };
@@ -442,7 +442,7 @@ fn a_hook_that_refuses_keeps_everybody_out() {
 fn what_was_given_up_is_taken_back_when_the_successor_is_dead_and_not_before() {
     let (phase, told) = play(Phase::Restarting(Step::Awaiting), vec![Event::Ready, Event::Unreleased(error())]);
     assert_eq!(told, ["Release", "TakeBack", "PutDown"]);
-    let (_, told) = play(phase, vec![Event::EndDeadline, Event::Ended(None), Event::Undone]);
+    let (_, told) = play(phase, vec![Event::EndDeadline, Event::Ended(None), Event::Undone(vec![])]);
     assert_eq!(told, ["Kill", "Undo", "AnswerFailed"]);
     // Not what nobody has given up.
     let (_, told) = play(Phase::Restarting(Step::Awaiting), vec![Event::Failed(error()), Event::Ended(None)]);
@@ -451,7 +451,7 @@ fn what_was_given_up_is_taken_back_when_the_successor_is_dead_and_not_before() {
 
 #[test]
 fn a_stop_does_not_wait_for_what_is_taken_back() {
-    let (phase, told) = play(Phase::Undoing { error: error() }, vec![Event::StopAsked(None), Event::Undone]);
+    let (phase, told) = play(Phase::Undoing { error: error() }, vec![Event::StopAsked(None), Event::Undone(vec![])]);
     assert_eq!(told, ["AnswerFailed", "SayStopping", "BeginLameDuck"]);
     assert_eq!(phase.state(), State::LameDuck);
 }
@@ -470,6 +470,36 @@ fn only_a_generation_that_clients_are_sent_to_has_a_lame_duck() {
     }
     let (_, told) = play(Phase::Serving, vec![Event::ServeFailed(error())]);
     assert_eq!(told, ["SayStopping", "Withdraw"], "its clients wait in a queue that nobody accepts from");
+}
+
+#[test]
+fn a_listener_that_fails_ends_the_lame_duck() {
+    let (phase, told) = play(Phase::Serving, vec![Event::StopAsked(None), Event::ServeFailed(error())]);
+    assert_eq!(told, ["SayStopping", "BeginLameDuck", "NoteFailure", "Withdraw"]);
+    assert!(matches!(phase, Phase::Withdrawing { stops: 1, .. }));
+}
+
+#[test]
+fn what_could_not_be_taken_back_is_told_with_the_failure() {
+    let (_, actions) = Phase::Undoing { error: error() }.on(Event::Undone(vec![error(), error()]));
+    let [Action::AnswerFailed(told)] = actions.as_slice() else { panic!("{actions:?}") };
+    assert_eq!(told.to_string(), "for a test; and for a test; and for a test");
+}
+
+#[test]
+fn an_end_after_ready_is_not_told_as_one_before() {
+    for (step, goal) in [(Step::Awaiting, "before it was ready"), (Step::Releasing, "before it was confirmed")] {
+        let ended = [Event::ChannelClosed, Event::Ended(None), Event::Undone(vec![])];
+        let (mut phase, mut last) = (Phase::Restarting(step), vec![]);
+        for event in ended {
+            (phase, last) = phase.on(event);
+            if let [Action::AnswerFailed(error)] = last.as_slice() {
+                assert!(error.to_string().contains(goal), "{error}");
+                break;
+            }
+        }
+        assert!(matches!(last[..], [Action::AnswerFailed(_)]) && matches!(phase, Phase::Serving), "{last:?}");
+    }
 }
 
 #[test]

@@ -186,7 +186,7 @@ impl Conversation {
 
     /// Everything at once: each piece becomes a frame only in its turn.
     pub(super) fn pass_final(&mut self, states: Vec<PassedState>, failed: Vec<(Name, String)>, until_taken: Kept) {
-        if self.heard_enough || !self.knows_final_state {
+        if !self.takes_final_state() {
             crate::log::debug!("the successor is not told of a final state: it is gone, or of an earlier version");
             return;
         }
@@ -197,6 +197,11 @@ impl Conversation {
 
     fn names_at(&self, places: &[u32]) -> Option<Vec<Name>> {
         places.iter().map(|place| self.names.get(*place as usize).cloned()).collect()
+    }
+
+    /// Whether a final state would be understood.
+    pub(super) fn takes_final_state(&self) -> bool {
+        self.knows_final_state && !self.heard_enough
     }
 
     pub(super) fn claimed(&self) -> &[Name] {

@@ -5,6 +5,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use super::introduction::refusal;
 use crate::{Error, channel::Channel, sys};
 
+/// In characters: a reason is a sentence, and not a program's whole trace.
+const LONGEST: usize = 1024;
+
 /// A second descriptor of the channel to a predecessor that waits for READY.
 ///
 /// An application refuses as the last thing that it does: `main` returns the error, the runtime ends, and the loop would
@@ -27,8 +30,12 @@ impl Refuser {
     /// REFUSED. The kernel takes so short a frame whole or not at all, so it is not torn by one that the loop says; and it
     /// takes it, unless the predecessor stands still.
     pub(crate) fn refuse(&self, why: &Error) {
-        if let Err(error) = sys::send(self.0.as_fd(), &refusal(why).encode(), &[]) {
-            crate::log::warn!(%error, "tell the predecessor that it is refused");
+        let short: String = why.message().chars().take(LONGEST).collect();
+        let frame = refusal(&Error::new(why.kind(), short)).encode();
+        match sys::send(self.0.as_fd(), &frame, &[]) {
+            Ok(sent) if sent == frame.len() => {}
+            Ok(sent) => crate::log::warn!(sent, "the predecessor has heard only a part of why it is refused"),
+            Err(error) => crate::log::warn!(%error, "tell the predecessor that it is refused"),
         }
     }
 }

@@ -307,6 +307,11 @@ impl Successor {
         }
     }
 
+    /// Whether it knows of a final state, and still hears of one.
+    pub(crate) fn takes_final_state(&self) -> bool {
+        matches!(&self.talk, Talk::Channel(conversation) if conversation.takes_final_state())
+    }
+
     /// Stops passing on its standard error: it has put the real one back.
     pub(crate) fn release_stderr(&mut self) {
         self.words = None;

@@ -53,7 +53,11 @@ impl Lines {
                 Notice::Stopping => lines.push("STOPPING", "1".into()),
                 Notice::MainPid(pid) => lines.push("MAINPID", pid.to_string()),
                 Notice::Status(text) => lines.push("STATUS", one_line(text)),
-                Notice::ExtendTimeout(time) => lines.push("EXTEND_TIMEOUT_USEC", time.as_micros().to_string()),
+                Notice::ExtendTimeout(time) => {
+                    // What is beyond its 64 bits systemd does not read, and then the unit has no more time at all.
+                    let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX).min(u64::MAX - 1);
+                    lines.push("EXTEND_TIMEOUT_USEC", micros.to_string());
+                }
                 Notice::Watchdog => lines.push("WATCHDOG", "1".into()),
                 Notice::NoWatchdog => lines.push("WATCHDOG_USEC", "0".into()),
             }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::support::{
     Fleet, Setup,
-    drain::{GRACE, Way, drained, pass, server},
+    drain::{GRACE, Way, drained, pass, server, spread},
     http::Client,
     server::large,
 };
@@ -70,12 +70,12 @@ fn rounds(setup: impl Fn() -> Setup) {
 
 #[test]
 fn requests_that_meet_the_ends_of_their_connections_one_after_the_other_are_answered_or_counted_and_never_reset() {
-    rounds(server);
+    rounds(spread);
 }
 
 #[test]
 fn requests_that_meet_the_end_of_all_connections_at_once_are_answered_or_counted_and_never_reset() {
-    rounds(|| server().with("AT_ONCE", ""));
+    rounds(server);
 }
 
 /// What is in a pipeline when the drain begins is answered in order, up to the one that tells; behind it there is nothing
@@ -122,8 +122,7 @@ fn an_answer_that_does_not_wait_for_its_upload_reaches_a_client_that_reads_it_la
         assert_eq!((answer.close, &*answer.body), (true, &b"taken"[..]));
         assert_eq!(client.rest().expect("no reset"), b"");
     };
-    let at_once = || server().with("AT_ONCE", "");
-    drained(at_once, |fleet| half_sent(fleet, "/early", &body), finish, "http1:1/1/0/0");
+    drained(server, |fleet| half_sent(fleet, "/early", &body), finish, "http1:1/1/0/0");
 }
 
 /// The handler has answered when the drain begins, and a task of the application's reads on.

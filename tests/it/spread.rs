@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::{
     Setup,
-    drain::{Way, server},
+    drain::{Way, spread},
     http::Client,
 };
 
@@ -14,7 +14,7 @@ const GRACE: Duration = Duration::from_secs(2);
 const QUIET: Duration = Duration::from_millis(400);
 
 fn patient() -> Setup {
-    server().with("GRACE_MS", GRACE.as_millis().to_string())
+    spread().with("GRACE_MS", GRACE.as_millis().to_string())
 }
 
 /// When so many clients that idle see their ends, counted from before the drain's beginning: in order.

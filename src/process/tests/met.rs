@@ -39,7 +39,7 @@ impl Restart {
                 Action::SuccessorLost => self.lost = true,
                 // No hooks.
                 Action::Release => self.live(Event::Released),
-                Action::Undo => self.live(Event::Undone),
+                Action::Undo => self.live(Event::Undone(vec![])),
                 _ => {}
             }
         }

@@ -35,20 +35,28 @@ impl Way {
     }
 }
 
-/// A server that ends what idles after the grace, and whose deadline never comes.
+/// How long a drain takes that nothing hurries.
+const FOR_EVER: Duration = Duration::from_secs(600);
+
+/// A server that ends what idles after the grace, and whose deadline never comes. All clients at once, for what happens to
+/// one of them is the matter here, and not when.
 pub fn server() -> Setup {
-    with_deadline(Duration::from_secs(600))
+    with_deadline(FOR_EVER).with("AT_ONCE", "1")
+}
+
+/// The same, one client after the other.
+pub fn spread() -> Setup {
+    with_deadline(FOR_EVER)
 }
 
 /// A server whose deadline comes.
 pub fn hurried() -> Setup {
-    with_deadline(DEADLINE)
+    with_deadline(DEADLINE).with("AT_ONCE", "1")
 }
 
 fn with_deadline(deadline: Duration) -> Setup {
     let milliseconds = |time: Duration| time.as_millis().to_string();
-    // At once, for what happens to one client is the matter here, and not when.
-    let setup = Setup::new().with("GRACE_MS", milliseconds(GRACE)).with("AT_ONCE", "1");
+    let setup = Setup::new().with("GRACE_MS", milliseconds(GRACE));
     setup.with("STOP_DEADLINE_MS", milliseconds(deadline)).with("RESTART_DEADLINE_MS", milliseconds(deadline))
 }
 
