@@ -147,7 +147,7 @@ pub(super) async fn end_with(running: JoinHandle<()>, shared: Arc<Shared>, times
     shared.drain.run().await;
     shared.end_last();
     let report = shared.drain.run_last().await;
-    shared.state.send_replace(State::Done);
+    meter::state(shared.state.send_replace(State::Done), State::Done);
     shared.report.send_replace(Some(report));
 }
 
