@@ -14,6 +14,10 @@ use crate::generation::Cause;
 ///
 /// Not at a lame duck: a client that is sent away then may well come back to this very process.
 ///
+/// All of them in the same moment. Where they have so many clients that these should not come back all at once, end each in
+/// its turn, with `take_until` of the crate futures: `events.take_until(watch.draining_in_turn())`
+/// ([`Watch::draining_in_turn`]).
+///
 /// # Examples
 ///
 /// Server-sent events that end with a word of farewell:

@@ -20,6 +20,7 @@ mod flights;
 mod follower;
 mod grace_over;
 mod guard;
+mod in_turn;
 mod input;
 mod last_look;
 mod ledger;

@@ -29,6 +29,8 @@ struct Limits {
     /// How long what is half open may stay so.
     half_open: Duration,
     half_open_over: Instant,
+    /// By when every handler that asked for a moment of its own has had it.
+    turns_over: Instant,
     /// How long one has to idle before it may be let go.
     quiet: Duration,
     /// When the first is let go.
@@ -111,6 +113,13 @@ impl Schedule {
         Some(idle_since.map_or(at, |since| at.max(later(since, quiet))))
     }
 
+    /// When a handler that waits for its turn says goodbye; `None` before the drain. Other than telling, it is never in a
+    /// lame duck: whoever is sent away then may come back to this very process.
+    pub(super) fn in_turn_at(&self, turn: Turn) -> Option<Instant> {
+        let (began, limits) = self.drain()?;
+        Some(began + turn.of(limits.turns_over.saturating_duration_since(began)))
+    }
+
     /// How long what is half open may stay so.
     pub(super) fn half_open(&self) -> Option<Duration> {
         Some(self.drain()?.1.half_open)
@@ -148,6 +157,7 @@ impl Limits {
         Self {
             half_open: times.half_open(),
             half_open_over: later(now, times.half_open()),
+            turns_over: later(now, times.until_told(times.grace_within_deadline())),
             quiet: times.quiet(),
             let_go_from: later(now, times.quiet()),
             grace_over: later(now, times.grace_within_deadline()),
@@ -161,6 +171,7 @@ impl Limits {
         Self {
             half_open: self.half_open.min(to.half_open),
             half_open_over: self.half_open_over.min(to.half_open_over),
+            turns_over: self.turns_over.min(to.turns_over),
             quiet: self.quiet.min(to.quiet),
             let_go_from: self.let_go_from.min(to.let_go_from),
             grace_over: self.grace_over.min(to.grace_over),
