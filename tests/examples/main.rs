@@ -1,7 +1,8 @@
 //! The examples, as they are built: each is restarted and stopped while real clients use it, and keeps what it promises.
 //!
-//! `cargo test` builds them before it runs this. Where only this is asked for (`--test examples`), they are taken as
-//! they are: `cargo build --examples --features http2,axum` makes them anew.
+//! `cargo test --features http2,axum` builds them before it runs this (without these features there is no such test).
+//! Where only this is asked for (`--test examples`), they are taken as they are: `cargo build --examples --features
+//! http2,axum` makes them anew.
 
 #![allow(
     clippy::print_stderr,
@@ -10,6 +11,8 @@
     reason = "a test has no users: it fails by a panic"
 )]
 
+#[path = "../recipes/report.rs"]
+mod report;
 mod server;
 #[allow(dead_code, reason = "tests/it has other uses for it")]
 #[path = "../it/support/traffic.rs"]
@@ -27,7 +30,7 @@ mod websocket;
 use load::{Load, Outcome, Tally};
 use nix::sys::signal::Signal;
 
-use self::{server::Server, traffic::Traffic};
+use self::{report::in_order, server::Server, traffic::Traffic};
 
 /// So many in a row, the drain of one under way while the next begins.
 const RESTARTS: u64 = 3;
@@ -72,10 +75,4 @@ fn only(outcomes: &[Outcome], tally: &Tally) {
     let lost: u64 = Outcome::ALL.into_iter().filter(others).map(|outcome| tally.count(outcome)).sum();
     let begun = |failure: &String| failure.contains("of the answer");
     assert!(lost == 0 && !tally.failures().iter().any(begun), "{tally}");
-}
-
-/// A report of a drain that has cut nothing.
-#[track_caller]
-fn in_order(report: &str) {
-    assert!(!report.contains(" raced") && !report.contains(" cut"), "{report}");
 }

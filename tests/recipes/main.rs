@@ -7,4 +7,5 @@ mod broker;
 mod consumer;
 mod program;
 mod reload;
+mod report;
 mod tls;
