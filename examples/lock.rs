@@ -16,7 +16,7 @@ use std::{
     env,
     error::Error,
     fs::File,
-    io,
+    io, mem,
     net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
@@ -63,7 +63,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
         },
         move || {
             let lock = Arc::clone(&taken_back);
-            async move { lock.take().await }
+            async move { lock.take_back().await }
         },
     );
     // A successor that is stopped in its probation finishes what it has accepted, and holds the lock until it has ended.
@@ -77,7 +77,8 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
         return Err("another server holds the lock".into());
     }
     graceful.ready().await?; // confirmed: the predecessor has released the lock, or is dead
-    // Of a dead one the channel may be closed a moment before the lock is, so this may wait; and what waits can be stopped.
+    // Of a dead one the channel may be closed a moment before the lock is, so this may wait; and what waits can be stopped,
+    // or replaced: then it waits for nothing any more, for the hook has called it off.
     tokio::select! {
         taken = lock.take() => taken?,
         _ = graceful.restart_signal() => {}
@@ -94,13 +95,22 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
 /// that was removed and made anew would be another lock.
 struct Lock {
     path: PathBuf,
-    held: Mutex<Option<Flock<File>>>,
+    claim: Mutex<Claim>,
+}
+
+/// What this process has of the lock.
+enum Claim {
+    /// Whoever tries to take it may.
+    Wanted,
+    Held(Flock<File>),
+    /// It belongs to a successor, or will at once. Whoever still waits for it here must not take it from that one.
+    Released,
 }
 
 impl Lock {
     /// So that a path which is of no use is found out here, and not in the middle of a restart.
     fn open(path: PathBuf) -> io::Result<Self> {
-        let lock = Self { path, held: Mutex::new(None) };
+        let lock = Self { path, claim: Mutex::new(Claim::Wanted) };
         lock.file()?;
         Ok(lock)
     }
@@ -109,8 +119,8 @@ impl Lock {
         File::options().create(true).truncate(false).write(true).open(&self.path)
     }
 
-    /// Waits until it is free. Cancel safe. The kernel tells nobody of that but a thread that blocks, which couldn't be
-    /// called off, so it is tried again and again.
+    /// Waits until it is free, and as long as it is released. Cancel safe. The kernel tells nobody of a free lock but a
+    /// thread that blocks, which couldn't be called off, so it is tried again and again.
     async fn take(&self) -> io::Result<()> {
         let mut again = interval(Duration::from_millis(20));
         again.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -124,29 +134,43 @@ impl Lock {
 
     /// Whether this process has it now.
     fn try_take(&self) -> io::Result<bool> {
-        let mut held = self.held();
-        if held.is_none() {
-            *held = match Flock::lock(self.file()?, FlockArg::LockExclusiveNonblock) {
-                Ok(lock) => Some(lock),
-                Err((_, Errno::EWOULDBLOCK)) => None,
+        let mut claim = self.claim();
+        if matches!(*claim, Claim::Wanted) {
+            match Flock::lock(self.file()?, FlockArg::LockExclusiveNonblock) {
+                Ok(lock) => *claim = Claim::Held(lock),
+                Err((_, Errno::EWOULDBLOCK)) => {}
                 Err((_, error)) => return Err(error.into()),
-            };
+            }
         }
-        Ok(held.is_some())
+        Ok(matches!(*claim, Claim::Held(_)))
     }
 
+    /// Also calls off whoever still waits for it.
     fn release(&self) -> io::Result<()> {
-        match self.held().take() {
-            Some(lock) => lock.unlock().map(drop).map_err(|(_, error)| error.into()),
-            None => Ok(()),
+        match mem::replace(&mut *self.claim(), Claim::Released) {
+            Claim::Held(lock) => lock.unlock().map(drop).map_err(|(_, error)| error.into()),
+            Claim::Wanted | Claim::Released => Ok(()),
+        }
+    }
+
+    /// Wants it again, and waits until it is there. It may be held, where the release was never begun.
+    async fn take_back(&self) -> io::Result<()> {
+        self.want_again();
+        self.take().await
+    }
+
+    fn want_again(&self) {
+        let mut claim = self.claim();
+        if matches!(*claim, Claim::Released) {
+            *claim = Claim::Wanted;
         }
     }
 
     fn is_held(&self) -> bool {
-        self.held().is_some()
+        matches!(*self.claim(), Claim::Held(_))
     }
 
-    fn held(&self) -> MutexGuard<'_, Option<Flock<File>>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn claim(&self) -> MutexGuard<'_, Claim> {
+        self.claim.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -16,6 +16,8 @@ use nix::{
     unistd::Pid,
 };
 
+use super::report::no_failure;
+
 /// A bound for a broken run, and never part of what is tested.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -81,6 +83,17 @@ impl Server {
         self.until(&["logged", "draining", &format!("generation={generation} ")]);
     }
 
+    /// Replaces the newest generation, and waits until it has drained: its report. Its successor serves, and may have
+    /// reasons not to say yet that it is ready.
+    #[track_caller]
+    pub fn hand_over(&mut self) -> String {
+        self.signal(Signal::SIGUSR2);
+        let report = self.until(&["said", &format!("replaced by generation {} (pid ", self.pids.len())]);
+        let pid = report.split_once("(pid ").and_then(|(_, rest)| rest.split_once(')')?.0.parse().ok());
+        self.pids.push(pid.expect("a pid"));
+        report
+    }
+
     /// Signals the newest generation.
     pub fn signal(&self, signal: Signal) {
         let pid = self.pids.last().expect("one was ready");
@@ -109,7 +122,7 @@ impl Server {
             }
             from = self.seen.len();
             match self.heard.recv_timeout(end.saturating_duration_since(Instant::now())) {
-                Ok(line) => self.seen.push(line),
+                Ok(line) => self.see(line),
                 Err(why) => panic!("waited for {parts:?} ({why}), heard {:#?}", self.seen),
             }
         }
@@ -122,7 +135,7 @@ impl Server {
         let end = Instant::now() + PATIENCE;
         loop {
             match self.heard.recv_timeout(end.saturating_duration_since(Instant::now())) {
-                Ok(line) => self.seen.push(line),
+                Ok(line) => self.see(line),
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => panic!("somebody lives on: {:#?}", self.seen),
             }
@@ -130,9 +143,15 @@ impl Server {
         assert!(self.first.wait().expect("our child").success());
     }
 
+    #[track_caller]
+    fn see(&mut self, line: String) {
+        no_failure(line.strip_prefix("said: ").unwrap_or_default());
+        self.seen.push(line);
+    }
+
     /// A pipe that has closed says nothing of the order of the two: `ready` is said when this generation is confirmed.
     #[track_caller]
-    fn until_ready(&mut self) -> String {
+    pub fn until_ready(&mut self) -> String {
         let ready = self.until(&["said", &format!("ready generation={} pid=", self.pids.len())]);
         let pid = ready.split(' ').find_map(|word| word.strip_prefix("pid=")).and_then(|pid| pid.parse().ok());
         self.pids.push(pid.expect("a pid"));
