@@ -155,10 +155,10 @@ async fn websocket(upgrade: WebSocketUpgrade, State(watch): State<Watch>) -> Res
     upgrade.on_upgrade(|socket| echo(socket, watch))
 }
 
-/// Echoes messages until the client leaves, or until this generation drains.
+/// Echoes messages until the client leaves, or until this generation drains. `websocket.rs` spreads these ends.
 async fn echo(mut socket: WebSocket, watch: Watch) {
     let mut draining = pin!(watch.draining());
-    loop {
+    let cause = loop {
         tokio::select! {
             received = socket.recv() => match received {
                 Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => {
@@ -169,11 +169,12 @@ async fn echo(mut socket: WebSocket, watch: Watch) {
                 Some(Ok(_)) => {} // axum answers pings, and a close frame
                 Some(Err(_)) | None => return,
             },
-            _ = &mut draining => break,
+            cause = &mut draining => break cause,
         }
-    }
-    // The client is told, and comes back to the successor.
-    let goodbye = CloseFrame { code: close_code::RESTART, reason: "this generation ends".into() };
+    };
+    // The client is told, and comes back to the successor if there is one.
+    let code = if cause.is_replaced() { close_code::RESTART } else { close_code::AWAY };
+    let goodbye = CloseFrame { code, reason: cause.to_string().into() };
     if socket.send(Message::Close(Some(goodbye))).await.is_ok() {
         while let Some(Ok(_)) = socket.recv().await {}
     }

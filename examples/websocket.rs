@@ -2,7 +2,7 @@
 //! after what has come is answered.
 //!
 //! axum handles a WebSocket in a task of its own. Its connection is counted all the same, so the drain waits for it, and cuts
-//! it at the deadline. A message that crosses the close frame is not answered, and the client knows that: it sends it
+//! it at the deadline. Clients are told in turn, over the grace, so that they do not come back all at once. A message that crosses the close frame is not answered, and the client knows that: it sends it
 //! again, on a connection to the successor.
 //!
 //! ```text
@@ -13,7 +13,7 @@
 
 #![expect(clippy::print_stdout, reason = "a program speaks to whoever started it")]
 
-use std::{error::Error, io, net::SocketAddr, pin::pin, process::ExitCode};
+use std::{error::Error, io, net::SocketAddr, pin::pin, process::ExitCode, time::Duration};
 
 use axum::{
     Router,
@@ -25,6 +25,7 @@ use axum::{
     routing::get,
 };
 use clap::Parser;
+use tokio::time::timeout;
 use tokio_hotrestart::{Graceful, drain::Watch};
 
 /// A WebSocket server that replaces itself: SIGUSR2 restarts, SIGTERM stops.
@@ -34,6 +35,10 @@ struct Args {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
 }
+
+/// How long a client that was told goodbye may take to close. One that is gone or hangs would hold this generation until
+/// the drain's deadline.
+const UNTIL_CLOSED: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() -> Result<ExitCode, Box<dyn Error>> {
@@ -61,7 +66,7 @@ async fn upgrade(upgrade: WebSocketUpgrade, State(watch): State<Watch>) -> Respo
 
 /// Echoes messages until the client leaves, or until this generation ends.
 async fn echo(mut socket: WebSocket, watch: Watch) {
-    let mut draining = pin!(watch.draining());
+    let mut draining = pin!(watch.draining_in_turn()); // one moment for this client
     let cause = loop {
         tokio::select! {
             biased; // what has come is answered before the end
@@ -81,6 +86,9 @@ async fn echo(mut socket: WebSocket, watch: Watch) {
     let goodbye = CloseFrame { code, reason: cause.to_string().into() };
     if socket.send(Message::Close(Some(goodbye))).await.is_ok() {
         // Until the client has closed, too: an end before that could reset the connection, and take the goodbye from it.
-        while let Some(Ok(_)) = socket.recv().await {}
+        let closed = async { while let Some(Ok(_)) = socket.recv().await {} };
+        if timeout(UNTIL_CLOSED, closed).await.is_err() {
+            tracing::info!("a client was told goodbye, and does not close");
+        }
     }
 }

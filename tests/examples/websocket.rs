@@ -42,10 +42,18 @@ fn a_websocket_is_waited_for_although_a_task_of_its_own_handles_it() {
     let mut socket = WebSocket::open(server.address("http"));
     server.restart();
     assert_eq!(socket.close_code(), 1012);
-    // Another generation comes and goes, and this one is still there.
-    server.restart();
-    server.report(1);
     socket.close();
+    let report = server.report(0);
+    assert!(report.contains(" 1 finished"), "{report}");
+}
+
+#[test]
+fn a_client_that_is_told_and_does_not_close_is_not_waited_for_until_the_deadline() {
+    let mut server = Server::start("websocket", &[]);
+    let mut socket = WebSocket::open(server.address("http"));
+    server.restart();
+    assert_eq!(socket.close_code(), 1012);
+    // Five minutes before the deadline.
     let report = server.report(0);
     assert!(report.contains(" 1 finished"), "{report}");
 }
