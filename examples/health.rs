@@ -6,9 +6,10 @@
 //! their responses to go elsewhere. No `preStop` hook is needed, and no `sleep` in the image. In the pod's spec:
 //!
 //! ```yaml
-//! terminationGracePeriodSeconds: 35 # more than the lame duck (10) and the deadline (20) and a second for the rest
+//! terminationGracePeriodSeconds: 35 # more than the lame duck (10), the deadline (20) and 3 for the rest: `guide::kubernetes`
 //! containers:
-//!   - readinessProbe: { httpGet: { path: /readyz, port: 9090 }, periodSeconds: 2, failureThreshold: 1 }
+//!   - args: ["--listen", "0.0.0.0:8080", "--health", "0.0.0.0:9090"]
+//!     readinessProbe: { httpGet: { path: /readyz, port: 9090 }, periodSeconds: 2, failureThreshold: 1 }
 //!     livenessProbe: { httpGet: { path: /livez, port: 9090 } }
 //! ```
 //!
@@ -41,6 +42,9 @@ struct Args {
     /// How long everybody is still accepted after the signal to stop
     #[arg(long, value_name = "SECS", default_value = "10")]
     lame_duck: u64,
+    /// How long requests that have begun may take after that
+    #[arg(long, value_name = "SECS", default_value = "20")]
+    deadline: u64,
 }
 
 #[tokio::main]
@@ -48,7 +52,8 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let args = Args::parse();
     tracing_subscriber::fmt().with_writer(io::stderr).init();
 
-    let times = Times::for_stop().lame_duck(Duration::from_secs(args.lame_duck)).deadline(Duration::from_secs(20));
+    let (lame_duck, deadline) = (Duration::from_secs(args.lame_duck), Duration::from_secs(args.deadline));
+    let times = Times::for_stop().lame_duck(lame_duck).deadline(deadline);
     let graceful = Graceful::builder().on_stop(times).build().await?; // picks up what a predecessor passes
 
     let probes = graceful.listen("health", args.health).await?; // inherited, or bound

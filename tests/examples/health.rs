@@ -15,34 +15,47 @@ use nix::sys::signal::Signal;
 
 use super::{RESTARTS, Server, Traffic, in_order};
 
-fn start() -> (Server, SocketAddr, SocketAddr) {
-    let server = Server::start("health", &["--health", "127.0.0.1:0", "--lame-duck", "1"]);
+/// What is not said to be over by a second signal is not over.
+const LONG: &str = "600";
+
+fn start(lame_duck: &str) -> (Server, SocketAddr, SocketAddr) {
+    let arguments = ["--health", "127.0.0.1:0", "--lame-duck", lame_duck, "--deadline", LONG];
+    let server = Server::start("health", &arguments);
     let (http, health) = (server.address("http"), server.address("health"));
     (server, http, health)
 }
 
 #[test]
-fn probes_answer_to_the_last() {
-    let (mut server, http, health) = start();
+fn a_lame_duck_is_not_ready_and_serves_whoever_comes() {
+    let (mut server, http, health) = start(LONG);
     assert_eq!(probe(health, "/readyz"), 200);
-    let mut slow = ask(http, "/slow/3000").unwrap();
     server.signal(Signal::SIGTERM);
     while probe(health, "/readyz") == 200 {}
-    // The lame duck: everybody is served.
     assert_eq!(status(&get(http, "/").unwrap()), 200);
-    while get(http, "/").is_ok() {
-        assert_eq!((probe(health, "/livez"), probe(health, "/readyz")), (200, 503));
-    }
-    // The drain, of which the slow request is left.
     assert_eq!((probe(health, "/livez"), probe(health, "/readyz")), (200, 503));
-    assert_eq!(status(&answer(&mut slow).unwrap()), 200);
-    in_order(&server.report(0));
+    server.signal(Signal::SIGTERM);
+    server.report(0);
     server.until_all_have_ended();
 }
 
 #[test]
+fn probes_answer_to_the_last() {
+    let (mut server, http, health) = start("0");
+    let slow = ask(http, "/slow/600000").unwrap();
+    server.signal(Signal::SIGTERM);
+    while get(http, "/").is_ok() {}
+    // The drain, of which the slow request is left.
+    assert_eq!((probe(health, "/livez"), probe(health, "/readyz")), (200, 503));
+    server.signal(Signal::SIGTERM);
+    let report = server.report(0);
+    assert!(report.contains(" 1 cut at the deadline "), "{report}");
+    server.until_all_have_ended();
+    drop(slow);
+}
+
+#[test]
 fn clients_that_obey_readiness_lose_nothing() {
-    let (mut server, http, health) = start();
+    let (mut server, http, health) = start(LONG);
     let load = |mode| Load::new(http, mode).clients(4);
     let loads = [Mode::KeepAlive(Exchange::get()), Mode::Fresh(Exchange::get())].map(load);
     let traffic = Traffic::on(loads);
@@ -52,13 +65,14 @@ fn clients_that_obey_readiness_lose_nothing() {
     for tally in traffic.off() {
         assert_eq!(tally.lost(), 0, "{tally}");
     }
-    in_order(&server.report(0));
+    server.signal(Signal::SIGTERM);
+    server.report(0);
     server.until_all_have_ended();
 }
 
 #[test]
 fn probes_see_no_restart() {
-    let (mut server, _, health) = start();
+    let (mut server, _, health) = start(LONG);
     let (probed, over) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
     let (count, end) = (Arc::clone(&probed), Arc::clone(&over));
     let prober = thread::spawn(move || {
