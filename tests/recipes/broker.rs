@@ -45,6 +45,7 @@ struct Books {
     faults: Vec<String>,
     is_closed: bool,
     holds_results: bool,
+    holds_waits: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -97,6 +98,12 @@ impl StandIn {
     /// While it holds, a result is taken and its receipt not acknowledged.
     pub fn hold_results(&self, holds: bool) {
         self.shared.books().holds_results = holds;
+        self.shared.changed.notify_all();
+    }
+
+    /// While it holds, whoever waits for a job waits on, however long it has asked for.
+    pub fn hold_waits(&self, holds: bool) {
+        self.shared.books().holds_waits = holds;
         self.shared.changed.notify_all();
     }
 
@@ -236,7 +243,7 @@ impl Connection {
                 break None;
             }
             let job = self.watched.iter().find_map(|tube| books.tubes.get_mut(tube)?.pop_front());
-            let left = end.saturating_duration_since(Instant::now());
+            let left = if books.holds_waits { PATIENCE } else { end.saturating_duration_since(Instant::now()) };
             if job.is_some() || left.is_zero() {
                 break job;
             }

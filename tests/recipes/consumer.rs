@@ -16,6 +16,7 @@ use nix::sys::signal::Signal;
 use super::{
     broker::{Client, Real, StandIn},
     program::{PATIENCE, Program},
+    report::in_order,
 };
 
 const RESTARTS: u64 = 10;
@@ -111,16 +112,18 @@ fn a_worker_that_waits_for_a_job_does_what_arrives_during_a_stop() {
     let broker = StandIn::start();
     let mut consumer = consumer(broker.address);
     let pid = consumer.ready(0).pid();
+    broker.hold_waits(true);
     broker.until_waiting(WORKERS);
     consumer.signal(pid, Signal::SIGTERM);
     consumer.until_logged("draining", 1);
-    // A worker waits on for what is left of its second, and does the job; where all seconds are over, it stays.
-    let job = Client::connect(broker.address).put();
-    let report = consumer.until("stopped by signal 15: ");
+    let mut client = Client::connect(broker.address);
+    let job = client.put();
+    broker.until_results(1);
+    broker.hold_waits(false);
+    in_order(&consumer.until("stopped by signal 15: "));
     consumer.until_all_have_ended();
-    assert!(consumer.first_exit().success(), "{report}");
-    let result = Client::connect(broker.address).result(Duration::ZERO);
-    assert!(matches!(result, None | Some((_, 0))) && result.is_none_or(|(done, _)| done == job), "{result:?}");
+    assert!(consumer.first_exit().success());
+    assert_eq!([client.result(PATIENCE), client.result(Duration::ZERO)], [Some((job, 0)), None]);
     broker.was_treated_well();
 }
 
