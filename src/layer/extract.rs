@@ -14,7 +14,7 @@ use crate::drain::Watch;
 pub struct NoWatch;
 
 /// From the request's extensions, where [`DrainLayer`](crate::layer::DrainLayer) puts it, or
-/// `axum::Extension(graceful.watch())`.
+/// `axum::Extension(graceful.watch())`. One of these has to be there, under `Graceful::serve` as well.
 impl<S: Sync> FromRequestParts<S> for Watch {
     type Rejection = NoWatch;
 
@@ -34,7 +34,10 @@ impl<S: Sync> OptionalFromRequestParts<S> for Watch {
 
 impl fmt::Display for NoWatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("this request has no `drain::Watch`: add `.layer(graceful.layer())` to the router")
+        f.write_str(
+            "this request has no `drain::Watch`: add `.layer(graceful.layer())`, or \
+             `.layer(Extension(graceful.watch()))`, to the router",
+        )
     }
 }
 
