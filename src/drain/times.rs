@@ -5,7 +5,11 @@ use std::time::Duration;
 ///
 /// A stop begins with the lame duck: this generation says that it is not ready and tells its clients to go, but still
 /// serves whoever comes, because a load balancer takes a while to hear of it. Then accepting ends, and the drain begins;
-/// grace and deadline count from there. So lame duck and deadline together are how long a stop takes at most.
+/// grace and deadline count from there.
+///
+/// So a stop takes at most lame duck and deadline together, and then up to a second for what was cut to notice, the exit
+/// hooks (each its own deadline, 5 s), and up to two for what is last to close. [The pod's
+/// seconds](crate::guide::kubernetes#the-pods-seconds) have the sum.
 ///
 /// A restart has no lame duck, whatever is set here: its successor accepts. A grace that is longer than the deadline ends
 /// with it.
@@ -16,7 +20,7 @@ use std::time::Duration;
 /// | [`for_stop`](Self::for_stop) | 0 s | 5 s | 20 s |
 ///
 /// Kubernetes kills 30 s after its stop signal, and a `preStop` hook is part of them; Docker kills after 10 s unless
-/// it is told otherwise, so there the deadline should be shorter.
+/// it is told otherwise, so there the deadline should be shorter by all that comes after it.
 ///
 /// # Examples
 ///
@@ -24,7 +28,7 @@ use std::time::Duration;
 /// use std::time::Duration;
 /// use tokio_hotrestart::drain::Times;
 ///
-/// let docker = Times::for_stop().grace(Duration::from_secs(2)).deadline(Duration::from_secs(8));
+/// let docker = Times::for_stop().grace(Duration::from_secs(2)).deadline(Duration::from_secs(6));
 /// let kubernetes = Times::for_stop().lame_duck(Duration::from_secs(5));
 /// # let _ = (docker, kubernetes);
 /// ```
