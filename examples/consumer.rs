@@ -2,8 +2,9 @@
 //! beanstalkd, whose protocol is a few lines of text.
 //!
 //! ```text
-//! beanstalkd -l 127.0.0.1 &
+//! apt install beanstalkd && beanstalkd -l 127.0.0.1 &
 //! cargo run --release --no-default-features --example consumer
+//! printf 'use jobs\r\nput 0 0 60 5\r\nhello\r\nquit\r\n' | nc 127.0.0.1 11300    # a job, whose body is 5 bytes long
 //! kill -USR2 <pid>    # replaces it
 //! kill -TERM <pid>    # stops it: each worker finishes its job, and acknowledges it
 //! ```

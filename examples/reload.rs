@@ -2,6 +2,8 @@
 //! that are wrong change nothing. SIGUSR2 still replaces the program, and the new one reads the new files anyway.
 //!
 //! ```text
+//! openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -addext subjectAltName=DNS:localhost \
+//!     -days 30 -keyout key.pem -out cert.pem
 //! echo '{ "max_age": 60 }' >config.json
 //! cargo run --release --example reload -- --certificate cert.pem --key key.pem --config config.json
 //! kill -HUP <pid>     # after each change: new handshakes get the new certificate, new requests the new configuration

@@ -3,8 +3,10 @@
 //! ```text
 //! cargo run --release --example tls
 //! curl --insecure https://127.0.0.1:8443/
-//! kill -USR2 <pid>    # replaces it: also the way to take a renewed certificate into use
+//! kill -USR2 <pid>    # replaces it
 //! ```
+//!
+//! A renewed certificate needs no restart: `reload.rs`.
 
 #![expect(clippy::print_stdout, reason = "a program speaks to whoever started it")]
 
