@@ -131,7 +131,7 @@ mod tests {
         let tenths = tenths(began, hundred(&drain.watch())).await;
         assert!((48..=62).contains(&tenths[5]), "{tenths:?}");
         assert!(tenths[6..].iter().all(|count| (8..=12).contains(count)), "{tenths:?}");
-        tokio::time::sleep_until(began + SECOND * 10).await;
+        sleep_until(began + SECOND * 10).await;
         assert!((0..100).all(|_| drain.watch().draining_in_turn().now_or_never().is_some()));
     }
 
