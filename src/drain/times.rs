@@ -9,7 +9,7 @@ use std::time::Duration;
 ///
 /// So a stop takes at most lame duck and deadline together, and then up to a second for what was cut to notice, the exit
 /// hooks (each its own deadline, 5 s), and up to two for what is last to close. [The pod's
-/// seconds](crate::guide::kubernetes#the-pods-seconds) have the sum.
+/// seconds](../guide/kubernetes/index.html#the-pods-seconds) have the sum.
 ///
 /// A restart has no lame duck, whatever is set here: its successor accepts. A grace that is longer than the deadline ends
 /// with it.
