@@ -1,15 +1,11 @@
 use std::{
     fmt, io,
-    pin::{Pin, pin},
     task::{Context, Poll},
 };
 
-use tokio::{
-    task::unconstrained,
-    time::{Instant, Sleep, sleep_until},
-};
+use tokio::time::Instant;
 
-use super::{Follower, Guard, Level, Outcome, Policy, Watch, Why};
+use super::{Alarm, Follower, Guard, Level, Outcome, Policy, Watch, Why};
 
 /// Fails what is done with a connection, from the deadline on, or from when its policy says.
 ///
@@ -108,22 +104,6 @@ fn aborted(why: Why) -> io::Error {
         _ => "cut at the drain's deadline",
     };
     io::Error::new(io::ErrorKind::ConnectionAborted, what)
-}
-
-/// A timer that is made when it is first needed.
-#[derive(Debug, Default)]
-pub(super) struct Alarm(Option<Pin<Box<Sleep>>>);
-
-impl Alarm {
-    /// Whether that time has come; if not, the task is woken when it does.
-    pub(super) fn poll(&mut self, at: Instant, cx: &mut Context<'_>) -> bool {
-        let alarm = self.0.get_or_insert_with(|| Box::pin(sleep_until(at)));
-        if alarm.deadline() != at {
-            alarm.as_mut().reset(at);
-        }
-        // Unconstrained: a task that has used up its budget is told "pending" too, and would be woken by nobody.
-        pin!(unconstrained(alarm.as_mut())).poll(cx).is_ready()
-    }
 }
 
 impl fmt::Debug for Cut {

@@ -11,7 +11,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{cut::Alarm, last_look, later};
+use super::{Alarm, last_look, later};
 
 /// How the input of a raw connection ends once the drain has begun, by [`Tracked::end_input`](super::Tracked::end_input).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,6 +11,7 @@
 //! a request count anything that connections share: each has an account of its own, which is looked at when somebody asks.
 
 mod account;
+mod alarm;
 mod census;
 mod cut;
 mod driver;
@@ -35,6 +36,7 @@ mod tracker;
 mod turn;
 mod watch;
 
+pub(crate) use alarm::Alarm;
 pub(crate) use cut::Cut;
 pub(crate) use driver::Drain;
 pub use end_on_drain::{DrainStream, EndOnDrain, EndOnDrainWith};

@@ -1,12 +1,8 @@
-use std::{
-    pin::{Pin, pin},
-    task::{Context, Poll},
-};
+use std::task::Context;
 
-use tokio::{
-    task::unconstrained,
-    time::{Instant, Sleep, sleep_until},
-};
+use tokio::time::Instant;
+
+use crate::drain::Alarm;
 
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,13 +31,13 @@ pub(super) struct Clock {
     waiting: Waiting,
     /// `None`: from before anybody looked at the time.
     since: Option<Instant>,
-    alarm: Option<Pin<Box<Sleep>>>,
+    alarm: Alarm,
 }
 
 impl Clock {
     /// A connection is born waiting for its first head.
     pub(super) fn new() -> Self {
-        Self { waiting: Waiting { wait: Wait::Head, turn: 0 }, since: Some(Instant::now()), alarm: None }
+        Self { waiting: Waiting { wait: Wait::Head, turn: 0 }, since: Some(Instant::now()), alarm: Alarm::default() }
     }
 
     #[inline]
@@ -70,35 +66,14 @@ impl Clock {
         let Some(at) = at else {
             // One that has rung and is not needed is memory, in each of 10,000 idle connections; one that wakes another task
             // would be taken for ours later.
-            if is_new_task || self.alarm.as_ref().is_some_and(|alarm| alarm.is_elapsed()) {
-                self.alarm = None;
+            if is_new_task || self.alarm.has_rung() {
+                self.alarm = Alarm::default();
             }
             return false;
         };
-        match &mut self.alarm {
-            Some(alarm) if alarm.deadline() <= at && !alarm.is_elapsed() => {
-                if !is_new_task {
-                    return false;
-                }
-            }
-            Some(alarm) => alarm.as_mut().reset(at),
-            None => self.alarm = Some(Box::pin(sleep_until(at))),
-        }
-        let Some(alarm) = &mut self.alarm else { return false };
-        while poll_alarm(alarm, cx).is_ready() {
-            if Instant::now() >= at {
-                return true;
-            }
-            alarm.as_mut().reset(at);
-        }
-        false
+        // Not polled where it is set and wakes this task: to poll a timer costs a lock.
+        (is_new_task || !self.alarm.rings_by(at)) && self.alarm.poll(at, cx)
     }
-}
-
-/// Unconstrained: a timer that is told "your task has used up its budget" is not registered, and as it is polled only
-/// when something about it is new it would never be.
-fn poll_alarm(alarm: &mut Pin<Box<Sleep>>, cx: &mut Context<'_>) -> Poll<()> {
-    pin!(unconstrained(alarm.as_mut())).poll(cx)
 }
 
 #[cfg(test)]
