@@ -1,7 +1,5 @@
 use std::{fmt, sync::Arc};
 
-use tokio::time::Instant;
-
 use super::{Outcome, Tracker, Turn, account::Account};
 
 /// What the drain waits for, until it is dropped.
@@ -71,12 +69,6 @@ impl Guard {
     /// When a drain turns to it.
     pub(crate) fn turn(&self) -> Turn {
         self.account.turn()
-    }
-
-    /// `None`: it has not. One atomic load then.
-    pub(super) fn drain_began(&self) -> Option<Instant> {
-        let watch = self.tracker.watch();
-        if watch.is_draining() { watch.schedule().began() } else { None }
     }
 
     pub(crate) fn set_kind(&self, kind: Kind) {

@@ -20,7 +20,7 @@ pub enum EndInput {
     /// What has already arrived is still read. For protocols in which a client asks again and again: everything that was
     /// received is answered, and then the connection is closed.
     AfterWhatCame,
-    /// What arrives is read until nothing has come for this time. For protocols whose clients don't ask again what they
+    /// What arrives is read until a read has waited for this time and nothing has come. For protocols whose clients don't ask again what they
     /// have not seen answered: let go in a pause, and not in a conversation.
     WhenIdle(Duration),
 }
@@ -29,7 +29,9 @@ pub enum EndInput {
 pub(super) struct Input<Io> {
     how: EndInput,
     look: fn(&Io, &mut [u8]) -> Option<usize>,
-    last_read: Option<Instant>,
+    /// Since when a read has waited. Not since the last bytes came: what is made of those takes time too, and its client
+    /// asks again only when it has its answer.
+    waits_since: Option<Instant>,
     alarm: Alarm,
     has_ended: bool,
 }
@@ -37,7 +39,7 @@ pub(super) struct Input<Io> {
 impl<Io: 'static> Input<Io> {
     pub(super) fn new(how: EndInput) -> Self {
         // Noted here, where the type is known to be whole, and so no user of `Tracked` has to promise it.
-        Self { how, look: last_look::<Io>, last_read: None, alarm: Alarm::default(), has_ended: false }
+        Self { how, look: last_look::<Io>, waits_since: None, alarm: Alarm::default(), has_ended: false }
     }
 }
 
@@ -46,38 +48,38 @@ impl<Io: AsyncRead + Unpin> Input<Io> {
     pub(super) fn poll_read(
         &mut self,
         io: &mut Io,
-        began: Instant,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.has_ended {
+        // Into no space nothing can be read, and that is not the end.
+        if self.has_ended || buf.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
         let polled = Pin::new(&mut *io).poll_read(cx, buf);
         if polled.is_ready() {
-            self.last_read = Some(Instant::now());
+            self.waits_since = None;
             return polled;
         }
         // A task that has used up its budget is told "pending" too: that is no end, and it is woken at once.
-        if !has_budget_remaining() || !self.poll_over(began, cx) {
+        if !has_budget_remaining() || !self.poll_over(cx) {
             return Poll::Pending;
         }
         // "Pending" can also mean that the reactor has not yet told of what the kernel has.
         match (self.look)(io, buf.initialize_unfilled()) {
             Some(read) => {
                 buf.advance(read);
-                self.last_read = Some(Instant::now());
+                self.waits_since = None;
             }
             None => self.has_ended = true,
         }
         Poll::Ready(Ok(()))
     }
 
-    fn poll_over(&mut self, began: Instant, cx: &mut Context<'_>) -> bool {
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> bool {
         match self.how {
             EndInput::AfterWhatCame => true,
             EndInput::WhenIdle(time) => {
-                let since = self.last_read.map_or(began, |last| last.max(began));
+                let since = *self.waits_since.get_or_insert_with(Instant::now);
                 self.alarm.poll(later(since, time), cx)
             }
         }
@@ -202,6 +204,38 @@ mod tests {
             client.write_all(b"x").await.unwrap();
         }
         assert_eq!(reading.await.unwrap(), ("xxx".to_owned(), SECOND * 105));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn when_idle_the_time_in_which_a_request_is_answered_is_no_pause() {
+        let drain = Drain::new();
+        let (mut client, mut server) = tracked(&drain, EndInput::WhenIdle(SECOND * 2));
+        let _report = begin(&drain);
+        let serving = tokio::spawn(async move {
+            let (mut request, mut served) = ([0; 8], 0);
+            while server.read(&mut request).await.unwrap() > 0 {
+                sleep(SECOND * 3).await;
+                server.write_all(b"answer").await.unwrap();
+                served += 1;
+            }
+            served
+        });
+        for _ in 0..3 {
+            client.write_all(b"request").await.unwrap();
+            client.read_exact(&mut [0; 6]).await.unwrap();
+            sleep(SECOND).await;
+        }
+        assert_eq!(serving.await.unwrap(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_read_into_no_space_is_not_the_end() {
+        let drain = Drain::new();
+        let (mut client, mut server) = tracked(&drain, EndInput::AfterWhatCame);
+        let _report = begin(&drain);
+        assert_eq!(server.read(&mut []).await.unwrap(), 0);
+        client.write_all(b"hello").await.unwrap();
+        assert_eq!(server.read(&mut [0; 8]).await.unwrap(), 5);
     }
 
     #[tokio::test(start_paused = true)]

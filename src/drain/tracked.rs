@@ -134,13 +134,13 @@ impl<Io: AsyncRead + Unpin> AsyncRead for Tracked<Io> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let Self { io, input, cut, guard } = self.get_mut();
         loop {
-            let began = input.as_ref().and_then(|_| guard.drain_began());
-            let polled = cut.poll_read(cx, guard, |cx| match (&mut *input, began) {
-                (Some(input), Some(began)) => input.poll_read(io, began, cx, buf),
+            let is_draining = cut.watch().is_draining();
+            let polled = cut.poll_read(cx, guard, |cx| match input {
+                Some(input) if is_draining => input.poll_read(io, cx, buf),
                 _ => Pin::new(&mut *io).poll_read(cx, buf),
             });
             // A drain that begins in between is noted by what wakes us, and would not wake us again.
-            if polled.is_pending() && input.is_some() && began.is_none() && guard.drain_began().is_some() {
+            if polled.is_pending() && input.is_some() && !is_draining && cut.watch().is_draining() {
                 continue;
             }
             return polled;
