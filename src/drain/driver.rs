@@ -72,7 +72,6 @@ impl Drain {
     }
 
     /// Tells all but the last that they should go elsewhere, although whoever comes is still served.
-    #[cfg_attr(not(test), allow(dead_code))] // until the roof begins one
     pub(crate) fn begin_lame_duck(&self, cause: Cause, times: &Times) {
         self.first.watch.begin_lame_duck(cause, Instant::now(), times);
     }
@@ -87,7 +86,7 @@ impl Drain {
         self.first.begin(cause, now, times);
     }
 
-    /// From now on at most these times, for whatever has begun.
+    /// From now on at most these times, for whatever drains.
     pub(crate) fn shorten(&self, to: &Times) {
         let now = Instant::now();
         [&self.first, &self.last].into_iter().for_each(|act| act.hasten(now, to));
@@ -235,6 +234,8 @@ impl Act {
             self.tracker.abort_tasks();
         }
         if self.tracker.is_done() || (level == Level::Over && now >= until) {
+            // Nothing is left that has a use for the grace, but maybe somebody who waits for its end, uncounted.
+            self.watch.raise(Level::GraceOver);
             return ControlFlow::Break(());
         }
         ControlFlow::Continue(Some(until))

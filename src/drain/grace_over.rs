@@ -7,7 +7,7 @@ impl Watch {
     /// connection at once, and loses the request that is on its way to it. Until then the clients are told with their
     /// responses (`Graceful::layer`). Accepting has to end before, when the drain begins: `Graceful::accept` does.
     ///
-    /// A drain that has nothing left to wait for ends sooner, and then the grace is never over.
+    /// A drain that has nothing left to wait for ends sooner, and its grace with it.
     ///
     /// # Cancel safety
     ///

@@ -11,10 +11,8 @@ use super::{Level, Policy, Times, Turn};
 pub(super) struct Schedule {
     /// `None`: nothing ends.
     telling: Option<Telling>,
-    /// `None`: the drain has not begun.
-    began: Option<Instant>,
-    /// The drain's. Also before it has begun, where it was hastened.
-    limits: Option<Limits>,
+    /// When it began, and its limits; `None`: it has not.
+    drain: Option<(Instant, Limits)>,
 }
 
 /// The first is told at `from`, the last by `until`.
@@ -56,42 +54,41 @@ impl Schedule {
 
     /// Whether it is the first.
     pub(super) fn begin(&mut self, now: Instant, times: &Times) -> bool {
-        let is_first = self.began.is_none();
+        let is_first = self.drain.is_none();
         if is_first {
-            self.began = Some(now);
+            self.drain = Some((now, Limits::new(now, times)));
             self.telling = Some(match self.telling {
                 // Accepting has ended, so whoever is sent away now comes to another process: there is nothing to wait for.
                 Some(telling) => Telling { until: telling.until.min(now), ..telling },
                 None => Telling::new(now, times.until_told(times.grace_within_deadline())),
             });
-            self.hasten_limits(Limits::new(now, times));
         }
         is_first
     }
 
-    /// From now on at most these times. Nothing, where nothing ends.
-    pub(super) fn hasten(&mut self, now: Instant, to: &Times) {
-        let Some(telling) = &mut self.telling else { return };
-        let window = if self.began.is_some() { to.grace_within_deadline() } else { to.until_drain() };
-        telling.until = telling.until.min(later(now, to.until_told(window)));
-        self.hasten_limits(Limits::new(now, to));
+    /// From now on at most these times. Whether there is a drain that can be hastened.
+    pub(super) fn hasten(&mut self, now: Instant, to: &Times) -> bool {
+        let (Some(telling), Some((_, limits))) = (&mut self.telling, &mut self.drain) else { return false };
+        telling.until = telling.until.min(later(now, to.until_told(to.grace_within_deadline())));
+        *limits = limits.nearer(Limits::new(now, to));
+        true
     }
 
     pub(super) fn began(&self) -> Option<Instant> {
-        self.began
+        Some(self.drain?.0)
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        Some(self.drain()?.1.deadline)
+        Some(self.drain?.1.deadline)
     }
 
     pub(super) fn end(&self) -> Option<Instant> {
-        Some(self.drain()?.1.end)
+        Some(self.drain?.1.end)
     }
 
     /// The drain's level at this time, and when to look again.
     pub(super) fn at(&self, now: Instant) -> Option<(Level, Instant)> {
-        let (_, limits) = self.drain()?;
+        let (_, limits) = self.drain?;
         Some(match now {
             now if now < limits.half_open_over => (Level::Draining, limits.half_open_over),
             now if now < limits.grace_over => (Level::HalfOpenOver, limits.grace_over),
@@ -108,7 +105,7 @@ impl Schedule {
 
     /// When a connection that idles is let go. `idle_since`: `None` where that was before the beginning.
     pub(super) fn let_go_at(&self, turn: Turn, idle_since: Option<Instant>) -> Option<Instant> {
-        let (_, Limits { quiet, let_go_from, grace_over, .. }) = self.drain()?;
+        let (_, Limits { quiet, let_go_from, grace_over, .. }) = self.drain?;
         let at = let_go_from + turn.of(grace_over.saturating_duration_since(let_go_from));
         Some(idle_since.map_or(at, |since| at.max(later(since, quiet))))
     }
@@ -122,26 +119,18 @@ impl Schedule {
 
     /// How long what is half open may stay so.
     pub(super) fn half_open(&self) -> Option<Duration> {
-        Some(self.drain()?.1.half_open)
+        Some(self.drain?.1.half_open)
     }
 
     /// When something long is cut; `None` where that is not before the deadline.
     pub(super) fn close_at(&self, policy: Policy) -> Option<Instant> {
-        let (began, limits) = self.drain()?;
+        let (began, limits) = self.drain?;
         let at = match policy {
             Policy::Finish => return None,
             Policy::CloseNow => began,
             Policy::CloseAfter(time) => later(began, time),
         };
         (at < limits.deadline).then_some(at)
-    }
-
-    fn drain(&self) -> Option<(Instant, Limits)> {
-        self.began.zip(self.limits)
-    }
-
-    fn hasten_limits(&mut self, to: Limits) {
-        self.limits = Some(self.limits.map_or(to, |limits| limits.nearer(to)));
     }
 }
 
@@ -276,24 +265,13 @@ mod tests {
     fn what_is_hastened_only_comes_nearer() {
         let (now, mut schedule) = begun(&times());
         let shorter = Times::for_stop().grace(SECOND * 5).deadline(SECOND * 8);
-        schedule.hasten(now + SECOND, &shorter);
-        schedule.hasten(now + SECOND * 2, &Times::for_restart().grace(SECOND * 60));
+        assert!(schedule.hasten(now + SECOND, &shorter));
+        assert!(schedule.hasten(now + SECOND * 2, &Times::for_restart().grace(SECOND * 60)));
         assert_eq!(schedule.tell_at(Turn::MIDDLE), Some(now + SECOND * 3));
         // The first is let go a second after that, and the last when the shorter grace ends.
         assert_eq!(schedule.let_go_at(Turn::MIDDLE, None), Some(now + SECOND * 4));
         assert_eq!(schedule.let_go_at(Turn::MIDDLE, Some(now + SECOND * 5)), Some(now + SECOND * 6));
         assert_eq!((schedule.deadline(), schedule.end()), (Some(now + SECOND * 9), Some(now + SECOND * 10)));
-    }
-
-    #[test]
-    fn a_lame_duck_that_is_hastened_hastens_its_drain_too() {
-        let (now, mut schedule) = (Instant::now(), Schedule::default());
-        schedule.begin_lame_duck(now, &times().lame_duck(SECOND * 10));
-        schedule.hasten(now + SECOND, &Times::for_stop().deadline(SECOND));
-        assert_eq!(schedule.tell_at(Turn::MIDDLE), Some(now + SECOND / 2));
-        assert!(schedule.deadline().is_none() && schedule.at(now + SECOND).is_none());
-        schedule.begin(now + SECOND, &times());
-        assert_eq!(schedule.deadline(), Some(now + SECOND * 2));
     }
 
     #[test]

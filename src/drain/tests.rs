@@ -352,6 +352,33 @@ fn a_follower_that_is_polled_between_a_rise_and_its_telling_is_woken_by_the_next
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_cut_that_does_not_concern_it_yet_costs_no_follower_its_wake_up() {
+    let drain = Drain::new();
+    let _guard = drain.tracker().guard();
+    let mut follower = drain.last().0.follow();
+    let counts = Arc::new(Counts(0.into()));
+    let waker = Waker::from(counts.clone());
+    let mut cx = Context::from_waker(&waker);
+    drain.begin(stopped(), &times(5, 20));
+    assert_eq!(follower.poll_level(&mut cx), Level::Serving);
+    drain.cut();
+    assert_eq!(follower.poll_level(&mut cx), Level::Serving);
+    let before = counts.0.load(Ordering::SeqCst);
+    drain.end_last();
+    assert!(counts.0.load(Ordering::SeqCst) > before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_grace_ends_with_a_drain_that_has_nothing_to_wait_for() {
+    let drain = Drain::new();
+    let (first, last) = (drain.watch().grace_over(), drain.last().0.grace_over());
+    let began = Instant::now();
+    drained(&drain, &times(5, 20)).await;
+    tokio::join!(first, last);
+    assert_eq!(began.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_remains_is_the_time_until_the_deadline_once_it_drains() {
     let drain = Drain::new();
     assert_eq!(drain.remaining(), None);
@@ -454,25 +481,6 @@ async fn at_a_restart_nothing_is_last() {
     running.await.unwrap();
     drain.end_last(); // which changes nothing
     assert_eq!(drain.run_last().await.took(), SECOND * 15);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_lame_duck_that_is_cut_leaves_its_drain_no_time() {
-    let drain = Drain::new();
-    let (_guard, (_, tracker)) = (drain.tracker().guard(), drain.last());
-    let _last = tracker.guard();
-    let mut follower = drain.watch().follow();
-    drain.begin_lame_duck(stopped(), &Times::for_stop().lame_duck(SECOND * 60));
-    let running = tokio::spawn(drain.ended());
-    sleep(SECOND).await;
-    assert!(!drain.watch().tells(Turn::MIDDLE));
-    let mut cx = Context::from_waker(Waker::noop());
-    assert_eq!(follower.poll_level(&mut cx), Level::LameDuck);
-    drain.cut();
-    assert!(drain.watch().tells(Turn::MIDDLE));
-    drain.begin(stopped(), &Times::for_stop());
-    // A second to notice for each stage.
-    assert_eq!(running.await.unwrap().took(), SECOND * 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -42,9 +42,11 @@ pub struct Watch(Arc<Broadcast>);
 /// What the drain says to everybody.
 pub(super) struct Broadcast {
     level: AtomicLevel,
+    /// Told of each rise, and not before the first: a follower whose `changed` is used up unseen is woken by nobody.
     changed: Arc<Notify>,
     cause: OnceLock<Cause>,
-    /// Written before the level rises. Nobody looks at it while nothing ends.
+    /// Written before the level rises, and locked until it has: a cut that comes from another thread meanwhile would raise it
+    /// before the cause is known. Nobody looks at it while nothing ends.
     schedule: Mutex<Schedule>,
     turns: Turns,
 }
@@ -205,9 +207,8 @@ impl Watch {
     pub(super) fn begin_lame_duck(&self, cause: Cause, now: Instant, times: &Times) -> bool {
         let mut schedule = self.schedule();
         let is_first = schedule.begin_lame_duck(now, times);
-        drop(schedule);
         if is_first {
-            self.say(cause, Level::LameDuck);
+            self.say(cause, Level::LameDuck, schedule);
         }
         is_first
     }
@@ -216,30 +217,33 @@ impl Watch {
     pub(super) fn begin(&self, cause: Cause, now: Instant, times: &Times) -> bool {
         let mut schedule = self.schedule();
         let is_first = schedule.begin(now, times);
-        drop(schedule);
         if is_first {
-            self.say(cause, Level::Draining);
+            self.say(cause, Level::Draining, schedule);
         }
         is_first
     }
 
-    fn say(&self, cause: Cause, level: Level) {
+    fn say(&self, cause: Cause, level: Level, schedule: MutexGuard<'_, Schedule>) {
         // A drain after a lame duck has the same cause, so it is no loss that the first one stays.
         self.0.cause.get_or_init(|| cause);
-        self.raise(level);
+        self.0.level.raise(level);
+        // Who is woken may ask for it at once.
+        drop(schedule);
+        self.0.changed.notify_waiters();
     }
 
-    /// What ends gets less time.
+    /// What drains gets less time. What does not is told nothing: see `changed`.
     pub(super) fn hasten(&self, now: Instant, to: &Times) {
         let mut schedule = self.schedule();
-        schedule.hasten(now, to);
-        let level = schedule.at(now);
-        drop(schedule);
+        if !schedule.hasten(now, to) {
+            return;
+        }
         // Whoever has set an alarm by the times before sets it anew, and must not find the times of one level and another
         // level: at a cut it would do with its connection what is done at the grace's end.
-        if let Some((level, _)) = level {
+        if let Some((level, _)) = schedule.at(now) {
             self.0.level.raise(level);
         }
+        drop(schedule);
         self.0.changed.notify_waiters();
     }
 
