@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::{
     Gate, Listener, Parked, Rank,
     gate::Order,
-    turns::{Turn, Turns},
+    turns::{AtTheEnd, Turn, Turns},
 };
 use crate::name::Name;
 
@@ -26,11 +26,13 @@ enum Place<L> {
 
 impl<L: Listener> Acceptor<L> {
     pub(crate) fn new(listener: L, gate: watch::Receiver<Gate>, name: Option<Name>, rank: Rank) -> Self {
-        Self { place: Place::Here(listener), turns: Turns::new(gate, name, rank) }
+        Self { place: Place::Here(listener), turns: Turns::new(gate, name, rank, AtTheEnd::WaitedOut) }
     }
 
     /// The next connection. `Err`: this listener can never accept again. `None`: accepting has ended, and the listener
     /// is closed.
+    ///
+    /// At a stop a shortage is waited out, so whoever accepts gives up at the drain's deadline.
     ///
     /// Cancel safe: no connection is lost, and a pause after an error stays.
     pub(crate) async fn accept(&mut self) -> Option<io::Result<(L::Io, L::Addr)>> {
@@ -104,7 +106,8 @@ impl<L: Listener> fmt::Debug for Acceptor<L> {
     }
 }
 
-/// As [`Acceptor::accept`], from a listener that stays the caller's: it is not parked, and not closed.
+/// As [`Acceptor::accept`], from a listener that stays the caller's: it is not parked, and not closed. It ends by itself when
+/// a shortage lasts at a stop.
 ///
 /// Cancel safe: no connection is lost.
 pub(crate) async fn accept_from<L: Listener>(
@@ -112,7 +115,7 @@ pub(crate) async fn accept_from<L: Listener>(
     gate: watch::Receiver<Gate>,
     name: Option<Name>,
 ) -> Option<io::Result<(L::Io, L::Addr)>> {
-    let mut turns = Turns::new(gate, name, Rank::Ordinary);
+    let mut turns = Turns::new(gate, name, Rank::Ordinary, AtTheEnd::Borne);
     loop {
         let order = turns.order();
         match turns.take(order, listener).await {

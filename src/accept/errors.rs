@@ -81,6 +81,11 @@ impl Episode {
         }
     }
 
+    /// Whether it lasts so long that the pauses are at their longest.
+    pub(super) fn is_long(&self) -> bool {
+        self.0.is_some_and(|backoff| backoff.pause == LONGEST_PAUSE)
+    }
+
     /// When to try again. It stays when the wait for it is given up, so that asking anew does not try anew.
     pub(super) fn pause_until(&self) -> Option<Instant> {
         self.0.map(|backoff| backoff.until)

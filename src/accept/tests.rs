@@ -1,6 +1,7 @@
 use std::{
     future::{Future, poll_fn},
     io,
+    os::fd::{AsFd, BorrowedFd},
     pin::pin,
     sync::Arc,
     task::{Context, Poll},
@@ -227,19 +228,100 @@ async fn a_pause_survives_an_accept_that_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_of_accepting_does_not_wait_for_a_shortage() {
+async fn a_shortage_costs_nobody_his_place_in_a_queue_that_is_emptied() {
     let (put, gate, mut acceptor) = acceptor(Gate::Open);
     put.send(Err(libc::EMFILE)).unwrap();
     assert!(waits(next(&mut acceptor)).await);
     gate.send_replace(Gate::Ended(Ending::Emptied));
     put.send(Err(libc::ECONNABORTED)).unwrap();
     put.send(Ok(1)).unwrap();
-    put.send(Err(libc::EMFILE)).unwrap();
+    for _ in 0..10 {
+        put.send(Err(libc::EMFILE)).unwrap();
+    }
     put.send(Ok(2)).unwrap();
     let began = Instant::now();
     assert_eq!(next(&mut acceptor).await, Some(1), "one that was aborted does not cost the others");
+    assert_eq!(next(&mut acceptor).await, Some(2));
     assert_eq!(next(&mut acceptor).await, None);
+    let doubling = 5 + 10 + 20 + 40 + 80 + 160 + 320 + 640;
+    assert_eq!(began.elapsed(), Duration::from_millis(5 + doubling + 1000 + 1000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_borrowed_listener_waits_for_a_shortage_until_the_pauses_are_at_their_longest() {
+    let (put, mut listener) = scripted();
+    let (_gate, seen) = watch::channel(Gate::Ended(Ending::Emptied));
+    for answer in [Err(libc::EMFILE), Ok(1)].into_iter().chain([Err(libc::EMFILE); 60]) {
+        put.send(answer).unwrap();
+    }
+    assert_eq!(accept_from(&mut listener, seen.clone(), None).await.unwrap().unwrap().1, 1);
+    let began = Instant::now();
+    assert!(accept_from(&mut listener, seen, None).await.is_none());
+    assert!((Duration::from_secs(1)..Duration::from_secs(3)).contains(&began.elapsed()));
+}
+
+/// Out of descriptors, so that nothing in its queue can be accepted.
+struct OutOfDescriptors(TcpListener);
+
+impl Listener for OutOfDescriptors {
+    type Io = TcpStream;
+    type Addr = ();
+
+    fn poll_accept(&mut self, _: &mut Context<'_>) -> Poll<io::Result<(TcpStream, ())>> {
+        Poll::Ready(Err(io::Error::from_raw_os_error(libc::EMFILE)))
+    }
+
+    fn local_addr(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.0.as_fd())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_queue_waits_for_no_shortage() {
+    let listener = OutOfDescriptors(TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let client = std::net::TcpStream::connect(listener.0.local_addr().unwrap()).unwrap();
+    let (_gate, seen) = watch::channel(Gate::Ended(Ending::Emptied));
+    let mut acceptor = Acceptor::new(listener, seen, None, Rank::Ordinary);
+    assert!(timeout(Duration::from_secs(60), acceptor.accept()).await.is_err(), "somebody waits");
+    drop(client);
+
+    let listener = OutOfDescriptors(TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let (_gate, seen) = watch::channel(Gate::Ended(Ending::Emptied));
+    let mut acceptor = Acceptor::new(listener, seen, None, Rank::Ordinary);
+    let began = Instant::now();
+    assert!(acceptor.accept().await.is_none());
     assert_eq!(began.elapsed(), Duration::ZERO);
+}
+
+/// Whose queue fills as fast as it is emptied.
+struct Endless;
+
+impl Listener for Endless {
+    type Io = DuplexStream;
+    type Addr = ();
+
+    fn poll_accept(&mut self, _: &mut Context<'_>) -> Poll<io::Result<(DuplexStream, ())>> {
+        Poll::Ready(Ok((duplex(1).0, ())))
+    }
+
+    fn local_addr(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn whoever_empties_a_queue_that_never_is_empty_lets_others_have_their_turn() {
+    let (_gate, seen) = watch::channel(Gate::Ended(Ending::Emptied));
+    let mut acceptor = Acceptor::new(Endless, seen, None, Rank::Ordinary);
+    let other = tokio::spawn(async {});
+    for _ in 0..1_000 {
+        acceptor.accept().await.unwrap().unwrap();
+    }
+    assert!(other.is_finished());
 }
 
 #[tokio::test]

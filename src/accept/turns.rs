@@ -10,7 +10,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::SockRef;
 use tokio::{
     sync::watch,
-    task::unconstrained,
+    task::{coop::consume_budget, unconstrained},
     time::{sleep_until, timeout},
 };
 
@@ -27,7 +27,17 @@ pub(super) struct Turns {
     gate: watch::Receiver<Gate>,
     name: Option<Name>,
     rank: Rank,
+    shortage: AtTheEnd,
     episode: Episode,
+}
+
+/// What a shortage means once accepting has ended, for those who still wait in the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AtTheEnd {
+    /// It is waited out: whoever accepts gives up at the drain's deadline.
+    WaitedOut,
+    /// It is waited out until the pauses are at their longest, because nobody gives up.
+    Borne,
 }
 
 /// What came of a turn.
@@ -44,8 +54,8 @@ pub(super) enum Turn<C> {
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 impl Turns {
-    pub(super) fn new(gate: watch::Receiver<Gate>, name: Option<Name>, rank: Rank) -> Self {
-        Self { gate, name, rank, episode: Episode::default() }
+    pub(super) fn new(gate: watch::Receiver<Gate>, name: Option<Name>, rank: Rank, shortage: AtTheEnd) -> Self {
+        Self { gate, name, rank, shortage, episode: Episode::default() }
     }
 
     /// What is to be done now.
@@ -112,9 +122,15 @@ impl Turns {
 
     /// Accepts one of those that are already in the queue.
     ///
-    /// An error that is not one connection's ends it: nobody waits for a shortage to pass at the very end.
+    /// A shortage is waited out, for those who are in the queue would be reset. The drain itself ends it: with each connection
+    /// goes a descriptor.
     async fn empty<L: Listener>(&mut self, listener: &mut L) -> Turn<(L::Io, L::Addr)> {
         loop {
+            if let Some(until) = self.episode.pause_until() {
+                sleep_until(until).await;
+            }
+            // Under a flood the queue never is empty, and then the drain's deadline must have its turn.
+            consume_budget().await;
             // Unconstrained, because a task that has used up its budget is told "pending" too, and here that would
             // mean "empty": the listener would be closed, and those in its queue be reset.
             let now = unconstrained(poll_fn(|cx| Poll::Ready(listener.poll_accept(cx)))).await;
@@ -130,10 +146,21 @@ impl Turns {
                 }
                 Poll::Pending => return Turn::Over,
             };
-            match accepted {
-                Ok(connection) => return Turn::Accepted(connection),
-                Err(error) if Verdict::of(&error) == Verdict::Next => {}
-                Err(error) => {
+            let error = match accepted {
+                Ok(connection) => {
+                    self.episode.succeeded(|| describe(listener.socket(), self.name.as_ref()));
+                    return Turn::Accepted(connection);
+                }
+                Err(error) => error,
+            };
+            match Verdict::of(&error) {
+                Verdict::Next => crate::log::debug!(%error, "a connection failed before it was accepted"),
+                // The kernel looks for a free descriptor first, and into the queue only then.
+                Verdict::Wait if listener.socket().is_some_and(|socket| !has_waiting(socket)) => return Turn::Over,
+                Verdict::Wait if self.shortage == AtTheEnd::WaitedOut || !self.episode.is_long() => {
+                    self.episode.failed(&error, || describe(listener.socket(), self.name.as_ref()));
+                }
+                Verdict::Wait | Verdict::Broken => {
                     let socket = self.describe(listener.socket());
                     crate::log::warn!(socket, %error, "cannot accept what is left in the queue");
                     return Turn::Over;
