@@ -38,7 +38,7 @@ impl<K, H> Accepting<K, H> {
         K: Make<L>,
         H: Handshake<L::Io>,
     {
-        let Setup { listener, make, handshake, mut settings, slots, nodelay, wiring, rank, guard } = setup;
+        let Setup { listener, make, handshake, mut settings, slots, nodelay, wiring, rank, last_name, guard } = setup;
         let local = listener.local_addr();
         settings.socket = wiring.name.clone();
         let mut acceptor = Acceptor::new(listener, wiring.gate, wiring.name, rank);
@@ -62,13 +62,19 @@ impl<K, H> Accepting<K, H> {
             family,
         };
         while let Some(slot) = accepting.ready(&mut acceptor, slots.as_ref()).await {
-            match acceptor.accept().await {
+            let accepted = tokio::select! {
+                biased;
+                accepted = acceptor.accept() => accepted,
+                // In a shortage, the queue may not be empty then.
+                () = accepting.watch.reached(Level::Over) => None,
+            };
+            match accepted {
                 Some(Ok((io, peer))) => accepting.spawn(io, peer, &local, slot),
                 Some(Err(error)) => return Err(broken(&acceptor, error)),
                 None => break,
             }
         }
-        drop((acceptor, accepting));
+        drop((acceptor, accepting, last_name));
         last.recv().await;
         drop(guard);
         Ok(())

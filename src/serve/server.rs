@@ -3,7 +3,7 @@ use std::{
     fmt, io,
     panic::resume_unwind,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -111,16 +111,44 @@ pub(super) struct Setup<L, K, H> {
     pub(super) nodelay: bool,
     pub(super) wiring: Wiring,
     pub(super) rank: Rank,
+    /// Held as long as the listener is.
+    pub(super) last_name: Option<LastName>,
     /// Held from the call of `serve` on, so that a drain that begins before the first poll waits for it.
     pub(super) guard: Guard,
+}
+
+/// An entry among the names of those that are last to close. With the `serve` goes its entry: for one that is gone, the
+/// roof's duplicate of the listener would stay open through a whole drain, and clients queue up whom nobody serves.
+#[derive(Debug)]
+pub(super) struct LastName {
+    name: Name,
+    names: Arc<Mutex<HashSet<Name>>>,
+}
+
+impl LastName {
+    fn enter(name: Name, names: Arc<Mutex<HashSet<Name>>>) -> Self {
+        locked(&names).insert(name.clone());
+        Self { name, names }
+    }
+}
+
+impl Drop for LastName {
+    fn drop(&mut self) {
+        locked(&self.names).remove(&self.name);
+    }
+}
+
+fn locked(names: &Mutex<HashSet<Name>>) -> MutexGuard<'_, HashSet<Name>> {
+    // Nothing panics under this lock but an allocation that fails, and then the set is as it was.
+    names.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<L: Listener, K> Serve<L, K> {
     pub(crate) fn new(listener: L, make: K, wiring: Wiring) -> Self {
         let guard = wiring.tracker.guard_of(Kind::Serve);
         let (handshake, settings) = (Plain::new(), Settings::new());
-        let (slots, nodelay, rank) = (None, true, Rank::Ordinary);
-        let setup = Setup { listener, make, handshake, settings, slots, nodelay, wiring, rank, guard };
+        let (slots, nodelay, rank, last_name) = (None, true, Rank::Ordinary, None);
+        let setup = Setup { listener, make, handshake, settings, slots, nodelay, wiring, rank, last_name, guard };
         Self { setup: Some(setup), running: None }
     }
 }
@@ -212,11 +240,13 @@ impl<L: Listener, K, H> Serve<L, K, H> {
     /// # graceful.drain().await; Ok(()) }
     /// ```
     pub fn last_to_close(mut self) -> Self {
-        let Setup { wiring, rank, guard, .. } = self.setup();
+        let Setup { wiring, rank, last_name, guard, .. } = self.setup();
         (wiring.watch, wiring.tracker) = wiring.last.clone();
         (*rank, *guard) = (Rank::Last, wiring.tracker.guard_of(Kind::Serve));
-        // Nothing panics under this lock but an allocation that fails, and then the set is as it was.
-        wiring.last_names.lock().unwrap_or_else(PoisonError::into_inner).extend(wiring.name.clone());
+        // Asked for twice, it is entered once: the entry that went first would take the other's name along.
+        if last_name.is_none() {
+            *last_name = wiring.name.clone().map(|name| LastName::enter(name, wiring.last_names.clone()));
+        }
         self
     }
 
@@ -230,9 +260,9 @@ impl<L: Listener, K, H> Serve<L, K, H> {
         R: Future<Output = io::Result<T>> + Send + 'static,
         T: Io,
     {
-        let Setup { listener, make, handshake: _, settings, slots, nodelay, wiring, rank, guard } =
+        let Setup { listener, make, handshake: _, settings, slots, nodelay, wiring, rank, last_name, guard } =
             self.setup.take().expect(POLLED);
-        let setup = Setup { listener, make, handshake, settings, slots, nodelay, wiring, rank, guard };
+        let setup = Setup { listener, make, handshake, settings, slots, nodelay, wiring, rank, last_name, guard };
         Serve { setup: Some(setup), running: None }
     }
 
