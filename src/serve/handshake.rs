@@ -1,11 +1,17 @@
-use std::{fmt, future::Ready, io, time::Duration};
+use std::{
+    fmt,
+    future::{Ready, poll_fn},
+    io,
+    task::Poll,
+    time::Duration,
+};
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::Io;
 use crate::{
     Error, ErrorKind, Guard,
-    drain::{Level, Outcome, Watch, Why, later},
+    drain::{Alarm, Level, Outcome, Watch, Why, later},
 };
 
 /// What happens on a connection before HTTP: nothing ([`Plain`]), or a closure of
@@ -96,17 +102,14 @@ pub(super) async fn prepare<T, S>(
         };
         Ok((io, service))
     };
-    let too_late = async {
-        tokio::select! {
-            () = sleep_until(later(began, head_deadline)) => {}
-            () = watch.reached(Level::Over) => {}
-            () = async {
-                watch.reached(Level::HalfOpenOver).await;
-                let half_open = watch.half_open_from(Level::HalfOpenOver);
-                sleep_until(later(began, half_open.expect("the times are written before the level rises"))).await;
-            } => {}
-        }
-    };
+    let (mut follower, mut alarm) = (watch.follow(), Alarm::default());
+    // Asked anew with each poll, for a drain may be shortened.
+    let too_late = poll_fn(|cx| {
+        let level = follower.poll_level(cx);
+        let limit = watch.half_open_from(level).map_or(head_deadline, |limit| limit.min(head_deadline));
+        let is_over = level == Level::Over || alarm.poll(later(began, limit), cx);
+        if is_over { Poll::Ready(()) } else { Poll::Pending }
+    });
     tokio::select! {
         biased;
         ready = ready => ready,

@@ -282,6 +282,35 @@ async fn half_a_handshake_has_5_seconds_in_a_drain() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn half_a_handshake_has_less_in_a_drain_that_is_shortened() {
+    let (roof, (connector, listener)) = (Roof::new(), memory());
+    let serve = roof.serve(listener, service_fn(hello)).handshake(|io| async move {
+        std::future::pending::<()>().await;
+        Ok(io)
+    });
+    let _serving = tokio::spawn(serve);
+    let _report = roof.drain(10, 20);
+    sleep(SECOND * 6).await;
+    let (began, mut client) = (Instant::now(), connector.connect());
+    client.silence(SECOND).await;
+    roof.drain.shorten(&times(2, 20));
+    client.end().await;
+    assert_eq!(began.elapsed(), SECOND * 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shortage_at_a_stop_is_waited_out_until_the_deadline() {
+    let (roof, (connector, listener)) = (Roof::new(), memory());
+    for _ in 0..100 {
+        connector.0.send(Err(io::Error::from_raw_os_error(libc::EMFILE))).unwrap();
+    }
+    let serving = tokio::spawn(roof.serve(listener, service_fn(hello)));
+    let (began, report) = (Instant::now(), stop(&roof));
+    serving.await.unwrap().unwrap();
+    assert_eq!((began.elapsed(), report.await.unwrap().took()), (SECOND * 20, SECOND * 20));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_place_is_taken_until_an_upgraded_connection_closes() {
     let (roof, (connector, listener)) = (Roof::new(), memory());
     let (give, given) = oneshot::channel();
