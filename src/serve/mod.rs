@@ -33,7 +33,6 @@ mod herald;
 mod http1;
 #[cfg(feature = "http2")]
 mod http2;
-mod last_look;
 mod link;
 mod make;
 mod oneshot;

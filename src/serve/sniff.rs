@@ -8,7 +8,8 @@ use std::{
 use hyper::body::Bytes;
 use tokio::io::ReadBuf;
 
-use super::{Io, last_look::last_look};
+use super::Io;
+use crate::drain;
 
 /// A connection that has not yet said which protocol it speaks.
 ///
@@ -54,7 +55,8 @@ impl<T: Io> Sniffer<T> {
 
     /// As [`poll`](Self::poll), from what lies in the socket although the reactor has not told of it.
     pub(super) fn last_look(&mut self) -> Option<Protocol> {
-        last_look(&self.io).and_then(|read| self.tell(&read))
+        let mut read = [0; 2048];
+        drain::last_look(&self.io, &mut read).and_then(|length| self.tell(&read[..length]))
     }
 
     pub(super) fn has_read(&self) -> bool {

@@ -8,8 +8,8 @@ use std::{
 use hyper::body::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{last_look::last_look, link::Link};
-use crate::drain::{Cut, Ending, Step};
+use super::link::Link;
+use crate::drain::{self, Cut, Ending, Step};
 
 /// What HTTP can run on. Implemented for everything that it can be.
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
@@ -43,7 +43,9 @@ impl<T: Io> Transport<T> {
 
     /// What lies in the socket although the reactor has not told of it.
     pub(super) fn last_look(&self) -> Option<Bytes> {
-        self.io.as_ref().and_then(last_look)
+        let mut read = [0; 2048];
+        let length = drain::last_look(self.io.as_ref()?, &mut read)?;
+        Some(Bytes::copy_from_slice(&read[..length]))
     }
 
     fn io(&mut self) -> Pin<&mut T> {
