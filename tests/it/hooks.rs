@@ -103,6 +103,56 @@ fn a_successor_that_came_by_itself_is_turned_away_when_a_hook_refuses() {
     clients.off();
 }
 
+/// Two come by themselves while the hook of the first one's restart waits: the second is told so at once, and with the first
+/// becomes what the hook says.
+#[track_caller]
+fn of_two_that_come_while_a_hook_is_asked(
+    deeds: &str,
+    of_the_first: impl FnOnce(&Control, &mut Fleet, Fleet) -> Fleet,
+) {
+    let at = Control::new();
+    let hold = Fifo::new(at.path().with_extension("hold"));
+    let hooks = format!("0:before_spawn:disk:{deeds}");
+    let setup = at.setup().with("HOOKS", hooks).with("HOOK_DEADLINE_MS", NEVER).with("HOLD", hold.path());
+    let mut first = setup.start();
+    let clients = Clients::on(&first);
+    let second = at.setup().spawn();
+    first.until("begun generation=0 moment=before_spawn name=disk");
+    let mut third = at.setup().spawn();
+    assert_eq!(third.first_exit().code(), Some(20));
+    third.until_logged("not started: a restart is under way already", 1);
+    clients.until_served();
+    hold.release();
+    let _serves = of_the_first(&at, &mut first, second);
+    clients.until_served();
+    clients.off();
+    assert!(!first.log().contains("panicked"), "{}", first.log());
+}
+
+#[test]
+fn of_two_that_come_while_a_hook_is_asked_the_first_takes_over_and_the_second_is_told_that_it_is_too_late() {
+    of_two_that_come_while_a_hook_is_asked("wait", |at, first, mut second| {
+        second.until("ready generation=1");
+        assert_eq!(first.until("done generation=0").number("code"), 0);
+        assert_eq!(at.now(), (1, "ready".into()));
+        second
+    });
+}
+
+#[test]
+fn of_two_that_come_while_a_hook_is_asked_the_first_is_told_why_the_hook_refuses() {
+    of_two_that_come_while_a_hook_is_asked("wait+fail/ok", |at, first, mut second| {
+        assert_eq!(second.first_exit().code(), Some(20));
+        second.until_logged("not started: the hook `disk` refused the restart: no space left", 1);
+        assert_eq!(at.now(), (0, "ready".into()));
+        // Who comes now finds nobody in its way.
+        let mut next = at.setup().spawn();
+        next.until("ready generation=1");
+        first.until("done generation=0");
+        next
+    });
+}
+
 #[test]
 fn who_asks_while_a_hook_is_asked_joins_that_restart() {
     let mut fleet = with_hooks("0:before_spawn:disk:300", NEVER).start();
@@ -192,17 +242,18 @@ fn undos_run_the_other_way_round() {
     trial.succeeds();
 }
 
-/// Whoever asked is told, and its undo's failure is in the report at the end.
+/// Whoever asked is told both, and its undo's failure is in the report at the end.
 #[track_caller]
 fn serves_on_without_it(undo: &str, why: &str) {
     let hooks = format!("0:before_commit:one:ok,0:before_commit:two:fail/ok;{undo}/ok");
     let mut trial = Trial::of(with_hooks(&hooks, for_these(&hooks)));
-    let told = format!("the hook `two` failed: no space left; and {why}");
-    assert_eq!(first_words(&trial.fails("Hook")), told);
+    let both = format!("the hook `two` failed: no space left; and {why}");
+    assert_eq!(first_words(&trial.fails("Hook")), both);
     assert!(trial.fleet.has_heard("through generation=0 moment=undo name=one"), "the others are undone all the same");
     trial.fleet.restart(0, trial.fleet.first());
     let done = trial.fleet.until("done generation=0");
     assert_eq!((done.number("code"), &done["failures"]), (0, why.replace(' ', "_").as_str()));
+    assert_eq!(&done["clean"], "false");
 }
 
 #[test]
@@ -218,6 +269,24 @@ fn an_undo_that_hangs_is_in_the_report() {
 #[test]
 fn an_undo_that_panics_is_in_the_report() {
     serves_on_without_it("panic", "the undo of the hook `two` panicked: never mind");
+}
+
+#[test]
+fn an_operator_is_told_what_could_not_be_taken_back_with_what_made_it_necessary() {
+    let at = Control::new();
+    let hooks = "0:before_commit:one:ok;fail/ok,0:before_commit:two:fail/ok;panic/ok";
+    let mut first = at.setup().with("HOOKS", hooks).start();
+    let error = at.restart().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Hook);
+    // In the order in which it was tried.
+    let undone =
+        "; and the undo of the hook `two` panicked: never mind; and the undo of the hook `one` failed: no space left";
+    assert_eq!(error.message(), format!("the hook `two` failed: no space left{undone}"));
+    let last = at.status().last_restart.unwrap().outcome.unwrap_err();
+    assert_eq!((last.kind(), last.message()), (error.kind(), error.message()));
+    assert_eq!(at.now(), (0, "ready".into()));
+    at.restart().unwrap();
+    first.until("done generation=0");
 }
 
 // ------------------------------------------------------------------------------------------- a successor that fails then
@@ -480,8 +549,9 @@ fn fails_at_exit(deed: &str, why: &str) {
     let done = fleet.until("done generation=0");
     assert!(fleet.has_heard("through generation=0 moment=at_exit name=two"));
     assert_eq!((done.number("code"), &done["failures"]), (0, why.replace(' ', "_").as_str()));
+    assert_eq!(&done["clean"], "false");
     fleet.until_all_have_ended();
-    assert_eq!(fleet.first_exit().code(), Some(1));
+    assert_eq!(fleet.first_exit().code(), Some(0), "to start it again would mend nothing");
 }
 
 #[test]

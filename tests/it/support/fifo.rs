@@ -31,6 +31,16 @@ impl Fifo {
         &self.0
     }
 
+    /// In the server under test: until the test has opened and closed its end.
+    pub async fn wait(path: impl AsRef<Path> + Send + 'static) {
+        tokio::task::spawn_blocking(|| std::fs::read(path)).await.expect("no panic").expect("a FIFO");
+    }
+
+    /// The same at the one of `HR_HOLD`.
+    pub async fn hold() {
+        Self::wait(std::env::var_os("HR_HOLD").expect("where it waits")).await;
+    }
+
     /// Waits until somebody waits there, and lets it go on.
     pub fn release(&self) {
         let mut open = OpenOptions::new();

@@ -12,13 +12,13 @@ use std::{
 use tokio::time::sleep;
 use tokio_hotrestart::{Graceful, hooks::Hook};
 
-use super::{Fleet, process, server::say};
+use super::{Fifo, Fleet, process, server::say};
 
 /// `HR_HOOKS=<generation>:<moment>:<name>:<deeds>,…`, where a star is any generation.
 ///
 /// The moments are `before_spawn`, `before_commit`, `after_predecessor`, `at_exit`. Deeds: `ok`, a number (of milliseconds,
-/// and then well), `fail`, `hang`, `panic`, `burst` (a panic before there is a future), and with slashes between them,
-/// one for each run, of which the last stays. Those of an undo follow after a semicolon, or all are well.
+/// and then well), `fail`, `hang`, `panic`, `burst` (a panic before there is a future), `wait` (at the
+/// FIFO `HR_HOLD`, and then well), `wait+fail`, and with slashes between them, one for each run, of which the last stays. Those of an undo follow after a semicolon, or all are well.
 /// `HR_HOOK_DEADLINE_MS` is for all of them.
 pub fn register(graceful: &Graceful) {
     let hooks = env::var("HR_HOOKS").unwrap_or_default();
@@ -92,6 +92,14 @@ async fn act(deed: &str) -> Result<(), impl Display + use<>> {
     match deed {
         "ok" => Ok(()),
         "fail" => Err("no space left"),
+        "wait" => {
+            Fifo::hold().await;
+            Ok(())
+        }
+        "wait+fail" => {
+            Fifo::hold().await;
+            Err("no space left")
+        }
         "hang" => pending().await,
         "panic" => panic!("never mind"),
         time => {

@@ -28,7 +28,7 @@ use tokio_hotrestart::{
 };
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
-use super::{doors, hooks, kinds, lock::Lock, long, orders, state, step::Step};
+use super::{Fifo, doors, hooks, kinds, lock::Lock, long, orders, state, step::Step};
 
 /// One line, written at once, so that lines of two generations never mix.
 pub fn say(line: fmt::Arguments<'_>) {
@@ -130,9 +130,8 @@ async fn live(graceful: &Graceful, generation: u64) -> Result<i32, tokio_hotrest
         graceful.extend_ready_deadline(Duration::from_millis(extra));
     }
     if let Some(fifo) = env::var_os("HR_FIFO") {
-        // Until the test has opened and closed its end.
         say(format_args!("waiting generation={generation} pid={}", std::process::id()));
-        tokio::task::spawn_blocking(|| std::fs::read(fifo)).await.expect("no panic").expect("a FIFO");
+        Fifo::wait(fifo).await;
     }
     if let Some(bytes) = number("HR_CHATTER") {
         eprintln!("{}, said generation {generation}", "x".repeat(bytes));
@@ -162,13 +161,14 @@ async fn live(graceful: &Graceful, generation: u64) -> Result<i32, tokio_hotrest
     }
     long::tell(&report, generation);
     say(format_args!(
-        "done generation={generation} pid={} finished={} told={} raced={} cut={} code={} lost={} kinds={} failures={}",
+        "done generation={generation} pid={} finished={} told={} raced={} cut={} code={} clean={} lost={} kinds={} failures={}",
         std::process::id(),
         report.finished(),
         report.told(),
         report.raced(),
         report.cut(),
         report.exit_code(),
+        report.is_clean(),
         report.successor_lost(),
         kinds(&report),
         report.failures().iter().map(ToString::to_string).collect::<Vec<_>>().join(",").replace(' ', "_"),
