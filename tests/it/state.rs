@@ -6,7 +6,7 @@ use tokio_hotrestart::ErrorKind;
 
 use crate::{
     fake, load as loads,
-    support::{Clients, Control, Fleet, Line, Setup, Traffic, Trial, process},
+    support::{Clients, Control, Fifo, Fleet, Line, Setup, Traffic, Trial, http::Client, process},
 };
 
 const MOST: usize = 16 * 1024 * 1024;
@@ -275,6 +275,48 @@ fn a_successor_of_an_earlier_release_that_knows_no_final_state_is_told_none_and_
     fleet.until("ending generation=0 ");
     let done = fleet.until("done generation=0");
     assert_eq!((done.number("code"), done.number("cut"), &done["lost"]), (0, 0, "false"));
+}
+
+/// Three answers by the first generation, two by the second, which is restarted before the first's count has come: it is
+/// the provider of that one which waits. What the third knows in the end.
+#[track_caller]
+fn counted_by_all(goes_on: impl FnOnce(&mut Fleet, &Fifo)) -> u64 {
+    let setup = with_final_state("0:count:1:wait+count,1:count:1:count");
+    let hold = Fifo::new(setup.place().join("hold"));
+    let mut fleet = setup.with("HOLD", hold.path()).start();
+    let answered_by =
+        |fleet: &Fleet, generation| assert_eq!(Client::connect(fleet.http).get("/").generation, generation);
+    (0..3).for_each(|_| answered_by(&fleet, 0));
+    let second = fleet.restart(0, fleet.first());
+    fleet.until("asked generation=0 name=count");
+    (0..2).for_each(|_| answered_by(&fleet, 1));
+    let third = fleet.restart(1, second);
+    // It has had its turn since it let go.
+    fleet.signal(second, Signal::SIGUSR1);
+    fleet.until("child generation=1");
+    assert!(!fleet.has_heard("asked generation=1 name=count"), "a part of what it passes on is still to come");
+    goes_on(&mut fleet, &hold);
+    fleet.until("final generation=2 name=count version=1");
+    fleet.stop(third, 2);
+    fleet.until("count generation=2").number("all")
+}
+
+#[test]
+fn a_restart_that_follows_closely_waits_with_its_final_state_for_the_one_before() {
+    let count = counted_by_all(|fleet, hold| {
+        hold.release();
+        fleet.until("asked generation=1 name=count");
+    });
+    assert_eq!(count, 5);
+}
+
+#[test]
+fn a_generation_that_dies_before_it_has_passed_its_final_state_is_not_waited_for() {
+    let count = counted_by_all(|fleet, _| {
+        fleet.signal(fleet.first(), Signal::SIGKILL);
+        fleet.until("asked generation=1 name=count");
+    });
+    assert_eq!(count, 2, "without what only the dead one knew");
 }
 
 /// The others come, and both generations say why this one does not.

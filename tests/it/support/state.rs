@@ -11,14 +11,20 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 use tokio_hotrestart::{Error, Graceful, PassedState};
 
-use super::server::{large, say};
+use super::{
+    Fifo,
+    server::{large, say},
+};
 
 /// Answers so far, by this generation, and by those before it as far as it knows.
 static COUNT: AtomicU64 = AtomicU64::new(0);
 /// What it was when it was passed on.
 static PASSED: AtomicU64 = AtomicU64::new(0);
+/// Closed when what the generations before have counted is in it.
+static WHOLE: Semaphore = Semaphore::const_new(0);
 
 /// Another answer.
 pub fn count() {
@@ -44,7 +50,7 @@ struct Entry {
 /// `HR_STATE=<generation>:<name>:<version>:<deeds>,…`, where a star is any generation, and `HR_FINAL` likewise.
 ///
 /// Deeds: a number of bytes; `trail`, the generations through which it has come; `sessions`, as JSON; `count`, of all
-/// answers; `fail`, `hang`, `panic`; and with slashes between them, one for each time, of which the last stays.
+/// answers, also those of the generations before; `wait+` (at the FIFO `HR_HOLD`) before another; `fail`, `hang`, `panic`; and with slashes between them, one for each time, of which the last stays.
 ///
 /// Says of each name there what has come: `state …`. `HR_KNOWS`: the newest version that this program can read; it refuses a
 /// newer one, and `sessions` that are none.
@@ -89,6 +95,9 @@ pub fn expect(graceful: &Graceful) -> Result<(), Error> {
             if let Some(state) = state.as_ref().filter(|_| name == "count") {
                 let before = state.bytes().try_into().map(u64::from_le_bytes).expect("a number");
                 COUNT.fetch_add(before, Relaxed);
+            }
+            if name == "count" {
+                WHOLE.close();
             }
             say(format_args!("final generation={generation} {}", told(&name, state.as_ref())));
         });
@@ -138,13 +147,21 @@ fn providers(generation: u64, entries: Vec<Entry>, trail: String) -> Providers {
 }
 
 async fn given(deed: String, trail: String) -> Result<Vec<u8>, String> {
-    match deed.as_str() {
+    let deed = match deed.strip_prefix("wait+") {
+        Some(deed) => {
+            Fifo::hold().await;
+            deed
+        }
+        None => &deed,
+    };
+    match deed {
         "trail" => Ok(trail.into_bytes()),
         "sessions" => {
             let sessions = Sessions { users: vec!["alice".into(), "bob".into()], limit: Some(7) };
             serde_json::to_vec(&sessions).map_err(|error| error.to_string())
         }
         "count" => {
+            WHOLE.acquire().await.expect_err("it is only ever closed");
             PASSED.store(COUNT.load(Relaxed), Relaxed);
             Ok(PASSED.load(Relaxed).to_le_bytes().into())
         }
