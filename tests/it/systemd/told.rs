@@ -311,6 +311,54 @@ fn a_stop_is_told_once_however_often_it_is_asked_for() {
     assert_eq!(times(&manager, "STOPPING=1"), 1);
 }
 
+/// Before its first part, for the whole of it: in that part nobody has told yet that it ends.
+#[test]
+fn a_stop_with_a_lame_duck_is_told_before_it_with_the_time_that_all_of_it_may_take() {
+    let manager = NotifySocket::new();
+    let setup = Setup::new().with("LAME_DUCK_MS", "600000").with("STOP_DEADLINE_MS", "30000");
+    let hooks = "0:at_exit:one:ok,0:at_exit:two:ok,0:before_spawn:other:ok";
+    let mut fleet = up(&manager, setup.with("HOOKS", hooks).with("HOOK_DEADLINE_MS", "100000"));
+    let first = fleet.first();
+    fleet.signal(first, Signal::SIGTERM);
+    assert_eq!(manager.next(), Said { pid: first, lines: vec!["STOPPING=1".into()] });
+    let extended = manager.next();
+    let time: u64 = extended.value("EXTEND_TIMEOUT_USEC").expect("told").parse().unwrap();
+    // The lame duck, the drain, two hooks, and something to spare.
+    assert!((830_000_000..900_000_000).contains(&time), "{extended:?}");
+    let status = manager.next();
+    assert!(status.value("STATUS").expect("told").starts_with("generation 0: lame duck"), "{status:?}");
+    echo::echo(fleet.echo).expect("it accepts");
+    stop(&mut fleet, first);
+    assert_eq!((times(&manager, "STOPPING=1"), by(&manager, first).len()), (1, manager.all().len()));
+}
+
+#[test]
+fn a_lame_duck_without_any_time_is_told_to_nobody() {
+    let manager = NotifySocket::new();
+    let mut fleet = up(&manager, Setup::new());
+    let first = fleet.first();
+    stop(&mut fleet, first);
+    let said = manager.all();
+    let mut status = said.iter().filter_map(|said| said.value("STATUS"));
+    assert!(!status.any(|status| status.contains("lame duck")), "{said:?}");
+    assert!(!said.iter().any(|said| said.value("EXTEND_TIMEOUT_USEC").is_some()), "a drain has its time in the unit");
+}
+
+/// The stand-in takes no other number than systemd: one of 64 bits.
+#[test]
+fn hooks_without_a_deadline_ask_for_a_time_that_systemd_can_read() {
+    let manager = NotifySocket::new();
+    let hooks = "*:before_spawn:one:ok,*:before_commit:two:ok,*:at_exit:three:ok";
+    let setup = Setup::new().with("LAME_DUCK_MS", "1").with("HOOKS", hooks);
+    let mut fleet = up(&manager, setup.with("HOOK_DEADLINE_MS", u64::MAX.to_string()));
+    let second = fleet.restart(0, fleet.first());
+    let most = format!("EXTEND_TIMEOUT_USEC={}", u64::MAX - 1);
+    assert!(manager.until("RELOADING=1").says(&most));
+    stop(&mut fleet, second);
+    manager.until("STOPPING=1");
+    assert_eq!(manager.until(&most).pid, second);
+}
+
 /// The application awaits the drain of the stop that it has asked for, and a clone does too: neither is a second stop, which
 /// would cut.
 #[test]
