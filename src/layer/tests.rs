@@ -582,7 +582,8 @@ mod extractor {
 
     #[tokio::test]
     async fn without_either_it_is_a_500_that_says_what_is_missing_and_optionally_none() {
-        let said = "this request has no `drain::Watch`: add `.layer(graceful.layer())` to the router";
+        let said = "this request has no `drain::Watch`: add `.layer(graceful.layer())`, or \
+            `.layer(Extension(graceful.watch()))`, to the router";
         assert_eq!(ask(app()).await, (500, said.into()));
         let optional =
             || Router::new().route("/", get(|watch: Option<Watch>| async move { watch.is_some().to_string() }));
