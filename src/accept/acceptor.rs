@@ -106,8 +106,8 @@ impl<L: Listener> fmt::Debug for Acceptor<L> {
     }
 }
 
-/// As [`Acceptor::accept`], from a listener that stays the caller's: it is not parked, and not closed. It ends by itself when
-/// a shortage lasts at a stop.
+/// As [`Acceptor::accept`], from a listener that stays the caller's: it is not parked, and not closed. At a stop it ends by
+/// itself when a shortage lasts.
 ///
 /// Cancel safe: no connection is lost.
 pub(crate) async fn accept_from<L: Listener>(

@@ -122,8 +122,8 @@ impl Turns {
 
     /// Accepts one of those that are already in the queue.
     ///
-    /// A shortage is waited out, for those who are in the queue would be reset. The drain itself ends it: with each connection
-    /// goes a descriptor.
+    /// A shortage is waited out, for those who are in the queue would be reset. The drain itself ends it: each connection that
+    /// ends gives a descriptor back.
     async fn empty<L: Listener>(&mut self, listener: &mut L) -> Turn<(L::Io, L::Addr)> {
         loop {
             if let Some(until) = self.episode.pause_until() {

@@ -20,8 +20,8 @@ pub enum EndInput {
     /// What has already arrived is still read. For protocols in which a client asks again and again: everything that was
     /// received is answered, and then the connection is closed.
     AfterWhatCame,
-    /// What arrives is read until a read has waited for this time and nothing has come. For protocols whose clients don't ask again what they
-    /// have not seen answered: let go in a pause, and not in a conversation.
+    /// What arrives is read until a read has waited for this time and nothing has come. For protocols whose clients don't ask
+    /// again what they have not seen answered: let go in a pause, and not in a conversation.
     WhenIdle(Duration),
 }
 

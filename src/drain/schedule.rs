@@ -113,7 +113,7 @@ impl Schedule {
     /// When a handler that waits for its turn says goodbye; `None` before the drain. Other than telling, it is never in a
     /// lame duck: whoever is sent away then may come back to this very process.
     pub(super) fn in_turn_at(&self, turn: Turn) -> Option<Instant> {
-        let (began, limits) = self.drain()?;
+        let (began, limits) = self.drain?;
         Some(began + turn.of(limits.turns_over.saturating_duration_since(began)))
     }
 

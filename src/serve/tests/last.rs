@@ -61,16 +61,14 @@ async fn what_is_last_to_close_answers_old_and_new_clients_until_all_else_is_ove
 #[tokio::test]
 async fn what_was_last_to_close_and_is_gone_is_not_among_the_names() {
     let roof = Roof::new();
-    let last = || async {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        roof.serve_as("health", listener, service_fn(hello)).last_to_close().last_to_close()
-    };
+    let last = |listener| roof.serve_as("health", listener, service_fn(hello)).last_to_close().last_to_close();
+    let listener = async || TcpListener::bind("127.0.0.1:0").await.unwrap();
     let names = || roof.last_names.lock().unwrap().len();
-    let unpolled = last().await;
+    let unpolled = last(listener().await);
     assert_eq!(names(), 1);
     drop(unpolled);
     assert_eq!(names(), 0);
-    let running = tokio::spawn(last().await);
+    let running = tokio::spawn(last(listener().await));
     tokio::task::yield_now().await;
     assert_eq!(names(), 1);
     roof.gate.send_replace(Gate::Ended(Ending::Emptied));
