@@ -5,6 +5,7 @@ use std::{collections::HashSet, mem, sync::Arc, time::Duration};
 use super::{
     life::{Ground, Leaving, Life},
     meter,
+    visits::tell_refused,
 };
 use crate::{
     Error,
@@ -51,7 +52,7 @@ impl Life {
             Action::Undo => return self.undo(),
             Action::Spawn => return self.spawn().err().map(Event::SpawnFailed),
             Action::Welcome => return self.welcome().err().map(Event::SpawnFailed),
-            Action::TurnAway(why) => self.turn_away(why),
+            Action::TurnAway(why) => self.turn_candidate_away(why),
             Action::ExtendReadyDeadline(by) => self.extend_ready_deadline(by),
             Action::Confirm => self.confirm(),
             Action::TakeBack(why) => self.tell_successor(&Message::Abort { why }),
@@ -107,6 +108,10 @@ impl Life {
         // A stop waits for its death: it has duplicates of the listeners until then.
         self.dying =
             successor.as_ref().filter(|it| !it.accepts_unconfirmed()).and_then(Successor::handle).map(Arc::new);
+        // The one that this restart was for, if it has not begun to come in.
+        if let Some(visitor) = self.candidate.take() {
+            tell_refused(visitor, error.clone());
+        }
         // Its last words follow.
         self.note_outcome(Err(error.clone()));
         self.tell_restart_failed();

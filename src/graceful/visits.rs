@@ -47,7 +47,7 @@ impl Life {
             }
             // One waits already, until it is known whether it may come in: in its place, nobody would answer it.
             Wish::TakeOver if self.candidate.is_some() => {
-                visitor.answer(Answer::Failed(Error::new(ErrorKind::Busy, "a restart is under way already")));
+                turn_away(visitor, Error::new(ErrorKind::Busy, "a restart is under way already"));
                 None
             }
             Wish::TakeOver => {
@@ -72,11 +72,10 @@ impl Life {
         None
     }
 
-    pub(super) fn turn_away(&mut self, why: Error) {
+    /// No restart begins for it.
+    pub(super) fn turn_candidate_away(&mut self, why: Error) {
         if let Some(visitor) = self.candidate.take() {
-            crate::log::info!(visitor_pid = visitor.pid(), error = %why, "a successor that came by itself was refused");
-            meter::restart_ended(&Err::<(), _>(why.clone()));
-            visitor.answer(Answer::Failed(why));
+            turn_away(visitor, why);
         }
     }
 
@@ -133,4 +132,15 @@ impl Life {
     pub(super) fn note_outcome(&mut self, outcome: Result<crate::Successor, Error>) {
         self.last_restart = Some(LastRestart { at: SystemTime::now(), outcome });
     }
+}
+
+fn turn_away(visitor: Visitor, why: Error) {
+    meter::restart_ended(&Err::<(), _>(why.clone()));
+    tell_refused(visitor, why);
+}
+
+/// It ends, and whoever has started it reads why.
+pub(super) fn tell_refused(visitor: Visitor, why: Error) {
+    crate::log::info!(visitor_pid = visitor.pid(), error = %why, "a successor that came by itself was refused");
+    visitor.answer(Answer::Failed(why));
 }

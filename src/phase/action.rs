@@ -9,7 +9,8 @@ pub(crate) enum Action {
     // Towards the application.
     /// `ready()` returns.
     AnswerReady(Result<(), Error>),
-    /// All who asked for the restart that was under way learn that it failed; nothing is left of the successor here.
+    /// All who asked for the restart that was under way, and the one at the control path that it was for, learn that it
+    /// failed; nothing is left of the successor here.
     /// Without an asker it is logged all the same.
     AnswerFailed(Error),
     /// A restart that was signalled before `ready()` waits for it: an application that forgets it would wonder.
@@ -42,7 +43,7 @@ pub(crate) enum Action {
     Spawn,
     /// The one at the control path is taken for the successor, if nothing forbids that, as after a spawn.
     Welcome,
-    /// The one at the control path is refused.
+    /// The one at the control path is refused, and no restart begins for it.
     TurnAway(Error),
     ExtendReadyDeadline(Duration),
     /// Run the hooks that give up what only one process may have.

@@ -44,7 +44,7 @@ fn preparing(step: Step, event: Event) -> Next {
     match event {
         Event::Prepared if met => (Phase::Restarting(Step::Spawning), vec![Action::Welcome]),
         Event::Prepared => (Phase::Restarting(Step::Spawning), vec![Action::Spawn]),
-        Event::Unprepared(error) => failed(step, turn_away(met, &error), error),
+        Event::Unprepared(error) => failed(step, vec![], error),
         _ => (Phase::Restarting(step), vec![]),
     }
 }
@@ -177,14 +177,10 @@ fn bury(step: Step, error: Error) -> Next {
 fn give_up(step: Step) -> Vec<Action> {
     let take_back = Action::TakeBack("the predecessor was stopped".into());
     let mut actions = match step {
-        Step::Preparing { met } => turn_away(met, &ending()),
+        Step::Preparing { .. } => vec![],
         Step::Probation => vec![take_back, Action::Forget, Action::OpenGate],
         _ => vec![take_back, Action::Dismiss],
     };
     actions.push(Action::AnswerFailed(ending()));
     actions
-}
-
-fn turn_away(met: bool, why: &Error) -> Vec<Action> {
-    if met { vec![Action::TurnAway(why.clone())] } else { vec![] }
 }
