@@ -364,3 +364,116 @@ mod end {
         ends.recv_timeout(Duration::from_secs(60)).expect("it ends");
     }
 }
+
+#[cfg(feature = "metrics")]
+mod figures {
+    use std::{
+        collections::BTreeMap,
+        sync::atomic::{AtomicBool, Ordering},
+    };
+
+    use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::hooks::Hook;
+
+    /// A bound for a broken run, and never part of what is tested.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// What was written since this was last asked, as `name{label=value}` without the prefix: a look takes it.
+    fn written(to: &Snapshotter) -> BTreeMap<String, DebugValue> {
+        let all = to.snapshot().into_vec().into_iter().map(|(key, _, _, value)| {
+            let labels: Vec<_> = key.key().labels().map(|it| format!("{}={}", it.key(), it.value())).collect();
+            let name = key.key().name().strip_prefix("hotrestart_").expect("ours");
+            (format!("{name}{{{}}}", labels.join(",")), value)
+        });
+        all.collect()
+    }
+
+    fn gauge(written: &BTreeMap<String, DebugValue>, key: &str) -> Option<f64> {
+        match written.get(key)? {
+            DebugValue::Gauge(value) => Some(value.into_inner()),
+            _ => None,
+        }
+    }
+
+    /// How many restarts have ended since, by result.
+    fn ended(written: &BTreeMap<String, DebugValue>) -> Vec<(&str, u64)> {
+        let restarts =
+            written.iter().filter_map(|(key, value)| Some((key.strip_prefix("restarts_total{result=")?, value)));
+        let counted = restarts.filter_map(|(result, value)| match value {
+            DebugValue::Counter(count @ 1..) => Some((result.trim_end_matches('}'), *count)),
+            _ => None,
+        });
+        counted.collect()
+    }
+
+    fn durations(written: &BTreeMap<String, DebugValue>, part: &str) -> Vec<f64> {
+        match written.get(&format!("restart_duration_seconds{{phase={part}}}")) {
+            Some(DebugValue::Histogram(values)) => values.iter().map(|value| value.into_inner()).collect(),
+            _ => vec![],
+        }
+    }
+
+    #[tokio::test]
+    async fn each_restart_is_counted_once_by_its_result_and_timed_only_if_it_has_succeeded() {
+        let recorder = DebuggingRecorder::new();
+        let to = recorder.snapshotter();
+        // All that runs here runs in this thread.
+        let _here = metrics::set_default_local_recorder(&recorder);
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("control");
+        let first = met_at(&path).await.unwrap();
+        let refuses = AtomicBool::new(true);
+        first.hook(Hook::before_spawn("disk", move || {
+            let answer = if refuses.swap(false, Ordering::Relaxed) { Err("no space left") } else { Ok(()) };
+            async move { answer }
+        }));
+        assert_eq!(met_at(&path).await.unwrap_err().kind(), ErrorKind::NotReady);
+        assert_eq!(ended(&written(&to)), [("not_ready", 1)]);
+
+        first.ready().await.unwrap();
+        assert_eq!(met_at(&path).await.unwrap_err().kind(), ErrorKind::Hook);
+        first.state().wait_for(|state| *state == State::Ready).await.unwrap();
+        let now = written(&to);
+        assert_eq!(ended(&now), [("hook", 1)]);
+        assert_eq!(gauge(&now, "state{state=ready}"), Some(1.0), "{now:?}");
+
+        let second = met_at(&path).await.unwrap();
+        assert_eq!(met_at(&path).await.unwrap_err().kind(), ErrorKind::Busy);
+        let now = written(&to);
+        assert_eq!(ended(&now), [("busy", 1)]);
+        assert_eq!(gauge(&now, "state{state=restarting}"), Some(1.0), "{now:?}");
+        for part in ["spawn", "ready", "probation", "total"] {
+            assert_eq!(durations(&now, part), [0.0; 0], "{part}: none has succeeded");
+        }
+
+        let kept = first.shared.tracker.guard();
+        second.ready().await.unwrap();
+        assert!(first.restart_signal().await.is_replaced());
+        let now = written(&to);
+        assert_eq!(ended(&now), [("ok", 1)]);
+        let [spawn, ready, probation, total] = ["spawn", "ready", "probation", "total"]
+            .map(|part| durations(&now, part).try_into().unwrap_or([f64::NAN])[0]);
+        assert!(spawn + ready + probation <= total, "{now:?}");
+        for (state, value) in [("ready", 1.0), ("draining", 1.0), ("restarting", 0.0)] {
+            assert_eq!(gauge(&now, &format!("state{{state={state}}}")), Some(value), "{now:?}");
+        }
+
+        // The second is told what the first one waits for.
+        let one_drains = async {
+            while gauge(&written(&to), "draining_generations{}") != Some(1.0) {
+                yield_now().await;
+            }
+        };
+        timeout(PATIENCE, one_drains).await.unwrap();
+        drop(kept);
+        assert!(first.drain().await.is_clean());
+        second.stop();
+        assert!(second.drain().await.is_clean());
+        let now = written(&to);
+        assert_eq!(ended(&now), []);
+        assert_eq!(gauge(&now, "state{state=done}"), Some(1.0), "{now:?}");
+    }
+}
