@@ -2,6 +2,8 @@
 
 #[cfg_attr(not(feature = "serve"), allow(dead_code, unused_imports))] // `serve` uses all of it
 mod accept;
+#[cfg(any(feature = "layer", feature = "serve"))]
+mod asked;
 mod channel;
 pub mod control;
 #[cfg_attr(not(all(feature = "layer", feature = "serve")), allow(dead_code, unused_imports))] // these use all of it

@@ -4,14 +4,14 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{
-    HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{CONNECTION, RETRY_AFTER},
-};
+use http::{HeaderValue, Response, StatusCode, header::RETRY_AFTER};
 use pin_project_lite::pin_project;
 
 use super::DrainBody;
-use crate::drain::Flight;
+use crate::{
+    asked::{Asked, tell},
+    drain::Flight,
+};
 
 pin_project! {
     /// The response of a [`DrainService`](super::DrainService) in the making.
@@ -35,34 +35,6 @@ pin_project! {
         Refusal {
             seconds: u64,
         },
-    }
-}
-
-/// What has to be known of a request to mark its response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
-    Request,
-    Tunnel,
-    /// From HTTP/2 on: its connection is told as a whole, by whoever serves it, and `connection` is no header there.
-    Stream,
-}
-
-impl Asked {
-    pub(super) fn of<Q>(request: &Request<Q>) -> Self {
-        match (request.version(), request.method()) {
-            (version, _) if version >= Version::HTTP_2 => Self::Stream,
-            (_, &Method::CONNECT) => Self::Tunnel,
-            _ => Self::Request,
-        }
-    }
-
-    /// Whether this connection goes on with HTTP/1 after such an answer.
-    fn can_be_told(self, status: StatusCode) -> bool {
-        match self {
-            Self::Request => status != StatusCode::SWITCHING_PROTOCOLS,
-            Self::Tunnel => !status.is_success(),
-            Self::Stream => false,
-        }
     }
 }
 
@@ -99,9 +71,10 @@ where
                 return Poll::Ready(Err(error));
             }
         };
-        if let Some(flight) = flight.as_mut().filter(|flight| flight.tells()) {
-            if this.asked.can_be_told(response.status()) {
-                tell(&mut response);
+        // First whether it can be told: turns are spread evenly only where none is taken in vain.
+        if let Some(flight) = flight.as_mut().filter(|_| this.asked.can_be_told(response.status())) {
+            if flight.tells() {
+                tell(response.headers_mut());
                 flight.is_told();
             }
         }
@@ -115,13 +88,9 @@ fn refusal<B>(asked: Asked, seconds: u64) -> Response<DrainBody<B>> {
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     if asked.can_be_told(StatusCode::SERVICE_UNAVAILABLE) {
         // Whatever its turn: on this connection it would only hear the same again.
-        tell(&mut response);
+        tell(response.headers_mut());
     }
     response
-}
-
-fn tell<B>(response: &mut Response<B>) {
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
 }
 
 impl<F: fmt::Debug> fmt::Debug for DrainFuture<F> {

@@ -6,12 +6,15 @@
 //! - counts each request, from its call until the end of its response's body;
 //! - marks HTTP/1 responses `connection: close` while the generation ends. The chance of it grows with time, from none at
 //!   the beginning to all at the end of the lame duck, or of the grace where there is none, so that clients do not come back
-//!   all at once. HTTP/2 has no such word: its GOAWAY is the server's to send;
+//!   all at once. It is a chance of each response, for the layer does not know connections: a client that asks often hears
+//!   it early. HTTP/2 has no such word: its GOAWAY is the server's to send;
 //! - puts the [`Watch`](crate::drain::Watch) into the request's extensions, for handlers that take long;
 //! - refuses nothing, unless it is asked to: [`DrainLayer::refuse_late`].
 //!
-//! Connections of `Graceful::serve` are counted and told by themselves. There the layer is needed
-//! for the watch in the extensions alone, and what it counts is in the report beside the connections.
+//! Connections of `Graceful::serve` are counted and told by themselves, and are better off without the layer. Under it each
+//! response has a chance to end its connection, whose own turn means nothing then; each request counts beside its
+//! connection; and what is last to close is told with all others. Handlers that want the watch there get it by
+//! `Extension(graceful.watch())`, in axum's words.
 //!
 //! What the layer cannot know is when the last bytes of a response have left the server's buffers, nor can it let an idle
 //! connection go. So the server's own graceful shutdown is still needed, but not before the grace is over, for it ends idle

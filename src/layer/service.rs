@@ -3,7 +3,8 @@ use std::task::{Context, Poll};
 use http::{Request, Response};
 use tower_service::Service;
 
-use super::{DrainBody, DrainFuture, DrainLayer, future::Asked};
+use super::{DrainBody, DrainFuture, DrainLayer};
+use crate::asked::Asked;
 
 /// A service whose requests the drain knows. Made by [`DrainLayer`].
 #[derive(Clone, Debug)]
