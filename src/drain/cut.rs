@@ -29,7 +29,7 @@ impl Cut {
         Self { watch, policy, reading: Side::default(), writing: Side::default() }
     }
 
-    pub(super) fn set_policy(&mut self, policy: Policy) {
+    pub(crate) fn set_policy(&mut self, policy: Policy) {
         self.policy = policy;
     }
 

@@ -2,13 +2,20 @@ use std::time::Duration;
 
 /// What a drain does with something long: a WebSocket, a tunnel, a raw connection, a stream of events.
 ///
-/// Of a listener (`Serve::policy`) or a connection it concerns those that know no end of their
-/// own: upgraded and raw connections, and responses whose length is not known beforehand, compressed ones among them. A
-/// handler that puts one into its *response's extensions* decides for that response, whatever it is. A request that has
-/// no response yet always has until the deadline.
+/// Of a listener (`Serve::policy`) or a connection it concerns those that know no end of their own: upgraded and raw
+/// connections, and responses whose length is not known beforehand, compressed ones among them. Of responses and upgrades
+/// only those that were given before the drain began: whoever asks later is still to be answered. A request that has no
+/// response yet, and so a response that is given later, has until the deadline.
+///
+/// A handler that puts one into its *response's extensions* decides for that response, whatever it is and whenever it is
+/// given. `serve` looks for it there; under any other server it has no effect.
 ///
 /// All of it counts from the drain's beginning: during a lame duck a client that is sent away would come back to this
 /// very process.
+///
+/// A client can tell an answer that was cut from a complete one: the last chunk is missing, or its stream is reset. Where
+/// only the connection's end says that it is complete, as in HTTP/1.0, that end is a reset over TCP, and over TLS lacks the
+/// last word; over a Unix socket it looks complete.
 ///
 /// # Examples
 ///

@@ -151,7 +151,7 @@ impl<T: Io, S: Handler> Connection<T, S> {
         self
     }
 
-    /// What a drain does with it when it is long: upgraded, or an answer of unknown length
+    /// What a drain does with it when it is long: upgraded, or an answer of unknown length, that has begun before
     /// ([`Finish`](Policy::Finish)). A response that bears a [`Policy`] among its extensions has that one.
     pub fn policy(mut self, policy: Policy) -> Self {
         self.settings().policy = policy;
@@ -189,7 +189,7 @@ impl<T: Io, S: Handler> Future for Connection<T, S> {
             match due {
                 #[cfg(feature = "http2")]
                 Some((_, Due::Tell)) => this.tell(),
-                Some((_, Due::Close)) => this.close(),
+                Some((_, Due::Close)) => this.close()?,
                 _ => this.let_go(),
             }
         }
@@ -245,7 +245,7 @@ impl<T: Io, S: Handler> Connection<T, S> {
                 self.link.guard().set_kind(Kind::Http2);
                 transport.rewind(read);
                 let herald = Herald::new(service, self.link.clone());
-                Phase::Http2(Box::new(Http2::new(transport, herald, &self.link.settings, &self.link)))
+                Phase::Http2(Box::new(Http2::new(transport, herald, &self.link, self.level)))
             }
             #[cfg(not(feature = "http2"))]
             Protocol::Http2(_) => {
@@ -264,12 +264,16 @@ impl<T: Io, S: Handler> Connection<T, S> {
     }
 
     /// Cuts what is too long by its policy: an HTTP/1 answer with its connection, HTTP/2's with its stream.
-    fn close(&mut self) {
+    fn close(&mut self) -> Result<(), Error> {
         match mem::replace(&mut self.phase, Phase::Ended) {
             Phase::Http1(http1) => {
-                let Some((transport, ..)) = http1.into_parts() else { return };
+                let Some((transport, ..)) = http1.into_parts() else { return Ok(()) };
                 self.link.guard().set_outcome(Outcome::Cut(Why::Policy));
                 let error = Error::new(ErrorKind::Connection, "an answer was closed by its policy in the drain");
+                if self.link.ends_by_close() {
+                    transport.reset();
+                    return Err(error);
+                }
                 self.phase = Phase::Ending(Farewell::new(transport, Err(error)));
             }
             #[cfg(feature = "http2")]
@@ -279,6 +283,7 @@ impl<T: Io, S: Handler> Connection<T, S> {
             }
             phase => self.phase = phase,
         }
+        Ok(())
     }
 
     /// It has waited too long.
@@ -346,6 +351,10 @@ impl<T: Io, S: Handler> Connection<T, S> {
                 let parts = http1.into_parts();
                 parts.is_some_and(|(transport, read, _)| !read.is_empty() || transport.last_look().is_some())
             }
+            Phase::Http1(http1) if self.link.ends_by_close() => http1.into_parts().is_some_and(|(transport, ..)| {
+                transport.reset();
+                true
+            }),
             Phase::Http1(_) => true,
             #[cfg(feature = "http2")]
             Phase::Http2(http2) => http2.waiting().wait != Wait::Idle,

@@ -13,10 +13,7 @@ use hyper::{
 };
 use pin_project_lite::pin_project;
 
-use super::{
-    http2::{Live, Streams, Termed},
-    policy::policy_of,
-};
+use super::http2::{Live, Streams, Termed};
 use crate::drain::Policy;
 
 /// Counts an HTTP/2 stream until the last byte of its answer is sent.
@@ -45,6 +42,7 @@ where
     type Future = CountedFuture<S::Future>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.streams.begin();
         CountedFuture { future: self.service.call(request), streams: self.streams.clone() }
     }
 }
@@ -67,7 +65,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let response = ready!(this.future.poll(cx))?;
-        let policy = policy_of(&response, false, this.streams.policy());
+        let policy = this.streams.policy_of(&response);
         let termed = (policy != Policy::Finish).then(|| this.streams.enter(policy, cx.waker()));
         Poll::Ready(Ok(response.map(|body| CountedBody { body, streams: this.streams.clone(), _termed: termed })))
     }

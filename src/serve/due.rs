@@ -85,7 +85,10 @@ impl<T: Io, S: Handler> Connection<T, S> {
     /// When the policy of an answer under way wants it cut.
     fn close_at(&self, wait: Wait) -> Option<Instant> {
         match &self.phase {
-            Phase::Http1(_) if wait == Wait::Busy => self.link.watch.close_at(self.link.policy()),
+            // Not of one that has been given, whose client only does not close.
+            Phase::Http1(_) if wait == Wait::Busy && !self.link.is_ending() => {
+                self.link.watch.close_at(self.link.policy())
+            }
             #[cfg(feature = "http2")]
             Phase::Http2(http2) => http2.close_at(&self.link.watch),
             _ => None,

@@ -4,13 +4,16 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header::CONNECTION};
+use http::{Request, Response, Version, header::CONTENT_LENGTH};
 use http_body::Body;
 use hyper::{body::Incoming, service::Service, upgrade::OnUpgrade};
 use pin_project_lite::pin_project;
 
 use super::{Handler, link::Link, policy::policy_of};
-use crate::drain::{Outcome, Policy};
+use crate::{
+    asked::{Asked, tell},
+    drain::{Outcome, Policy},
+};
 
 /// Tells the client: from its turn in this generation's end on, each HTTP/1 response bears `connection: close`.
 ///
@@ -37,33 +40,22 @@ impl<S: Handler> Service<Request<Incoming>> for Herald<S> {
         if request.extensions().get::<OnUpgrade>().is_some() {
             self.link.offer_upgrade();
         }
-        let asked = match (request.version(), request.method()) {
-            (Version::HTTP_2, _) => Asked::Stream,
-            (_, &Method::CONNECT) => Asked::Tunnel,
-            _ => Asked::Request,
-        };
-        if !matches!(asked, Asked::Stream) {
+        let (asked, version) = (Asked::of(&request), request.version());
+        if asked != Asked::Stream {
             self.link.has_head();
         }
-        Heralded { asked, future: self.handler.call(request), link: self.link.clone() }
+        Heralded { asked, version, future: self.handler.call(request), link: self.link.clone() }
     }
 }
 
 pin_project! {
     pub(super) struct Heralded<F> {
         asked: Asked,
+        version: Version,
         #[pin]
         future: F,
         link: Arc<Link>,
     }
-}
-
-#[derive(Clone, Copy)]
-enum Asked {
-    Request,
-    Tunnel,
-    /// HTTP/2: its connection is told as a whole, by a GOAWAY.
-    Stream,
 }
 
 impl<F, B, E> Future for Heralded<F>
@@ -76,22 +68,33 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
         let mut response = ready!(this.future.poll(cx))?;
-        let upgrades = match this.asked {
-            Asked::Stream => return Poll::Ready(Ok(response)),
-            Asked::Tunnel => response.status().is_success(),
-            Asked::Request => response.status() == StatusCode::SWITCHING_PROTOCOLS,
-        };
-        let policy = policy_of(&response, upgrades, this.link.settings.policy);
+        if *this.asked == Asked::Stream {
+            return Poll::Ready(Ok(response));
+        }
+        let upgrades = this.asked.upgrades(response.status());
+        let policy = policy_of(&response, upgrades, this.link.settings.policy, &this.link.watch);
         if policy != Policy::Finish {
             this.link.set_policy(policy);
         }
         if upgrades {
             // Here, and not when hyper passes the transport on: its new owner may use it before we hear of that.
-            this.link.upgrade();
-        } else if this.link.watch.tells(this.link.guard().turn()) {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            this.link.answer_upgrade();
+            return Poll::Ready(Ok(response));
+        }
+        if ends_by_close(&response, *this.version) {
+            this.link.set_ends_by_close();
+        }
+        if this.link.watch.tells(this.link.guard().turn()) {
+            tell(response.headers_mut());
             this.link.guard().set_outcome(Outcome::Told);
         }
         Poll::Ready(Ok(response))
     }
+}
+
+/// Whether nothing but the connection's end says that this answer is complete: HTTP/1.0 has no chunks.
+fn ends_by_close<B: Body>(response: &Response<B>, version: Version) -> bool {
+    version.min(response.version()) < Version::HTTP_11
+        && response.body().size_hint().exact().is_none()
+        && !response.headers().contains_key(CONTENT_LENGTH)
 }

@@ -1,10 +1,15 @@
 use std::{
     fmt,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     task::{Context, Poll, Waker},
 };
 
+use http::Response;
+use http_body::Body;
 use hyper::server::conn::http2::{Builder, Connection};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use pin_project_lite::pin_project;
@@ -16,30 +21,32 @@ use super::{
     counted::Counted,
     herald::Herald,
     link::Link,
-    settings::Settings,
+    policy::policy_of,
     terms::{Term, Terms},
     transport::Transport,
 };
-use crate::drain::{Outcome, Policy, Watch, Why};
+use crate::drain::{Level, Outcome, Policy, Watch, Why};
 
 /// hyper's part of an HTTP/2 connection.
 pub(super) struct Http2<T: Io, S: Handler> {
     connection: Connection<TokioIo<Transport<T>>, Counted<Herald<S>>, Executor>,
     streams: Arc<Streams>,
+    /// It came when clients were already sent away.
+    came_to_lame_duck: bool,
     is_told: bool,
     has_cut: bool,
 }
 
 impl<T: Io, S: Handler> Http2<T, S> {
-    pub(super) fn new(transport: Transport<T>, herald: Herald<S>, settings: &Settings, link: &Arc<Link>) -> Self {
+    pub(super) fn new(transport: Transport<T>, herald: Herald<S>, link: &Arc<Link>, level: Level) -> Self {
         let streams = Arc::new(Streams::new(link.clone()));
         let mut builder = Builder::new(Executor(streams.clone()));
         // Before the user's own settings: some of them panic without one.
         builder.timer(TokioTimer::new());
-        settings.http2.iter().for_each(|set| set(&mut builder));
+        link.settings.http2.iter().for_each(|set| set(&mut builder));
         let service = Counted::new(herald, streams.clone());
         let connection = builder.serve_connection(TokioIo::new(transport), service);
-        Self { connection, streams, is_told: false, has_cut: false }
+        Self { connection, streams, came_to_lame_duck: level == Level::LameDuck, is_told: false, has_cut: false }
     }
 
     /// `is_timed`: the task is also to be woken when the last stream has ended.
@@ -60,6 +67,12 @@ impl<T: Io, S: Handler> Http2<T, S> {
             }
             Pin::new(&mut self.connection).graceful_shutdown();
         }
+    }
+
+    /// Whether it may hear that it should go. Whoever comes to a lame duck does not know better, or has nobody else to go to:
+    /// told before it has asked, it would only come again, and again.
+    pub(super) fn may_be_told(&self, level: Level) -> bool {
+        !self.is_told && (!self.came_to_lame_duck || level > Level::LameDuck || self.streams.has_begun.load(Relaxed))
     }
 
     /// When the policy of a stream's answer next wants it cut.
@@ -100,6 +113,8 @@ pub struct Executor(Arc<Streams>);
 pub(super) struct Streams {
     /// The connection's task, where it wants to know when the last stream has ended.
     waker: Mutex<Option<Waker>>,
+    /// Whether there has been one.
+    has_begun: AtomicBool,
     /// Few have any.
     terms: OnceLock<Box<Terms>>,
     /// The connection counts until its last stream has ended, also when that outlives the socket.
@@ -108,11 +123,16 @@ pub(super) struct Streams {
 
 impl Streams {
     fn new(link: Arc<Link>) -> Self {
-        Self { waker: Mutex::default(), terms: OnceLock::new(), link }
+        Self { waker: Mutex::default(), has_begun: AtomicBool::new(false), terms: OnceLock::new(), link }
     }
 
-    pub(super) fn policy(&self) -> Policy {
-        self.link.settings.policy
+    /// A request has come.
+    pub(super) fn begin(&self) {
+        self.has_begun.store(true, Relaxed);
+    }
+
+    pub(super) fn policy_of<B: Body>(&self, response: &Response<B>) -> Policy {
+        policy_of(response, false, self.link.settings.policy, &self.link.watch)
     }
 
     /// The answer that is given in this task has a policy.

@@ -25,7 +25,7 @@ use crate::{
 /// that hyper asks for, the service that it calls.
 ///
 /// Written and read by one task, hence Relaxed; atomic, because hyper wants its parts to be `Send` and `Sync`. (After
-/// an upgrade the transport is in another task. By then only `is_upgraded` matters, and the passing orders it.)
+/// an upgrade the transport is in another task. What matters by then was written before, and the passing orders it.)
 pub(super) struct Link {
     pub(super) watch: Watch,
     pub(super) settings: Arc<Settings>,
@@ -46,6 +46,8 @@ pub(super) struct Link {
     /// An upgrade was offered: the transport may come to be in a task that we do not know of.
     is_offered: AtomicBool,
     is_upgraded: AtomicBool,
+    /// Nothing else would say that the answer under way, its last one, is complete.
+    ends_by_close: AtomicBool,
     /// Ended by us when it was idle, without a word.
     is_let_go: AtomicBool,
     home: Mutex<Home>,
@@ -87,6 +89,7 @@ impl Link {
             is_ending: AtomicBool::new(false),
             is_offered: AtomicBool::new(false),
             is_upgraded: AtomicBool::new(false),
+            ends_by_close: AtomicBool::new(false),
             is_let_go: AtomicBool::new(false),
             home: Mutex::new(Home::Awaits),
         }
@@ -143,9 +146,10 @@ impl Link {
         waiting
     }
 
+    /// An upgrade's policy is for what comes after its answer: one that is over by then would leave the client without any.
     #[inline]
     pub(super) fn policy(&self) -> Policy {
-        self.policy.get()
+        if self.is_upgraded() && self.is_unflushed() { Policy::Finish } else { self.policy.get() }
     }
 
     /// Of the answer to this head.
@@ -211,6 +215,12 @@ impl Link {
         self.is_offered.store(true, Relaxed);
     }
 
+    /// The answer that upgrades is about to be written.
+    pub(super) fn answer_upgrade(&self) {
+        self.set_unflushed(true);
+        self.upgrade();
+    }
+
     pub(super) fn upgrade(&self) {
         self.guard().set_kind(Kind::Upgraded);
         self.is_upgraded.store(true, Relaxed);
@@ -219,6 +229,14 @@ impl Link {
     #[inline]
     pub(super) fn is_upgraded(&self) -> bool {
         self.is_upgraded.load(Relaxed)
+    }
+
+    pub(super) fn set_ends_by_close(&self) {
+        self.ends_by_close.store(true, Relaxed);
+    }
+
+    pub(super) fn ends_by_close(&self) -> bool {
+        self.ends_by_close.load(Relaxed)
     }
 
     // ---- the way home

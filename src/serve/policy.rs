@@ -6,14 +6,22 @@ use std::{
 use http::Response;
 use http_body::Body;
 
-use crate::drain::Policy;
+use crate::drain::{Policy, Watch};
 
 /// What becomes of a response in a drain: what its handler says; else, of one that knows no end of its own, what is set
 /// for the connection.
-pub(super) fn policy_of<B: Body>(response: &Response<B>, upgrades: bool, of_connection: Policy) -> Policy {
+///
+/// But not of one that is given when the drain has begun. That policy ends what would never end; this client has asked
+/// in the grace, in which it is served as ever, and with `CloseNow` would get the first bytes of each answer and no more.
+pub(super) fn policy_of<B: Body>(
+    response: &Response<B>,
+    upgrades: bool,
+    of_connection: Policy,
+    watch: &Watch,
+) -> Policy {
     match response.extensions().get() {
         Some(policy) => *policy,
-        None if of_connection == Policy::Finish => Policy::Finish,
+        None if of_connection == Policy::Finish || watch.is_draining() => Policy::Finish,
         None if upgrades || response.body().size_hint().exact().is_none() => of_connection,
         None => Policy::Finish,
     }
@@ -82,17 +90,17 @@ mod tests {
 
     #[test]
     fn the_connections_policy_is_for_what_knows_no_end_and_the_responses_own_for_whatever_it_is() {
-        let after = Policy::CloseAfter(Duration::from_secs(1));
+        let (after, watch) = (Policy::CloseAfter(Duration::from_secs(1)), &Watch::never());
         let mut known = Response::new(Full::new(Bytes::from("hello")));
-        assert_eq!(policy_of(&known, false, Policy::CloseNow), Policy::Finish);
-        assert_eq!(policy_of(&known, true, Policy::CloseNow), Policy::CloseNow);
+        assert_eq!(policy_of(&known, false, Policy::CloseNow, watch), Policy::Finish);
+        assert_eq!(policy_of(&known, true, Policy::CloseNow, watch), Policy::CloseNow);
         let mut unknown = Response::new(Endless);
-        assert_eq!(policy_of(&unknown, false, Policy::CloseNow), Policy::CloseNow);
-        assert_eq!(policy_of(&unknown, false, Policy::Finish), Policy::Finish);
+        assert_eq!(policy_of(&unknown, false, Policy::CloseNow, watch), Policy::CloseNow);
+        assert_eq!(policy_of(&unknown, false, Policy::Finish, watch), Policy::Finish);
         unknown.extensions_mut().insert(after);
-        assert_eq!(policy_of(&unknown, false, Policy::CloseNow), after);
+        assert_eq!(policy_of(&unknown, false, Policy::CloseNow, watch), after);
         known.extensions_mut().insert(after);
-        assert_eq!(policy_of(&known, false, Policy::Finish), after);
+        assert_eq!(policy_of(&known, false, Policy::Finish, watch), after);
     }
 
     struct Endless;

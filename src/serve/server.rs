@@ -202,7 +202,7 @@ impl<L: Listener, K, H> Serve<L, K, H> {
         self
     }
 
-    /// What a drain does with its long connections: upgraded ones, and answers of unknown length
+    /// What a drain does with its long connections: upgraded ones, and answers of unknown length, that have begun before
     /// ([`Finish`](Policy::Finish)). A response that bears a [`Policy`] among its extensions has that one. Of HTTP/2 it is
     /// the stream that is cut; a tunnel inside HTTP/2 has until the deadline.
     ///

@@ -1,15 +1,21 @@
 use std::{
+    any::Any,
     fmt, io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use hyper::body::{Buf, Bytes};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use socket2::SockRef;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
 
 use super::link::Link;
-use crate::drain::{self, Cut, Ending, Step};
+use crate::drain::{self, Cut, Ending, Policy, Step};
 
 /// What HTTP can run on. Implemented for everything that it can be.
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
@@ -48,6 +54,16 @@ impl<T: Io> Transport<T> {
         Some(Bytes::copy_from_slice(&read[..length]))
     }
 
+    /// Ends it so that the client knows that something is missing, where a clean end would say the contrary: over TCP by a
+    /// reset, over TLS without its last word.
+    pub(super) fn reset(mut self) {
+        let Some(io) = self.io.take() else { return };
+        let Some(tcp) = (&io as &dyn Any).downcast_ref::<TcpStream>() else { return };
+        if let Err(error) = SockRef::from(tcp).set_linger(Some(Duration::ZERO)) {
+            crate::log::debug!(%error, "a connection that was cut could not be reset, and looks complete to its client");
+        }
+    }
+
     fn io(&mut self) -> Pin<&mut T> {
         Pin::new(self.io.as_mut().expect("the io leaves in drop"))
     }
@@ -55,7 +71,8 @@ impl<T: Io> Transport<T> {
     /// Passes through until the deadline, or until its policy says.
     fn cut(&mut self) -> (Pin<&mut T>, &mut Cut, &Link) {
         let Self { io, cut, link, .. } = self;
-        let cut = cut.get_or_insert_with(|| Box::new(Cut::new(link.watch.clone(), link.policy())));
+        let cut = cut.get_or_insert_with(|| Box::new(Cut::new(link.watch.clone(), Policy::Finish)));
+        cut.set_policy(link.policy());
         (Pin::new(io.as_mut().expect("the io leaves in drop")), cut, link)
     }
 }
@@ -128,7 +145,9 @@ impl<T: Io> AsyncWrite for Transport<T> {
         let this = self.get_mut();
         if this.link.is_upgraded() {
             let (io, cut, link) = this.cut();
-            return cut.poll_write(cx, link.guard(), |cx| io.poll_flush(cx));
+            ready!(cut.poll_write(cx, link.guard(), |cx| io.poll_flush(cx)))?;
+            link.set_unflushed(false);
+            return Poll::Ready(Ok(()));
         }
         ready!(this.io().poll_flush(cx))?;
         this.link.set_unflushed(false);

@@ -129,9 +129,29 @@ async fn a_responses_own_policy_concerns_it_whatever_it_is_and_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_begins_when_its_time_is_over_is_cut_at_once() {
+async fn the_connections_policy_does_not_concern_an_answer_that_is_given_in_the_drain() {
+    for policy in [Policy::CloseNow, Policy::CloseAfter(SECOND)] {
+        let roof = Roof::new();
+        let (mut client, _) = spawn(&roof, service_fn(endless), policy);
+        let (began, report) = (Instant::now(), roof.begin());
+        sleep(SECOND * 2).await;
+        client.hear().await;
+        client.end().await;
+        assert_eq!(began.elapsed(), SECOND * 20);
+        drop(client);
+        assert_eq!(report.await.unwrap().cut_by(Why::Deadline), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_responses_own_policy_concerns_it_in_the_drain_too() {
     let roof = Roof::new();
-    let (mut client, _) = spawn(&roof, service_fn(endless), Policy::CloseAfter(SECOND));
+    let service = service_fn(|_| async {
+        let mut response = Response::new(Endless::default());
+        response.extensions_mut().insert(Policy::CloseAfter(SECOND));
+        Ok::<_, Infallible>(response)
+    });
+    let (mut client, _) = spawn(&roof, service, Policy::Finish);
     let holding = roof.drain.tracker().guard();
     let report = roof.begin();
     sleep(SECOND * 2).await;
@@ -139,7 +159,57 @@ async fn an_answer_that_begins_when_its_time_is_over_is_cut_at_once() {
     client.io.read_to_end(&mut client.read).await.unwrap();
     drop((client, holding));
     let report = report.await.unwrap();
-    assert_eq!((report.took(), report.cut()), (SECOND * 2, 1));
+    assert_eq!((report.took(), report.cut_by(Why::Policy)), (SECOND * 2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_was_given_whole_is_not_cut_because_its_client_does_not_close() {
+    let roof = Roof::new();
+    let service = service_fn(|_| async {
+        let mut response = reply("hello")?;
+        response.extensions_mut().insert(Policy::CloseNow);
+        Reply::Ok(response)
+    });
+    let (mut client, served) = spawn(&roof, service, Policy::Finish);
+    client.send("GET / HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").await;
+    assert_eq!(client.answer().await, closing("hello"));
+    client.end().await;
+    let report = roof.begin();
+    sleep(SECOND).await;
+    drop(client);
+    served.await.unwrap().unwrap();
+    let report = report.await.unwrap();
+    assert_eq!((report.finished(), report.cut()), (1, 0));
+}
+
+/// An HTTP/1.0 client can't tell the end of such an answer from the end of its connection.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_ends_by_close_is_reset_when_it_is_cut() {
+    let by_deadline = |roof: &Roof| roof.drain.cut();
+    let by_policy = |_: &Roof| {};
+    for (policy, then) in [(Policy::Finish, by_deadline as fn(&Roof)), (Policy::CloseNow, by_policy)] {
+        for (request, version) in [("1.0", http::Version::HTTP_11), ("1.1", http::Version::HTTP_10)] {
+            let roof = Roof::new();
+            let (client, server) = tcp().await;
+            let service = service_fn(move |_| async move {
+                let mut response = Response::new(Endless::default());
+                *response.version_mut() = version;
+                Ok::<_, Infallible>(response)
+            });
+            let served = tokio::spawn(roof.connection(server, service).policy(policy));
+            let mut client = Client::new(client);
+            client.send(&format!("GET / HTTP/{request}\r\nhost: test\r\n\r\n")).await;
+            while !client.text().ends_with("\r\n\r\ntick") {
+                assert_ne!(client.io.read_buf(&mut client.read).await.unwrap(), 0, "{}", client.text());
+            }
+            let report = roof.begin();
+            then(&roof);
+            let read = client.io.read(&mut [0; 8]).await;
+            assert_eq!(read.unwrap_err().kind(), io::ErrorKind::ConnectionReset, "{policy:?}, {request}");
+            served.await.unwrap().unwrap_err();
+            assert_eq!(report.await.unwrap().cut(), 1);
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -163,6 +233,31 @@ async fn a_client_that_does_not_read_is_cut_by_policy_too() {
     assert!(served.await.unwrap().unwrap_err().to_string().contains("policy"));
 }
 
+const UPGRADE: &str = "GET / HTTP/1.1\r\nhost: test\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
+
+/// Gives each upgraded connection to the test; the answer has this policy.
+fn upgrading(
+    policy: Option<Policy>,
+) -> (
+    mpsc::UnboundedReceiver<TokioIo<upgrade::Upgraded>>,
+    impl Clone + Send + 'static + Fn(Request<Incoming>) -> BoxReply,
+) {
+    let (give, given) = mpsc::unbounded_channel();
+    let handler = move |request: Request<Incoming>| -> BoxReply {
+        let give = give.clone();
+        tokio::spawn(async move { give.send(TokioIo::new(upgrade::on(request).await.unwrap())) });
+        Box::pin(async move {
+            let mut response = reply("")?;
+            *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            if let Some(policy) = policy {
+                response.extensions_mut().insert(policy);
+            }
+            Ok(response)
+        })
+    };
+    (given, handler)
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_upgraded_connection_ends_when_its_policy_says() {
     for (of_connection, of_response, at) in [
@@ -172,21 +267,9 @@ async fn an_upgraded_connection_ends_when_its_policy_says() {
         (Policy::CloseNow, Some(Policy::Finish), SECOND * 20),
     ] {
         let roof = Roof::new();
-        let (give, mut given) = mpsc::unbounded_channel();
-        let handler = service_fn(move |request: Request<Incoming>| {
-            let give = give.clone();
-            tokio::spawn(async move { give.send(TokioIo::new(upgrade::on(request).await.unwrap())) });
-            async move {
-                let mut response = reply("")?;
-                *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-                if let Some(policy) = of_response {
-                    response.extensions_mut().insert(policy);
-                }
-                Reply::Ok(response)
-            }
-        });
-        let (mut client, _) = spawn(&roof, handler, of_connection);
-        client.send("GET / HTTP/1.1\r\nhost: test\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n").await;
+        let (mut given, handler) = upgrading(of_response);
+        let (mut client, _) = spawn(&roof, service_fn(handler), of_connection);
+        client.send(UPGRADE).await;
         assert_eq!(client.answer().await.status, 101);
         let (mut reading, mut writing) = tokio::io::split(given.recv().await.unwrap());
         let reading = tokio::spawn(async move { reading.read(&mut [0; 8]).await });
@@ -197,6 +280,23 @@ async fn an_upgraded_connection_ends_when_its_policy_says() {
         assert_eq!(writing.await.unwrap().unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
         let report = report.await.unwrap();
         assert_eq!((report.took(), report.of(Kind::Upgraded).cut), (at, 1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upgrade_in_the_drain_is_answered_and_then_its_policy_holds() {
+    for (of_response, at) in [(None, SECOND * 20), (Some(Policy::CloseNow), Duration::ZERO)] {
+        let roof = Roof::new();
+        let (mut given, handler) = upgrading(of_response);
+        let (mut client, _) = spawn(&roof, service_fn(handler), Policy::CloseNow);
+        let (began, report) = (Instant::now(), roof.begin());
+        client.send(UPGRADE).await;
+        assert_eq!(client.answer().await.status, 101, "{of_response:?}");
+        let mut raw = given.recv().await.unwrap();
+        assert_eq!(raw.read(&mut [0; 8]).await.unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
+        assert_eq!(began.elapsed(), at);
+        drop(raw);
+        assert_eq!(report.await.unwrap().of(Kind::Upgraded).cut, 1);
     }
 }
 
