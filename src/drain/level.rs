@@ -9,7 +9,7 @@ pub(crate) enum Level {
     LameDuck,
     /// Finish what you have, begin nothing that can wait.
     Draining,
-    /// Whoever has sent nothing, half a head or half a handshake has had its time.
+    /// Half a head or half a handshake has had its time.
     HalfOpenOver,
     /// Whoever idles has had its time.
     GraceOver,

@@ -40,6 +40,8 @@ pub struct Tally {
     /// Those among the finished whose client knew before: told by `connection: close` or a GOAWAY.
     pub told: usize,
     /// Let go when idle, and then a request came that nobody answered. The client saw a clean end.
+    ///
+    /// HTTP/2 is not among them: what comes too late there is nearly always the answer to a PING, and no request.
     pub raced: usize,
     /// Cut in their middle, for whatever reason, or left behind. [`cut_by`](Self::cut_by) tells them apart.
     pub cut: usize,

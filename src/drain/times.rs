@@ -47,7 +47,7 @@ enum Spread {
     AtOnce,
 }
 
-/// What has sent nothing, half a head or half a handshake gets no more than this, however long the grace is.
+/// Half a head or half a handshake gets no more than this, however long the grace is.
 const HALF_OPEN: Duration = Duration::from_secs(5);
 
 impl Times {

@@ -18,7 +18,7 @@ pub(super) enum Due {
     LetGo,
 }
 
-/// How long a client that was told to go, because it idled, may take to do so.
+/// How long a client that was told to go may take to do so once it idles.
 #[cfg(feature = "http2")]
 const TIME_TO_GO: Duration = Duration::from_secs(5);
 
@@ -51,33 +51,45 @@ impl<T: Io, S: Handler> Connection<T, S> {
     /// When a wait has taken too long.
     ///
     /// The drain brings the end of a wait nearer and does nothing else: once half-open connections have had their time,
-    /// one may stay so for as long as that was, from whenever it began; and one that idles has its turn to be let go.
+    /// one may stay so for as long as that was, from whenever it began; and one that idles, or has never said a word, has
+    /// its turn to be let go.
     fn end_of(&self, wait: Wait) -> Option<Instant> {
         let (Settings { head_deadline, idle_deadline, .. }, since) = (&*self.link.settings, self.clock.since());
         match wait {
             Wait::Busy => None,
             Wait::Head => {
-                let half_open = self.link.watch.half_open_from(self.level);
-                Some(later(since?, half_open.map_or(*head_deadline, |limit| limit.min(*head_deadline))))
+                let too_long = later(since?, *head_deadline);
+                let sooner = match &self.phase {
+                    Phase::Sniffing(sniffer, _) if !sniffer.has_read() => self.let_go_at(since),
+                    _ => {
+                        self.link.watch.half_open_from(self.level).zip(since).map(|(limit, since)| later(since, limit))
+                    }
+                };
+                sooner.into_iter().chain([too_long]).min()
             }
+            // Whoever is told goes by itself. Until it has answered, a request of its own may be on its way.
             #[cfg(feature = "http2")]
-            Wait::Idle if self.level == Level::Serving && self.is_told() => Some(later(since?, TIME_TO_GO)),
+            Wait::Idle if self.is_told() => Some(later(since?, TIME_TO_GO)),
             Wait::Idle => {
                 let too_long = idle_deadline.and_then(|limit| Some(later(since?, limit)));
-                let let_go = match self.level {
-                    Level::Serving | Level::LameDuck => None,
-                    _ => self.link.watch.let_go_at(self.link.guard().turn(), since),
-                };
-                too_long.into_iter().chain(let_go).min()
+                too_long.into_iter().chain(self.let_go_at(since)).min()
             }
         }
+    }
+
+    /// The turn of one from which nothing is awaited: it idles, or has never said a word.
+    fn let_go_at(&self, since: Option<Instant>) -> Option<Instant> {
+        if self.level < Level::Draining {
+            return None;
+        }
+        self.link.watch.let_go_at(self.link.guard().turn(), since)
     }
 
     /// When it is told as a whole. An HTTP/1 connection is told with a response, which costs it no alarm.
     fn tell_at(&self) -> Option<Instant> {
         match &self.phase {
             #[cfg(feature = "http2")]
-            Phase::Http2(http2) if !http2.is_told() => self.link.watch.tell_at(self.link.guard().turn()),
+            Phase::Http2(http2) if http2.may_be_told(self.level) => self.link.watch.tell_at(self.link.guard().turn()),
             _ => None,
         }
     }

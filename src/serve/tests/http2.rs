@@ -135,13 +135,13 @@ async fn running_streams_finish() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_never_answers_ping_is_ended_at_the_grace() {
+async fn a_client_that_never_answers_ping_is_ended_5_seconds_after_it_was_told() {
     let roof = Roof::new();
     let (client, _) = roof.spawn(service_fn(hello));
     let mut client = Frames::greet(client).await;
     client.get(1).await;
     assert_eq!(client.body(1).await, "hello");
-    let (began, report) = (Instant::now(), roof.begin());
+    let (began, report) = (Instant::now(), roof.drain(1, 20));
     client.end().await;
     assert_eq!(began.elapsed(), SECOND * 5);
     drop(client);
@@ -150,12 +150,12 @@ async fn a_client_that_never_answers_ping_is_ended_at_the_grace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_says_nothing_after_its_preface_is_ended_at_the_grace() {
+async fn a_client_that_says_nothing_after_its_preface_is_ended_5_seconds_after_it_was_told() {
     let roof = Roof::new();
     let (mut client, _) = roof.spawn(service_fn(hello));
     client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
     sleep(SECOND).await;
-    let (began, report) = (Instant::now(), roof.begin());
+    let (began, report) = (Instant::now(), roof.drain(1, 20));
     Frames(client).end().await;
     assert_eq!(began.elapsed(), SECOND * 5);
     assert_eq!(report.await.unwrap().finished(), 1);
@@ -175,7 +175,7 @@ async fn a_client_that_never_answers_ping_has_its_streams_waited_for() {
     let began = Instant::now();
     assert_eq!(client.body(1).await, "late");
     client.end().await;
-    assert_eq!(began.elapsed(), SECOND * 2);
+    assert_eq!(began.elapsed(), SECOND * 5);
     drop(client);
     assert_eq!(report.await.unwrap().told(), 1);
 }
@@ -193,10 +193,10 @@ async fn a_stream_that_the_client_gives_up_after_the_grace_is_not_waited_for() {
     client.send(RST_STREAM, 0, 1, &8u32.to_be_bytes()).await;
     let began = Instant::now();
     client.end().await;
-    assert_eq!(began.elapsed(), SECOND * 2);
+    assert_eq!(began.elapsed(), SECOND * 5);
     assert!(call.answer.is_closed());
     drop(client);
-    assert_eq!(report.await.unwrap().took(), SECOND * 12);
+    assert_eq!(report.await.unwrap().took(), SECOND * 15);
 }
 
 #[tokio::test(start_paused = true)]
@@ -394,11 +394,13 @@ async fn a_policy_cuts_its_stream_and_the_others_go_on() {
     client.get(7).await;
     sleep(SECOND).await;
     let (began, report) = (Instant::now(), roof.begin());
-    for (stream, at) in [(1, 0), (3, 3), (7, 5)] {
+    for (stream, at) in [(1, 0), (3, 3)] {
         let reset = client.next(RST_STREAM).await;
         assert_eq!((reset.stream, began.elapsed()), (stream, SECOND * at));
     }
-    assert!(client.frame().await.is_none(), "the last one has until the deadline");
+    let late = client.next(DATA).await;
+    assert_eq!((late.stream, began.elapsed()), (7, SECOND * 5));
+    assert!(client.frame().await.is_none(), "the third and the late one have until the deadline");
     assert_eq!(began.elapsed(), SECOND * 20);
     drop(client);
     assert_eq!(report.await.unwrap().of(Kind::Http2).cut, 1);
@@ -445,4 +447,25 @@ async fn a_lame_duck_says_goaway_and_answers_what_still_comes() {
     assert_eq!(client.goaway().await, i32::MAX as u32);
     client.get(1).await;
     assert_eq!(client.body(1).await, "hello");
+}
+
+/// A client that is sent away before it has asked comes again, to the same lame duck.
+#[tokio::test(start_paused = true)]
+async fn who_comes_to_a_lame_duck_is_told_with_its_first_stream_or_when_the_drain_begins() {
+    let roof = Roof::new();
+    let times = times(5, 20).lame_duck(SECOND * 10).at_once();
+    roof.drain.begin_lame_duck(Cause::Stopped { by: None }, &times);
+    let mut clients = Vec::new();
+    for _ in 0..2 {
+        let mut client = Frames::greet(roof.spawn(service_fn(hello)).0).await;
+        client.next(SETTINGS).await;
+        assert!(tokio::time::timeout(SECOND * 3, client.next(GOAWAY)).await.is_err());
+        clients.push(client);
+    }
+    clients[0].get(1).await;
+    assert_eq!(clients[0].goaway().await, i32::MAX as u32);
+    assert_eq!(clients[0].body(1).await, "hello");
+    roof.drain.begin(Cause::Stopped { by: None }, &times);
+    let began = Instant::now();
+    assert_eq!((clients[1].goaway().await, began.elapsed()), (i32::MAX as u32, Duration::ZERO));
 }

@@ -65,6 +65,20 @@ async fn idle_connections_are_let_go_evenly_from_when_they_were_quiet_to_the_gra
 }
 
 #[tokio::test(start_paused = true)]
+async fn connections_that_have_never_said_a_word_are_let_go_like_idle_ones() {
+    let roof = Roof::new();
+    let clients: Vec<_> = (0..COUNT).map(|_| roof.spawn(service_fn(hello)).0).collect();
+    sleep(SECOND).await;
+    let began = Instant::now();
+    let report = roof.drain_by(&times(10, 20));
+    let times = times_of(clients.into_iter().map(|client| end_of(client, began)).collect()).await;
+    let tenths = tenths(times, SECOND * 2, SECOND * 8);
+    assert!(is_even(tenths), "{tenths:?}");
+    let report = report.await.unwrap();
+    assert_eq!((report.of(Kind::Fresh).finished, report.is_clean()), (COUNT, true));
+}
+
+#[tokio::test(start_paused = true)]
 async fn at_once_they_are_let_go_together_at_the_graces_end() {
     let roof = Roof::new();
     let clients = idle(&roof).await;
