@@ -176,6 +176,16 @@ fn a_stop_while_a_hook_is_asked_ends_the_restart_before_it_began() {
     fleet.until_logged("started generation=1", 0);
 }
 
+#[test]
+fn while_too_many_drain_neither_a_hook_nor_a_provider_is_asked() {
+    let setup = with_hooks("0:before_spawn:disk:ok", NEVER).with("STATE", "0:blob:1:7").with("MAX_DRAINING", "0");
+    let mut fleet = setup.start();
+    fleet.ask(fleet.first());
+    assert_eq!(fleet.answer(0), "Busy: 0 earlier generations are still draining");
+    assert!(!fleet.has_heard("begun generation=0 moment=before_spawn"));
+    assert!(!fleet.has_heard("asked generation=0 name=blob"));
+}
+
 // -------------------------------------------------------------------------------------------- between READY and COMMIT
 
 #[test]
@@ -412,6 +422,7 @@ fn a_stop_while_a_release_runs_ends_both() {
     assert_eq!(fleet.until("done generation=0").number("code"), 0);
     let lines = fleet.until_all_have_ended();
     assert!(!lines.iter().any(|line| line.says("ready generation=1")), "{lines:#?}");
+    fleet.until_logged("a hook was dropped in its middle: this generation ends hook=\"lock\"", 1);
 }
 
 #[test]
@@ -575,7 +586,9 @@ fn a_second_stop_ends_an_exit_hook_that_hangs() {
     fleet.signal(fleet.first(), Signal::SIGTERM);
     fleet.until("begun generation=0 moment=at_exit name=one");
     fleet.signal(fleet.first(), Signal::SIGTERM);
-    fleet.until("done generation=0");
+    let done = fleet.until("done generation=0");
+    let expected = "the_exit_hooks_were_called_off_by_a_second_stop";
+    assert_eq!((done.number("code"), &done["clean"], &done["failures"]), (0, "false", expected));
     assert!(!fleet.has_heard("begun generation=0 moment=at_exit name=two"));
     fleet.until_all_have_ended();
 }
