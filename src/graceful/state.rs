@@ -166,7 +166,12 @@ impl Graceful {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{
+        future::ready,
+        sync::Mutex,
+        task::{Context, Poll, Waker},
+        time::Duration,
+    };
 
     use tokio::time::timeout;
 
@@ -187,7 +192,7 @@ mod tests {
     #[tokio::test]
     async fn a_name_that_can_not_be_one_is_refused_at_both_moments() {
         let graceful = Graceful::detached();
-        let give = || std::future::ready(Ok::<_, Error>(vec![]));
+        let give = || ready(Ok::<_, Error>(vec![]));
         assert_eq!(graceful.pass_state("a:b", 1, give).unwrap_err().kind(), ErrorKind::Name);
         assert_eq!(graceful.pass_final_state("", 1, give).unwrap_err().kind(), ErrorKind::Name);
     }
@@ -218,5 +223,51 @@ mod tests {
         // The loop has had its turn.
         graceful.ready().await.unwrap();
         assert_eq!(*graceful.state().borrow(), State::Ready);
+    }
+    async fn met_at(path: &std::path::Path, probation: Duration) -> Graceful {
+        let builder = Graceful::builder().signals(crate::Signals::none()).probation(probation).control(path);
+        timeout(PATIENCE, builder.build()).await.unwrap().unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_final_state_is_asked_for_when_accepting_has_ended() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("control");
+        let first = met_at(&path, Duration::ZERO).await;
+        let (token, mut signal) = (first.token(), Box::pin(first.restart_signal()));
+        let is_over = move || {
+            let now = signal.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            token.is_cancelled() && matches!(now, Poll::Ready(cause) if cause.is_replaced())
+        };
+        let is_over = Mutex::new(is_over);
+        first
+            .pass_final_state("over", 1, move || ready(Ok::<_, Error>(vec![is_over.lock().unwrap()().into()])))
+            .unwrap();
+        first.ready().await.unwrap();
+        let second = met_at(&path, Duration::ZERO).await;
+        second.ready().await.unwrap();
+        let state = timeout(PATIENCE, second.final_state("over")).await.unwrap().unwrap();
+        assert_eq!(state.bytes(), [1]);
+        timeout(PATIENCE, first.drain()).await.unwrap();
+        second.stop();
+        timeout(PATIENCE, second.drain()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_state_that_nobody_has_taken_is_dropped_at_ready() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("control");
+        let first = met_at(&path, Duration::ZERO).await;
+        for name in ["taken", "late"] {
+            first.pass_state(name, 1, || ready(Ok::<_, Error>(vec![7]))).unwrap();
+        }
+        first.ready().await.unwrap();
+        let second = met_at(&path, Duration::ZERO).await;
+        assert_eq!(second.passed_state("taken").unwrap().bytes(), [7]);
+        second.ready().await.unwrap();
+        assert_eq!(second.passed_state("late"), None);
+        timeout(PATIENCE, first.drain()).await.unwrap();
+        second.stop();
+        timeout(PATIENCE, second.drain()).await.unwrap();
     }
 }

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::shared::Ask;
-use crate::{Cause, ErrorKind, Graceful, Signals, State, control};
+use crate::{Cause, ErrorKind, Graceful, Signals, State, control, drain::Times, hooks::Hook};
 
 async fn bound(graceful: &Graceful, name: &str) -> (TcpListener, SocketAddr) {
     let listener = graceful.listen(name, "127.0.0.1:0").await.unwrap();
@@ -222,6 +222,49 @@ async fn met_at(path: &std::path::Path) -> Result<Graceful, crate::Error> {
     Graceful::builder().signals(Signals::none()).probation(Duration::ZERO).control(path).build().await
 }
 
+/// The predecessor is stopped in the probation of one that is ready: it ends, though nobody has stopped it.
+#[tokio::test]
+async fn a_successor_that_is_taken_back_is_told_that_its_predecessor_decides() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("control");
+    let start = || Graceful::builder().signals(Signals::none()).probation(Duration::MAX).control(&path).build();
+    let first = start().await.unwrap();
+    first.ready().await.unwrap();
+    let second = start().await.unwrap();
+    second.ready().await.unwrap();
+    first.stop();
+    let cause = second.restart_signal().await;
+    assert!(matches!(&cause, Cause::TakenBack { .. }) && cause.serves_on(), "{cause:?}");
+    assert!(second.drain().await.is_clean());
+    let cause = first.restart_signal().await;
+    assert!(matches!(cause, Cause::Stopped { by: None }) && !cause.serves_on(), "{cause:?}");
+    first.drain().await;
+}
+
+/// Nothing that an application could say would make it possible.
+#[tokio::test]
+async fn where_a_restart_is_impossible_the_application_is_not_asked() {
+    let graceful = Graceful::detached();
+    graceful.hook(Hook::before_spawn("disk", || async { panic!("it is asked") as io::Result<()> }));
+    graceful.pass_state("a", 1, || async { panic!("it is asked") as io::Result<Vec<u8>> }).unwrap();
+    graceful.ready().await.unwrap();
+    assert_eq!(graceful.restart().await.unwrap_err().kind(), ErrorKind::Unsupported);
+}
+
+/// It serves, and who asks again is told what it was told before.
+#[tokio::test]
+async fn ready_in_a_lame_duck_is_answered_as_before() {
+    let times = Times::for_stop().lame_duck(Duration::MAX);
+    let graceful = Graceful::builder().signals(Signals::none()).on_stop(times).build().await.unwrap();
+    graceful.ready().await.unwrap();
+    graceful.stop();
+    graceful.state().wait_for(|state| *state == State::LameDuck).await.unwrap();
+    graceful.ready().await.unwrap();
+    graceful.stop();
+    graceful.drain().await;
+    assert_eq!(graceful.ready().await.unwrap_err().kind(), ErrorKind::Ending);
+}
+
 /// What the one that accepts answers: its number.
 async fn ask(address: SocketAddr) -> u64 {
     TcpStream::connect(address).await.unwrap().read_u64().await.unwrap()
@@ -302,7 +345,6 @@ async fn a_loop_that_panics_drains_and_ends_rather_than_serve_on_deaf() {
 #[cfg(all(feature = "layer", feature = "serve"))]
 mod end {
     use super::*;
-    use crate::hooks::Hook;
 
     /// The runtime's own count: nothing of ours is left behind that would keep it alive, or wake it for ever.
     fn tasks() -> usize {
@@ -376,7 +418,6 @@ mod figures {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::hooks::Hook;
 
     /// A bound for a broken run, and never part of what is tested.
     const PATIENCE: Duration = Duration::from_secs(60);
