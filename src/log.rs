@@ -41,6 +41,11 @@ pub(crate) fn generation(number: u64) -> Quiet {
     Quiet(catch_unwind(span).ok())
 }
 
+/// The span that this is done in, for a task that comes of it.
+pub(crate) fn here() -> Quiet {
+    Quiet(catch_unwind(Span::current).ok())
+}
+
 /// A span whose beginning, entering, leaving and end do no harm, whatever the subscriber does.
 pub(crate) struct Quiet(Option<Span>);
 

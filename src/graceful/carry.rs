@@ -129,7 +129,7 @@ impl Life {
                 asker.answer(Err(error.clone()));
             }
         };
-        tokio::spawn(crate::log::generation(self.shared.generation).around(told));
+        tokio::spawn(crate::log::here().around(told));
     }
 
     fn close_leftovers(&mut self) {

@@ -70,7 +70,8 @@ impl Graceful {
     }
 
     /// What the predecessor has passed under this name, from the moment on when this handle was built, and until
-    /// [`ready`](Self::ready), which drops what nobody has taken. It is given once, for it may be large: to another one who asks, and in a generation without a predecessor, it is `None`.
+    /// [`ready`](Self::ready), which drops what nobody has taken. It is given once, for it may be large: to another one who
+    /// asks, and in a generation without a predecessor, it is `None`.
     ///
     /// See [`pass_state`](Self::pass_state) for an example.
     pub fn passed_state(&self, name: &str) -> Option<PassedState> {
@@ -113,6 +114,9 @@ impl Graceful {
     /// deadline, until the successor has everything. Connections that were accepted before still drain meanwhile: what
     /// they change after the provider was asked is not passed.
     ///
+    /// It is not asked before the predecessor's own final state has come here, or never will: a restart may follow another
+    /// closely. Where that one is a part of this one, the provider waits until the application has taken it in.
+    ///
     /// # Errors
     ///
     /// As [`pass_state`](Self::pass_state).
@@ -123,20 +127,26 @@ impl Graceful {
     ///
     /// ```no_run
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tokio_hotrestart::Error> {
-    /// use std::{convert::Infallible, sync::{Arc, atomic::{AtomicU64, Ordering}}};
+    /// use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
+    /// use tokio::sync::watch;
     ///
     /// let graceful = tokio_hotrestart::Graceful::new().await?;
     /// let orders = Arc::new(AtomicU64::new(0));
+    /// let (added, is_added) = watch::channel(false);
     /// let counter = Arc::clone(&orders);
     /// graceful.pass_final_state("orders", 1, move || {
-    ///     let count = counter.load(Ordering::Relaxed);
-    ///     async move { Ok::<_, Infallible>(count.to_le_bytes().to_vec()) }
+    ///     let (counter, mut is_added) = (Arc::clone(&counter), is_added.clone());
+    ///     async move {
+    ///         is_added.wait_for(|added| *added).await?; // what came before is a part of it
+    ///         Ok::<_, watch::error::RecvError>(counter.load(Ordering::Relaxed).to_le_bytes().to_vec())
+    ///     }
     /// })?;
     /// graceful.ready().await?;
     /// if let Some(state) = graceful.final_state("orders").await {
     ///     let before = state.bytes().try_into().map_or(0, u64::from_le_bytes);
     ///     orders.fetch_add(before, Ordering::Relaxed);
     /// }
+    /// added.send_replace(true);
     /// # Ok(()) }
     /// ```
     pub fn pass_final_state<F, R, E>(&self, name: &str, version: u32, provider: F) -> Result<(), Error>
