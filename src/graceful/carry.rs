@@ -237,6 +237,10 @@ impl Life {
     /// Nobody is left to be told how this generation is.
     fn end_last(&mut self) {
         self.leaving = Leaving::Last;
+        // Nobody waits for the rest, but what has failed by now belongs to the report.
+        if let Some(aftermath) = self.aftermath.take() {
+            self.note_hooks(aftermath.failures());
+        }
         // One that was replaced has nothing that is last: its successor accepts.
         if !self.is_replaced() && self.confirmed {
             self.shared.registry().close(&HashSet::new(), self.owns_names, &HashSet::new());

@@ -57,6 +57,11 @@ impl Running {
         }
     }
 
+    /// Of those that have ended by now.
+    pub(crate) fn failures(&self) -> &[Error] {
+        &self.failures
+    }
+
     fn note(&mut self, ended: Result<(), Error>) {
         let Err(error) = ended else {
             return;
