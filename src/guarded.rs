@@ -10,24 +10,26 @@ use std::{
 
 use tokio::{
     task::{JoinError, JoinHandle},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 /// Runs what the application wants done in a task of its own, from now on and until the deadline, and says what has become
-/// of it: a panic, or one that never ends, is a predicate for a sentence ("panicked: …", "was not done within 10 s"). One that
-/// blocks its thread stops nobody who waits here.
+/// of it: a panic, or one that never ends, is a predicate for a sentence ("panicked: …", "was not done within 10 s").
+/// One that blocks its thread may stop the whole runtime, as any task that does; it is late then all the same.
 ///
 /// Dropped, or at the deadline, the task is aborted.
 pub(crate) fn guarded<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
     deadline: Duration,
 ) -> impl Future<Output = Result<T, String>> + Send + 'static {
-    let done = timeout(deadline, Aborting(tokio::spawn(work)));
+    let began = Instant::now();
+    let timed = async move { (work.await, began.elapsed()) };
+    let done = timeout(deadline, Aborting(tokio::spawn(timed)));
     async move {
         match done.await {
-            Ok(Ok(output)) => Ok(output),
+            Ok(Ok((output, elapsed))) if elapsed <= deadline => Ok(output),
             Ok(Err(error)) => Err(unfinished(error)),
-            Err(_elapsed) => Err(format!("was not done within {deadline:?}")),
+            Ok(Ok(_)) | Err(_) => Err(format!("was not done within {deadline:?}")),
         }
     }
 }

@@ -120,6 +120,7 @@ impl Beginning {
             released: None,
             state: Vec::new(),
             final_state: None,
+            expecting: None,
             departing: None,
             aftermath: None,
             last_word: Instant::now(),

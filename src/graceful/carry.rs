@@ -216,6 +216,7 @@ impl Life {
             service.say_stopping();
         }
         self.end_accepting();
+        self.await_final_state();
         self.shared.drain.begin(cause.clone(), &self.settings.on_stop);
         self.tell_that_accepting_has_ended(cause);
     }

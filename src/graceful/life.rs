@@ -27,7 +27,7 @@ use crate::{
     Cause, Error, ErrorKind, PassedState, State,
     accept::{Ending, Gate},
     control::{Door, Visitor},
-    drain::{Report, Times},
+    drain::{Guard, Report, Times},
     estate::Expected,
     hooks::Running,
     phase::{Event, Phase},
@@ -101,6 +101,8 @@ pub(super) struct Life {
     /// What the successor gets besides sockets.
     pub(super) state: Vec<PassedState>,
     pub(super) final_state: Option<FinalState>,
+    /// Keeps a generation that stops until it has its predecessor's.
+    pub(super) expecting: Option<Guard>,
     /// The process of a predecessor that has closed its channel, as long as it may live: an application can do this and that
     /// after its drain.
     pub(super) departing: Option<Arc<OwnedFd>>,
@@ -378,6 +380,7 @@ impl Life {
         if let Some(expected) = self.expected.take() {
             expected.settle(states);
         }
+        self.expecting = None;
         self.take_final_state();
     }
 

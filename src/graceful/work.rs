@@ -205,7 +205,21 @@ impl Life {
         taken.errors().for_each(|error| self.shared.drain.failed(error));
         let Taken { states, failed } = taken;
         if let (Some(FinalState::Taking(_, guard)), Some(successor)) = (self.final_state.take(), &mut self.successor) {
+            if !successor.takes_final_state() {
+                let error =
+                    Error::new(ErrorKind::State, "the successor ended before it could be given the final state");
+                crate::log::error!(%error, "the final state is lost");
+                return self.shared.drain.failed(error);
+            }
             successor.pass_final(states, failed, Box::new(guard));
+        }
+    }
+
+    /// It is on its way, and comes at once: an application that ends without it would write its count without what came
+    /// before.
+    pub(super) fn await_final_state(&mut self) {
+        if self.owns_names && self.expected.is_some() {
+            self.expecting = Some(self.shared.tracker.guard_of(Kind::State));
         }
     }
 

@@ -25,7 +25,7 @@ pub(super) struct Call {
     hook: Arc<Hook>,
     act: Act,
     began: Instant,
-    task: JoinHandle<Result<(), String>>,
+    task: JoinHandle<Deed>,
     limit: Pin<Box<Sleep>>,
     abort: Option<Abort>,
     /// When the log next says that it still runs.
@@ -35,6 +35,9 @@ pub(super) struct Call {
 
 /// Whoever waits for a restart or an end that takes long wants to know why.
 const BETWEEN_WORDS: Duration = Duration::from_secs(5);
+
+/// What came of it, and when: of one that has blocked its thread that may be heard long after its deadline.
+type Deed = (Result<(), String>, Instant);
 
 /// Why it was aborted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,16 +52,17 @@ impl Call {
         let this = Arc::clone(&hook);
         let task = tokio::spawn(async move {
             // In the task as well: the closure may panic before there is a future.
-            match (act, &this.undo) {
+            let done = match (act, &this.undo) {
                 (Act::Run, _) => (this.run)().await,
                 (Act::Undo, Some(undo)) => undo().await,
                 (Act::Undo, None) => Ok(()),
-            }
+            };
+            (done, Instant::now())
         });
         Self::of(hook, act, task)
     }
 
-    fn of(hook: Arc<Hook>, act: Act, task: JoinHandle<Result<(), String>>) -> Self {
+    fn of(hook: Arc<Hook>, act: Act, task: JoinHandle<Deed>) -> Self {
         let limit = Box::pin(sleep(hook.deadline));
         let began = Instant::now();
         Self { hook, act, began, task, limit, abort: None, still: began + BETWEEN_WORDS, is_over: false }
@@ -109,12 +113,15 @@ impl Call {
     }
 
     /// `None`: aborted, and still not gone.
-    fn judge(&self, ended: Option<Result<Result<(), String>, JoinError>>) -> Result<(), String> {
+    fn judge(&self, ended: Option<Result<Deed, JoinError>>) -> Result<(), String> {
         let Hook { name, moment, deadline, .. } = &*self.hook;
         let why = match ended {
-            Some(Ok(Ok(()))) => return Ok(()),
-            Some(Ok(Err(why))) if *moment == Moment::BeforeSpawn => format!("refused the restart: {why}"),
-            Some(Ok(Err(why))) => format!("failed: {why}"),
+            Some(Ok((Ok(()), at))) if at.duration_since(self.began) > *deadline => {
+                format!("was not done within {deadline:?}, and has blocked its thread")
+            }
+            Some(Ok((Ok(()), _))) => return Ok(()),
+            Some(Ok((Err(why), _))) if *moment == Moment::BeforeSpawn => format!("refused the restart: {why}"),
+            Some(Ok((Err(why), _))) => format!("failed: {why}"),
             Some(Err(error)) => match error.try_into_panic() {
                 Ok(payload) => format!("panicked: {}", said_by(&*payload)),
                 Err(_) if self.abort.is_some() => format!("was not done within {deadline:?}"),
@@ -162,7 +169,8 @@ mod tests {
     fn a_hook_that_blocks_its_thread_is_given_up_a_second_after_its_deadline() {
         let elsewhere = Builder::new_multi_thread().worker_threads(1).build().unwrap();
         let (release, released) = mpsc::channel::<()>();
-        let task = elsewhere.spawn(async move { released.recv().map_err(|error| error.to_string()) });
+        let done = move || released.recv().map_err(|error| error.to_string());
+        let task = elsewhere.spawn(async move { (done(), Instant::now()) });
         let here = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         here.block_on(async {
             let hook = Hook::at_exit("flush", || async { Ok::<_, Infallible>(()) });
@@ -172,5 +180,14 @@ mod tests {
             assert_eq!(began.elapsed(), Duration::from_secs(6));
         });
         release.send(()).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hook_that_is_done_too_late_has_failed_however_soon_that_is_heard() {
+        let hook = Hook::at_exit("flush", || async { Ok::<_, Infallible>(()) });
+        let late = Instant::now() + Duration::from_millis(5_001);
+        let error = Call::of(Arc::new(hook), Act::Run, tokio::spawn(async move { (Ok(()), late) })).end().await;
+        let message = "the hook `flush` was not done within 5s, and has blocked its thread";
+        assert_eq!(error.unwrap_err().message(), message);
     }
 }

@@ -10,8 +10,10 @@ const DEADLINE_AT_EXIT: Duration = Duration::from_secs(5);
 /// What to do at a moment of a restart or of an end.
 ///
 /// A hook runs in a task of its own, until its [deadline](Self::deadline): then its future is dropped, and that is its
-/// failure, as an `Err` and a panic are. A hook that blocks its thread can't be dropped: it is given up a second later,
-/// and until then, on a current-thread runtime, nothing else of the server runs.
+/// failure, as an `Err` and a panic are. A hook must not block its thread, as no task of a runtime may: it can't be
+/// dropped then, and while it blocks, the runtime may serve nobody (also one of many threads: the others sleep, and this is the
+/// one that would have woken them). It counts as failed all the same, once that is over or a second after its deadline. For
+/// what blocks there is [`spawn_blocking`](tokio::task::spawn_blocking).
 ///
 /// Whatever has a sentence will do for an error: [`io::Error`](std::io::Error), `anyhow::Error` (with its causes),
 /// `String`, `&str`.

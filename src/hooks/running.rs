@@ -6,7 +6,7 @@ use super::{
 };
 use crate::Error;
 
-/// Hooks of one moment, one after the other, each in a task of its own: so a panic is caught, and one that blocks does not
+/// Hooks of one moment, one after the other, each in a task of its own: so a panic is caught, and one that hangs does not
 /// stop the loop. Dropped, it aborts the one that runs, and begins no other.
 #[derive(Debug)]
 pub(crate) struct Running {

@@ -184,10 +184,9 @@ impl Conversation {
         self.until_taken = None;
     }
 
-    /// Everything at once: each piece becomes a frame only in its turn.
+    /// Everything at once: each piece becomes a frame only in its turn. Not to one that is gone, or of an earlier version.
     pub(super) fn pass_final(&mut self, states: Vec<PassedState>, failed: Vec<(Name, String)>, until_taken: Kept) {
         if !self.takes_final_state() {
-            crate::log::debug!("the successor is not told of a final state: it is gone, or of an earlier version");
             return;
         }
         let pieces = states.into_iter().flat_map(wire::pieces).map(Message::FinalState);

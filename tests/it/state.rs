@@ -311,6 +311,25 @@ fn a_restart_that_follows_closely_waits_with_its_final_state_for_the_one_before(
 }
 
 #[test]
+fn a_stop_waits_for_the_final_state_of_the_generation_before() {
+    let setup = with_final_state("0:count:1:wait+count");
+    let hold = Fifo::new(setup.place().join("hold"));
+    let mut fleet = setup.with("HOLD", hold.path()).with("STOP_DEADLINE_MS", "600000").start();
+    (0..3).for_each(|_| assert_eq!(Client::connect(fleet.http).get("/").generation, 0));
+    let second = fleet.restart(0, fleet.first());
+    fleet.until("asked generation=0 name=count");
+    fleet.signal(second, Signal::SIGTERM);
+    fleet.until("ending generation=1 ");
+    // It has had its turn since, with nothing else to wait for.
+    fleet.signal(second, Signal::SIGUSR1);
+    fleet.until("child generation=1");
+    assert!(!fleet.has_heard("done generation=1"), "what came before it is not lost");
+    hold.release();
+    assert_eq!(fleet.until("done generation=1").number("cut"), 0);
+    fleet.until_all_have_ended();
+}
+
+#[test]
 fn a_generation_that_dies_before_it_has_passed_its_final_state_is_not_waited_for() {
     let count = counted_by_all(|fleet, _| {
         fleet.signal(fleet.first(), Signal::SIGKILL);
