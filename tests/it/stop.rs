@@ -307,6 +307,8 @@ fn fresh(address: std::net::SocketAddr) -> std::io::Result<()> {
 /// in sixty such stops. So one is let pass.
 #[test]
 fn nobody_is_reset_by_a_stop_while_a_successor_is_on_its_way() {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset};
+
     for steps in ["linger", "take linger", "take ACCEPTED linger"] {
         let mut fleet = Setup::new().start();
         fake::release(&fleet.release, steps);
@@ -322,8 +324,10 @@ fn nobody_is_reset_by_a_stop_while_a_successor_is_on_its_way() {
         fleet.until("fake");
         fleet.signal(fleet.first(), Signal::SIGTERM);
         let ends: Vec<_> = clients.into_iter().map(|client| client.join().expect("no panic")).collect();
-        let not_refused = ends.iter().filter(|end| end.kind() != std::io::ErrorKind::ConnectionRefused).count();
-        assert!(not_refused <= 1, "after {steps:?}: {ends:?}");
+        let of = |kind| ends.iter().filter(|end| end.kind() == kind).count();
+        let [refused, reset, broken] = [ConnectionRefused, ConnectionReset, BrokenPipe].map(of);
+        assert_eq!(refused + reset + broken, ends.len(), "after {steps:?}: {ends:?}");
+        assert!(reset + broken <= 1, "after {steps:?}: {ends:?}");
         fleet.until_all_have_ended();
     }
 }
