@@ -106,11 +106,6 @@ impl Service {
         }
     }
 
-    /// A stop that has a lame duck takes longer than units give one.
-    fn say_longer_stop(&mut self, time: Duration) {
-        self.say(&[Notice::ExtendTimeout(time)]);
-    }
-
     fn empty_store(&mut self) {
         if let Self { notifier, store: Some(store), .. } = self {
             store.empty(notifier);
@@ -198,14 +193,14 @@ impl Life {
         }
     }
 
-    /// Before the lame duck.
+    /// Before the lame duck, with which a stop takes longer than units give one.
     pub(super) fn tell_stopping(&mut self) {
         let times = &self.settings.on_stop;
         let drain = times.until_drain().saturating_add(times.until_deadline());
         let time = drain.saturating_add(self.shared.hooks().longest_end()).saturating_add(MARGIN);
         if let Some(service) = &mut self.service {
             service.say_stopping();
-            service.say_longer_stop(time);
+            service.say(&[Notice::ExtendTimeout(time)]);
         }
     }
 
