@@ -98,7 +98,10 @@ mod tests {
     use tokio::time::sleep;
     use tracing::{Event, Metadata, Subscriber, span};
 
-    use super::{capture::Captured, generation};
+    use super::{
+        capture::{Captured, subscribe},
+        generation,
+    };
     use crate::Graceful;
 
     struct Panics;
@@ -160,7 +163,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_subscriber_that_panics_does_not_keep_a_generation_from_ending() {
-        let _panics = tracing::subscriber::set_default(Panics);
+        let _panics = subscribe(Panics);
         let graceful = Graceful::detached();
         graceful.ready().await.unwrap();
         graceful.stop();
@@ -169,7 +172,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_subscriber_that_panics_when_a_span_is_left_harms_neither_what_is_in_it_nor_its_panic() {
-        let _panics = tracing::subscriber::set_default(PanicsLater);
+        let _panics = subscribe(PanicsLater);
         assert_eq!(generation(3).around(async { 7 }).await, 7);
         // Left while it unwinds: a second panic that got out there would end the process.
         let panics = tokio::spawn(generation(3).around(async { resume_unwind(Box::new("mine")) }));

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{Drain, Kind, Level, Outcome, Policy, Report, Times, Turn, Watch, Why};
-use crate::{Error, ErrorKind, generation::Cause};
+use crate::{Error, ErrorKind, generation::Cause, log::capture::subscribe};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -527,7 +527,7 @@ fn log() -> (Lines, tracing::subscriber::DefaultGuard) {
     let (log, began) = (lines.clone(), Instant::now());
     let layer = tracing_subscriber::fmt().without_time().with_target(false).with_ansi(false);
     let write = move || Line(log.clone(), began);
-    (lines, tracing::subscriber::set_default(layer.with_writer(write).finish()))
+    (lines, subscribe(layer.with_writer(write).finish()))
 }
 
 struct Line(Lines, Instant);

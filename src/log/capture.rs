@@ -3,20 +3,31 @@
 use std::{
     collections::BTreeMap,
     fmt::Debug,
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
 };
 
 use tracing::{
-    Event, Subscriber,
+    Dispatch, Event, Subscriber,
     field::{Field, Visit},
     span::{Attributes, Id},
-    subscriber::DefaultGuard,
+    subscriber::{DefaultGuard, NoSubscriber},
 };
 use tracing_subscriber::{
     Layer,
     layer::{Context, SubscriberExt},
     registry::LookupSpan,
 };
+
+/// What this thread logs goes there, until the guard is dropped.
+///
+/// While a process has made one subscriber only, `tracing` asks the thread that comes first to an event whether that
+/// is wanted, and keeps the answer for all threads: a test in another thread, which has no subscriber, would silence
+/// the event for the one that waits for it. With two more, which stay, it asks every subscriber.
+pub(crate) fn subscribe(subscriber: impl Into<Dispatch>) -> DefaultGuard {
+    static NOT_ALONE: LazyLock<[Dispatch; 2]> = LazyLock::new(|| [(); 2].map(|()| Dispatch::new(NoSubscriber::new())));
+    LazyLock::force(&NOT_ALONE);
+    tracing::dispatcher::set_default(&subscriber.into())
+}
 
 /// Of this thread, until it is dropped.
 pub(crate) struct Captured {
@@ -34,7 +45,7 @@ impl Captured {
     pub(crate) fn new() -> Self {
         let lines = Arc::default();
         let subscriber = tracing_subscriber::registry().with(Capture(Arc::clone(&lines)));
-        Self { lines, _until: tracing::subscriber::set_default(subscriber) }
+        Self { lines, _until: subscribe(subscriber) }
     }
 
     /// By this crate, at this level.
