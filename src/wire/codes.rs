@@ -51,6 +51,16 @@ pub(crate) enum Wish {
     Other(u8),
 }
 
+/// How far a connection that is handed over has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Begun {
+    /// It has not said which protocol it speaks.
+    Fresh,
+    /// HTTP/1, between two requests.
+    Http1,
+    Other(u8),
+}
+
 /// A closed list of ours beside an open list of bytes: what is unknown keeps its number.
 macro_rules! codes {
     ($type:ident { $($variant:ident = $code:literal),* $(,)? }) => {
@@ -85,4 +95,5 @@ codes!(SocketKind {
 });
 codes!(Origin { Bound = 1, Offered = 2, Activated = 3 });
 codes!(Refusal { Version = 1, NoDescriptors = 2 });
+codes!(Begun { Fresh = 1, Http1 = 2 });
 codes!(Wish { TakeOver = 1, Restart = 2, Status = 3, Stop = 4 });

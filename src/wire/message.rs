@@ -5,6 +5,7 @@ use super::{
     codes::Refusal,
     frame::{HEADER, Header},
     manifest::{Hello, Socket},
+    offer::Offer,
     piece::Piece,
     visit::{Answer, Want},
 };
@@ -41,6 +42,8 @@ pub(crate) enum Message {
     FinalEnd {
         failed: Vec<(Name, String)>,
     },
+    /// After FINAL END: "these connections are open: do you take them?" Each comes with its descriptor.
+    Offer(Vec<Offer>),
     /// "I have all that you promised, and speak this."
     Accepted {
         version: u16,
@@ -76,13 +79,16 @@ pub(crate) enum Message {
     },
     /// "Your final state is mine": you need not live for it any more.
     FinalTaken,
+    /// "These are mine." The kernel's acceptance of the whole frame is what makes them so.
+    Taken(Vec<u64>),
+    /// "These I do not take, and why: they are yours as before."
+    Declined(Vec<(u64, String)>),
     /// "I have come to a path, and want something."
     Want(Want),
     Answer(Answer),
 }
 
-/// The kinds of frames. Numbers are never used again for something else. Those from 12 and from 40 on are the next ones, for
-/// connections that are handed over.
+/// The kinds of frames. Numbers are never used again for something else.
 mod kind {
     pub(super) const HELLO: u16 = 1;
     pub(super) const SOCKETS: u16 = 2;
@@ -95,6 +101,7 @@ mod kind {
     pub(super) const STATE: u16 = 9;
     pub(super) const FINAL_STATE: u16 = 10;
     pub(super) const FINAL_END: u16 = 11;
+    pub(super) const OFFER: u16 = 12;
     pub(super) const ACCEPTED: u16 = 32;
     pub(super) const REFUSED: u16 = 33;
     pub(super) const ARRIVED: u16 = 34;
@@ -103,6 +110,8 @@ mod kind {
     pub(super) const REPLACED: u16 = 37;
     pub(super) const STOPPING: u16 = 38;
     pub(super) const FINAL_TAKEN: u16 = 39;
+    pub(super) const TAKEN: u16 = 40;
+    pub(super) const DECLINED: u16 = 41;
     pub(super) const WANT: u16 = 64;
     pub(super) const ANSWER: u16 = 65;
 }
@@ -112,6 +121,9 @@ const LONGEST_WHY: usize = 1024;
 
 /// What ACCEPTED lists: whoever does is told of a final state, and answers FINAL TAKEN.
 pub(crate) const FINAL_STATE: &str = "final-state";
+
+/// What ACCEPTED lists: whoever does is offered connections, and says TAKEN or DECLINED.
+pub(crate) const HAND_OVER: &str = "hand-over";
 
 impl Message {
     /// FINAL END, with reasons that are cut where they are too long.
@@ -148,6 +160,7 @@ impl Message {
             Self::State(_) => "STATE",
             Self::FinalState(_) => "FINAL STATE",
             Self::FinalEnd { .. } => "FINAL END",
+            Self::Offer(_) => "OFFER",
             Self::Accepted { .. } => "ACCEPTED",
             Self::Refused { .. } => "REFUSED",
             Self::Arrived { .. } => "ARRIVED",
@@ -156,6 +169,8 @@ impl Message {
             Self::Replaced { .. } => "REPLACED",
             Self::Stopping { .. } => "STOPPING",
             Self::FinalTaken => "FINAL TAKEN",
+            Self::Taken(_) => "TAKEN",
+            Self::Declined(_) => "DECLINED",
             Self::Want(_) => "WANT",
             Self::Answer(_) => "ANSWER",
         }
@@ -167,6 +182,7 @@ impl Message {
             Self::Hello(hello) => hello.ancestors.len() + if hello.stderr { 2 } else { 0 },
             Self::Sockets(sockets) => sockets.len(),
             Self::Forward(_) => 1,
+            Self::Offer(offers) => offers.len(),
             _ => 0,
         }
     }
@@ -229,6 +245,10 @@ impl Message {
                 });
                 (kind::FINAL_END, false)
             }
+            Self::Offer(offers) => {
+                to.list(offers, |to, offer| offer.encode(to));
+                (kind::OFFER, false)
+            }
             Self::Accepted { version, capabilities } => {
                 to.u16(*version);
                 to.list(capabilities, |to, capability| to.string(capability));
@@ -263,6 +283,17 @@ impl Message {
                 (kind::STOPPING, false)
             }
             Self::FinalTaken => (kind::FINAL_TAKEN, false),
+            Self::Taken(ids) => {
+                to.list(ids, |to, id| to.u64(*id));
+                (kind::TAKEN, false)
+            }
+            Self::Declined(those) => {
+                to.items(those, |to, (id, why)| {
+                    to.u64(*id);
+                    to.string(why);
+                });
+                (kind::DECLINED, false)
+            }
             Self::Want(want) => {
                 want.encode(to);
                 (kind::WANT, true)
@@ -300,6 +331,9 @@ impl Message {
             kind::REPLACED => Self::Replaced { pid: from.u32()?, generation: from.u64()? },
             kind::STOPPING => Self::Stopping { why: from.string()? },
             kind::FINAL_TAKEN => Self::FinalTaken,
+            kind::OFFER => Self::Offer(from.list(Offer::decode)?),
+            kind::TAKEN => Self::Taken(from.list(Reader::u64)?),
+            kind::DECLINED => Self::Declined(from.items(|from| Ok((from.u64()?, from.string()?)))?),
             kind::WANT => Self::Want(Want::decode(from)?),
             kind::ANSWER => Self::Answer(Answer::decode(from)?),
             _ => return Ok(None),

@@ -1,0 +1,1 @@
+//! Walks through every order of events.
