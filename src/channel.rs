@@ -2,12 +2,13 @@
 
 use std::{
     collections::VecDeque,
-    io,
+    io, mem,
     net::Shutdown,
     os::fd::{AsFd, OwnedFd},
     sync::Arc,
 };
 
+use nix::errno::Errno;
 use tokio::{io::Interest, net::UnixStream};
 
 use crate::{
@@ -28,9 +29,36 @@ pub(crate) struct Channel {
     deaf: bool,
     /// Our side can't send, for want of something.
     fault: Option<Error>,
+    /// What has become of messages with a number, until it is asked for.
+    settled: Vec<(u64, Settled)>,
     bytes: Vec<u8>,
     descriptors: Vec<OwnedFd>,
+    /// The kernel had no room here for descriptors that belong to a message whose first byte has been read.
+    lost_descriptors: bool,
     ended: bool,
+}
+
+/// What has become of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Settled {
+    /// The kernel has all of it, and gives it to the peer whatever becomes of this process.
+    Accepted,
+    /// The peer is gone. How much of it it had, nobody knows.
+    PeerGone,
+    /// Not a byte of it went out, for want of something on our side; the conversation goes on.
+    LeftOut,
+    /// Our side can't send any more, for want of something.
+    Unsaid,
+}
+
+/// What comes next in a conversation.
+#[derive(Debug)]
+pub(crate) enum Step {
+    Heard(Received),
+    /// A message with a number is settled: [`Channel::settled`] says which.
+    Settled,
+    /// The peer's end is closed, and everything that it said was read.
+    End,
 }
 
 #[derive(Debug)]
@@ -41,11 +69,12 @@ struct Outgoing {
     sent: usize,
     /// One that can't be sent is left out, and the conversation goes on.
     optional: bool,
+    number: Option<u64>,
     /// They go with the frame's first byte. Shared, because a socket is offered to one successor after the other.
     descriptors: Vec<Arc<OwnedFd>>,
 }
 
-/// A message with its descriptors.
+/// A message with its descriptors. Of OFFER, the last of them may be missing: this process had no room for them.
 pub(crate) type Received = (Message, Vec<OwnedFd>);
 
 impl Channel {
@@ -64,11 +93,26 @@ impl Channel {
 
     /// Queues a message and sends as much as the kernel takes now.
     pub(crate) fn say(&mut self, message: &Message, descriptors: Vec<Arc<OwnedFd>>) {
+        self.queue(message, descriptors, None);
+    }
+
+    /// The same, and what becomes of it will be [`settled`](Self::settled) under this number.
+    pub(crate) fn say_numbered(&mut self, number: u64, message: &Message, descriptors: Vec<Arc<OwnedFd>>) {
+        self.queue(message, descriptors, Some(number));
+    }
+
+    fn queue(&mut self, message: &Message, descriptors: Vec<Arc<OwnedFd>>, number: Option<u64>) {
         debug_assert_eq!(message.descriptors(), descriptors.len(), "{message:?}");
-        // Somebody's visitor is not worth the end of a conversation between generations.
-        let optional = matches!(message, Message::Forward(_));
-        self.outbox.push_back(Outgoing { message: None, bytes: message.encode(), sent: 0, optional, descriptors });
+        // Somebody's visitor, or a client's connection, is not worth the end of a conversation between generations.
+        let optional = matches!(message, Message::Forward(_) | Message::Offer(_));
+        let bytes = message.encode();
+        self.outbox.push_back(Outgoing { message: None, bytes, sent: 0, optional, number, descriptors });
         self.try_flush();
+    }
+
+    /// What has become of messages with a number since this was last asked.
+    pub(crate) fn settled(&mut self) -> Vec<(u64, Settled)> {
+        mem::take(&mut self.settled)
     }
 
     /// Queues messages without descriptors, each of which becomes bytes only in its turn: for many large ones.
@@ -78,6 +122,7 @@ impl Channel {
             bytes: Vec::new(),
             sent: 0,
             optional: false,
+            number: None,
             descriptors: Vec::new(),
         }));
         self.try_flush();
@@ -91,14 +136,32 @@ impl Channel {
     /// Nothing is lost: what has been read or not yet been sent stays in the channel.
     pub(crate) async fn next(&mut self) -> Result<Option<Received>, Error> {
         loop {
+            match self.step().await? {
+                Step::Heard(received) => return Ok(Some(received)),
+                Step::Settled => self.settled.clear(),
+                Step::End => return Ok(None),
+            }
+        }
+    }
+
+    /// The same for who has said messages with a number.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`next`](Self::next).
+    pub(crate) async fn step(&mut self) -> Result<Step, Error> {
+        loop {
+            if !self.settled.is_empty() {
+                return Ok(Step::Settled);
+            }
             if let Some(fault) = self.fault.take() {
                 return Err(fault);
             }
             if let Some(received) = self.take_first()? {
-                return Ok(Some(received));
+                return Ok(Step::Heard(received));
             }
             if self.ended {
-                return self.end();
+                return self.end().map(|()| Step::End);
             }
             self.turn().await?;
         }
@@ -146,7 +209,7 @@ impl Channel {
                 received => return Some(received),
             }
             if self.ended {
-                return Some(self.end());
+                return Some(self.end().map(|()| None));
             }
             match self.read(Read::Now) {
                 Ok(0) if !self.ended => return None,
@@ -190,9 +253,9 @@ impl Channel {
         }
     }
 
-    fn end(&self) -> Result<Option<Received>, Error> {
+    fn end(&self) -> Result<(), Error> {
         if self.bytes.is_empty() {
-            return Ok(None);
+            return Ok(());
         }
         let what = format!("the other end's message ended after {} bytes", self.bytes.len());
         Err(Error::new(ErrorKind::Torn, what))
@@ -201,7 +264,8 @@ impl Channel {
     fn try_flush(&mut self) {
         while let Some(first) = self.outbox.front_mut() {
             if self.deaf {
-                self.outbox.clear();
+                let how = if self.fault.is_some() { Settled::Unsaid } else { Settled::PeerGone };
+                self.settled.extend(self.outbox.drain(..).filter_map(|it| Some((it.number?, how))));
                 return;
             }
             if let Some(message) = first.message.take() {
@@ -220,7 +284,7 @@ impl Channel {
                 sent => sent,
             };
             match sent {
-                Ok(count) if first.sent + count == first.bytes.len() => drop(self.outbox.pop_front()),
+                Ok(count) if first.sent + count == first.bytes.len() => self.settle_first(Settled::Accepted),
                 Ok(count) => first.sent += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -229,8 +293,13 @@ impl Channel {
                     self.deaf = true;
                 }
                 Err(error) if first.optional && first.sent == 0 => {
-                    crate::log::warn!(%error, "pass a visitor on to the other generation: its connection is closed");
-                    self.outbox.pop_front();
+                    let is_visitors = first.number.is_none();
+                    self.settle_first(Settled::LeftOut);
+                    if is_visitors {
+                        crate::log::warn!(%error, "pass a visitor on to the other generation: its connection is closed");
+                    } else {
+                        crate::log::warn!(%error, "offer connections to the other generation: they stay here");
+                    }
                 }
                 // EMFILE, ETOOMANYREFS, ENOBUFS: the peer would wait for ever for what never comes.
                 Err(error) => {
@@ -239,6 +308,11 @@ impl Channel {
                 }
             }
         }
+    }
+
+    fn settle_first(&mut self, how: Settled) {
+        let number = self.outbox.pop_front().and_then(|first| first.number);
+        self.settled.extend(number.map(|number| (number, how)));
     }
 
     /// Reads once. 0: nothing to read now, or the end (then `ended` is set).
@@ -251,14 +325,15 @@ impl Channel {
             Read::Now => receive(),
         };
         match read {
-            Ok(0) => self.ended = true,
+            Ok(sys::Received { bytes: 0, .. }) => self.ended = true,
             Ok(_) if self.descriptors.len() > 2 * sys::MAX_DESCRIPTORS => {
                 let what = "the other end sent descriptors that belong to no message";
                 return Err(Error::new(ErrorKind::Protocol, what));
             }
-            Ok(count) => {
-                self.bytes.extend(&buffer[..count]);
-                return Ok(count);
+            Ok(received) => {
+                self.lost_descriptors |= received.lost_descriptors;
+                self.bytes.extend(&buffer[..received.bytes]);
+                return Ok(received.bytes);
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
             // It died with words of ours unread. What it said itself was read before this.
@@ -275,6 +350,16 @@ impl Channel {
             Error::new(ErrorKind::Protocol, format!("the other end sent what is no message: {what}"))
         };
         while let Some((message, descriptors, length)) = wire::first(&self.bytes).map_err(garbage)? {
+            // No call of `recvmsg` goes on beyond a message's descriptors: those that came are the first ones of this frame.
+            let lost = self.lost_descriptors && self.descriptors.len() < descriptors;
+            let descriptors = if lost { self.descriptors.len() } else { descriptors };
+            if lost {
+                self.lost_descriptors = false;
+                if !matches!(message, None | Some(Message::Offer(_))) {
+                    let what = "receive from the other end";
+                    return Err(Error::io(ErrorKind::Protocol, what, Errno::EMFILE.into()));
+                }
+            }
             if self.descriptors.len() < descriptors {
                 let what = format!("{} of {descriptors} descriptors came with a message", self.descriptors.len());
                 return Err(Error::new(ErrorKind::Protocol, what));
@@ -292,8 +377,23 @@ impl Channel {
 
 impl From<UnixStream> for Channel {
     fn from(stream: UnixStream) -> Self {
-        let (bytes, descriptors) = (Vec::new(), Vec::new());
-        Self { stream, outbox: VecDeque::new(), deaf: false, fault: None, bytes, descriptors, ended: false }
+        Self {
+            stream,
+            outbox: VecDeque::new(),
+            deaf: false,
+            fault: None,
+            settled: Vec::new(),
+            bytes: Vec::new(),
+            descriptors: Vec::new(),
+            lost_descriptors: false,
+            ended: false,
+        }
+    }
+}
+
+impl From<Option<Received>> for Step {
+    fn from(received: Option<Received>) -> Self {
+        received.map_or(Self::End, Self::Heard)
     }
 }
 
@@ -311,12 +411,13 @@ fn broken(error: io::Error) -> Error {
 mod tests {
     use std::{os::fd::BorrowedFd, time::Duration};
 
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
     use tokio::{io::AsyncReadExt, time::timeout};
 
     use super::*;
     use crate::{
         name::Name,
-        wire::{Origin, Socket, SocketKind},
+        wire::{Destination, Offer, Origin, Socket, SocketKind},
     };
 
     /// A channel, and the raw other end of it.
@@ -472,6 +573,79 @@ mod tests {
         send(&theirs, &[&Message::LetGo.encode()[..], &[7]].concat(), &[]);
         assert_eq!(hear(&mut again).await.unwrap().unwrap().0, Message::LetGo);
         assert!(again.into_socket().unwrap().is_none(), "the beginning of another message would be lost");
+    }
+
+    fn offers(count: u64) -> (Message, Vec<Arc<OwnedFd>>) {
+        let to = Destination::Protocol(Name::new("chat").unwrap());
+        let offer = |id| Offer { id, to: to.clone(), waited_milliseconds: 0, read: b"GET".to_vec(), state: Vec::new() };
+        let files = (0..count).map(|_| Arc::new(OwnedFd::from(tempfile::tempfile().unwrap())));
+        (Message::Offer((0..count).map(offer).collect()), files.collect())
+    }
+
+    #[tokio::test]
+    async fn a_message_is_settled_when_the_kernel_has_all_of_it_and_not_before() {
+        let (mut ours, mut theirs) = channels();
+        ours.say_numbered(1, &Message::Taken(vec![1]), Vec::new());
+        assert_eq!(ours.settled(), [(1, Settled::Accepted)]);
+        let (large, descriptors) = many(sys::MAX_DESCRIPTORS);
+        let mut number = 1;
+        while ours.outbox.is_empty() {
+            number += 1;
+            ours.say_numbered(number, &large, descriptors.clone());
+        }
+        assert!(ours.settled().iter().all(|(settled, _)| *settled < number), "the last is not whole in the kernel");
+        let read = async { while hear(&mut theirs).await.unwrap().unwrap().0 != large {} };
+        let settled = async {
+            let step = timeout(Duration::from_secs(10), ours.step()).await.expect("there is room again").unwrap();
+            assert!(matches!(step, Step::Settled), "{step:?}");
+        };
+        tokio::join!(read, settled);
+        assert!(ours.settled().contains(&(number, Settled::Accepted)));
+    }
+
+    #[tokio::test]
+    async fn what_a_dead_peer_was_told_is_settled_as_such_and_its_last_words_are_still_heard() {
+        let (mut ours, theirs) = channel();
+        send(&theirs, &Message::Declined(vec![(7, "full".into())]).encode(), &[]);
+        drop(theirs);
+        ours.say_numbered(1, &Message::Taken(vec![1]), Vec::new());
+        ours.say_numbered(2, &Message::Taken(vec![2]), Vec::new());
+        assert_eq!(ours.settled(), [(1, Settled::PeerGone), (2, Settled::PeerGone)]);
+        assert_eq!(hear(&mut ours).await.unwrap().unwrap().0, Message::Declined(vec![(7, "full".into())]));
+        assert!(hear(&mut ours).await.unwrap().is_none());
+    }
+
+    /// A process of its own: the limit holds for all of it.
+    #[tokio::test]
+    #[ignore = "started by the test after it"]
+    async fn with_few_descriptors_left() {
+        let (mut ours, mut theirs) = channels();
+        let (message, descriptors) = offers(8);
+        ours.say(&message, descriptors);
+        ours.say(&Message::LetGo, Vec::new());
+        // The lowest free number is what the next one gets: about four more than are open now.
+        let next = std::fs::File::open("/dev/null").unwrap();
+        let number = format!("{:?}", next.as_fd()).chars().filter(char::is_ascii_digit).collect::<String>();
+        drop(next);
+        let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        setrlimit(Resource::RLIMIT_NOFILE, number.parse::<u64>().unwrap() + 4, most).unwrap();
+        let (heard, came) = hear(&mut theirs).await.unwrap().unwrap();
+        assert!(heard == message && (1..8).contains(&came.len()), "{} came", came.len());
+        assert_eq!(hear(&mut theirs).await.unwrap().unwrap().0, Message::LetGo);
+        drop(came);
+        // The descriptors of anything else are not to be done without.
+        let (message, descriptors) = many(8);
+        ours.say(&message, descriptors);
+        assert_eq!(hear(&mut theirs).await.unwrap_err().kind(), ErrorKind::NoDescriptors);
+    }
+
+    #[test]
+    fn an_offer_arrives_without_the_descriptors_for_which_there_is_no_room() {
+        let this = std::env::current_exe().unwrap();
+        let run = ["--exact", "--ignored", "channel::tests::with_few_descriptors_left"];
+        let output = std::process::Command::new(this).args(run).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("1 passed"), "{said}");
     }
 
     #[tokio::test]

@@ -207,7 +207,7 @@ impl Life {
             Some(ask) = self.asks.recv() => self.hear(ask),
             Some(why) = self.failed.recv() => Some(Event::ServeFailed(why)),
             event = predecessor(&mut self.predecessor) => self.heard_of_predecessor(event),
-            event = successor(&mut self.successor) => Some(event),
+            event = successor(&mut self.successor) => event,
             () = service(&mut self.service) => self.supervisor_knows(),
             done = work(&mut self.work) => self.done(done),
             taken = final_state(&mut self.final_state) => {

@@ -31,7 +31,7 @@ pub(super) async fn predecessor(predecessor: &mut Option<Predecessor>) -> Option
     }
 }
 
-pub(super) async fn successor(successor: &mut Option<Successor>) -> Event {
+pub(super) async fn successor(successor: &mut Option<Successor>) -> Option<Event> {
     match successor {
         Some(successor) => successor.next().await,
         None => pending().await,

@@ -4,10 +4,10 @@ use std::{fmt, mem, os::fd::OwnedFd, sync::Arc, time::Duration, vec};
 
 use tokio::time::timeout;
 
-use super::Legacy;
+use super::{Legacy, Reply};
 use crate::{
     Error, ErrorKind,
-    channel::{Channel, Received},
+    channel::{Channel, Step},
     name::Name,
     phase::Event,
     state::PassedState,
@@ -29,6 +29,9 @@ pub(super) struct Conversation {
     claimed: Vec<Name>,
     /// It has said so with ACCEPTED.
     knows_final_state: bool,
+    /// The same.
+    takes_connections: bool,
+    replies: Vec<Reply>,
     /// Until it has taken the final state, or never will.
     until_taken: Option<Kept>,
     unsaid: Option<Unsaid>,
@@ -55,6 +58,8 @@ impl Conversation {
             names,
             claimed: Vec::new(),
             knows_final_state: false,
+            takes_connections: false,
+            replies: Vec::new(),
             until_taken: None,
             unsaid,
             heard_enough: false,
@@ -100,23 +105,25 @@ impl Conversation {
         self.channel.say(&Message::Sockets(sockets), descriptors);
     }
 
-    /// What it says next, or its end (`ChannelClosed`) once nothing that it says counts. Cancel safe.
-    pub(super) async fn next(&mut self) -> Event {
+    /// What it says next, or its end (`ChannelClosed`) once nothing that it says counts. `None`: there are replies. Cancel
+    /// safe.
+    pub(super) async fn next(&mut self) -> Option<Event> {
         while !self.heard_enough {
-            let received = self.channel.next().await;
-            if let Some(event) = self.hear(received) {
+            let step = self.channel.step().await;
+            let event = self.hear(step);
+            if event.is_some() || !self.replies.is_empty() {
                 return event;
             }
         }
         self.channel.outlast().await;
-        Event::ChannelClosed
+        Some(Event::ChannelClosed)
     }
 
     /// What it has said by now and the reactor may not have heard of.
     pub(super) fn next_now(&mut self) -> Option<Event> {
         while !self.heard_enough {
-            let received = self.channel.next_now()?;
-            if let Some(event) = self.hear(received) {
+            let step = self.channel.next_now()?.map(Step::from);
+            if let Some(event) = self.hear(step) {
                 return Some(event);
             }
         }
@@ -124,10 +131,16 @@ impl Conversation {
     }
 
     /// `None`: it concerns only what is passed.
-    fn hear(&mut self, received: Result<Option<Received>, Error>) -> Option<Event> {
-        let message = match received {
-            Ok(Some((message, _descriptors))) => message,
-            Ok(None) => {
+    fn hear(&mut self, step: Result<Step, Error>) -> Option<Event> {
+        let message = match step {
+            Ok(Step::Heard((message, _descriptors))) => message,
+            Ok(Step::Settled) => {
+                let settled = self.channel.settled().into_iter();
+                self.replies.extend(settled.filter_map(|(number, settled)| Reply::to_offer(number, settled)));
+                return None;
+            }
+            Ok(Step::End) => {
+                self.replies.push(Reply::Ended);
                 self.hear_no_more();
                 return Some(Event::ChannelClosed);
             }
@@ -142,6 +155,7 @@ impl Conversation {
             }
             Message::Accepted { version, capabilities } if self.unsaid.is_none() => {
                 self.knows_final_state = capabilities.iter().any(|it| it == wire::FINAL_STATE);
+                self.takes_connections = capabilities.iter().any(|it| it == wire::HAND_OVER);
                 let spoken = wire::OLDEST_VERSION..=wire::NEWEST_VERSION;
                 if spoken.contains(&version) { Event::Accepted } else { self.failed(wrong_version(version, version)) }
             }
@@ -166,6 +180,14 @@ impl Conversation {
                 self.until_taken = None;
                 return None;
             }
+            Message::Taken(ids) => {
+                self.replies.push(Reply::Taken(ids));
+                return None;
+            }
+            Message::Declined(those) => {
+                self.replies.push(Reply::Declined(those));
+                return None;
+            }
             unexpected => {
                 let what = format!("the successor said what it must not say now: {}", unexpected.name());
                 self.failed(Error::new(ErrorKind::Protocol, what))
@@ -175,6 +197,7 @@ impl Conversation {
 
     fn failed(&mut self, error: Error) -> Event {
         self.unsaid = None;
+        self.replies.push(Reply::Garbled);
         self.hear_no_more();
         Event::Failed(error)
     }
@@ -201,6 +224,21 @@ impl Conversation {
     /// Whether a final state would be understood.
     pub(super) fn takes_final_state(&self) -> bool {
         self.knows_final_state && !self.heard_enough
+    }
+
+    /// Whether it would understand the offer of a connection.
+    pub(super) fn takes_connections(&self) -> bool {
+        self.takes_connections && !self.heard_enough
+    }
+
+    /// Under this number, should it never go out.
+    pub(super) fn offer(&mut self, number: u64, message: &Message, descriptors: Vec<Arc<OwnedFd>>) {
+        self.channel.say_numbered(number, message, descriptors);
+    }
+
+    /// What has been learned since this was last asked.
+    pub(super) fn replies(&mut self) -> Vec<Reply> {
+        mem::take(&mut self.replies)
     }
 
     pub(super) fn claimed(&self) -> &[Name] {

@@ -267,7 +267,8 @@ impl Unanswered {
     /// What was passed is as promised: this process can be the successor.
     pub(crate) fn accept(self) -> Predecessor {
         let Self { mut channel, version } = self;
-        channel.say(&Message::Accepted { version, capabilities: vec![wire::FINAL_STATE.into()] }, Vec::new());
+        let capabilities = [wire::FINAL_STATE, wire::HAND_OVER].map(String::from).into();
+        channel.say(&Message::Accepted { version, capabilities }, Vec::new());
         Predecessor::new(channel)
     }
 

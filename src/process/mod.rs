@@ -5,6 +5,7 @@
 
 mod body;
 mod conversation;
+mod delivery;
 mod handoff;
 mod introduction;
 mod last_words;
@@ -12,16 +13,19 @@ mod notices;
 mod predecessor;
 mod program;
 mod refuser;
+mod reply;
 mod successor;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use delivery::Delivery;
 pub use handoff::scrub;
 pub(crate) use introduction::{Inheritance, Introduction, take_over};
 pub(crate) use last_words::Borrowed;
 pub(crate) use predecessor::Predecessor;
 pub(crate) use program::Program;
 pub(crate) use refuser::Refuser;
+pub(crate) use reply::Reply;
 pub(crate) use successor::{Legacy, Successor};
 
 /// Names the successor's channel: `<descriptor>:<inode>`. It is only ever set in a spawn's copy of the environment.

@@ -2,20 +2,20 @@
 
 use std::{
     collections::VecDeque,
-    mem,
+    iter, mem,
     os::fd::OwnedFd,
     sync::{Arc, Weak},
 };
 
-use super::refuser::Refuser;
+use super::{Delivery, refuser::Refuser};
 use crate::{
     Error,
-    channel::{Channel, Received},
+    channel::{Channel, Settled, Step},
     name::Name,
     phase::Event,
     state::PassedState,
     status::Draining,
-    wire::{Gathered, Message, Piece, Want},
+    wire::{Gathered, Message, Offer, Piece, Want},
 };
 
 /// How many visitors that the predecessor has passed on may wait here. Each is a descriptor.
@@ -27,9 +27,12 @@ pub(crate) struct Predecessor {
     channel: Option<Channel>,
     /// It has said ABORT: it serves on, and its channel's end is no death.
     took_back: bool,
+    /// It lives, as far as anybody knows, and is not heard any more.
+    hung_up: bool,
     draining: Vec<Draining>,
     forwarded: VecDeque<(Want, OwnedFd)>,
     final_state: FinalState,
+    deliveries: Vec<Delivery>,
     /// Until READY: after that there is nothing left to refuse.
     refuser: Option<Arc<Refuser>>,
 }
@@ -51,14 +54,16 @@ impl Predecessor {
         Self {
             channel: Some(channel),
             took_back: false,
+            hung_up: false,
             draining: Vec::new(),
             forwarded: VecDeque::new(),
             final_state: FinalState::Coming(Gathered::default()),
+            deliveries: Vec::new(),
             refuser,
         }
     }
 
-    /// What it does next. `None`: something was noted, for `draining`, `forwarded` or `final_state`.
+    /// What it does next. `None`: something was noted, for `draining`, `forwarded`, `final_state` or `deliveries`.
     ///
     /// # Cancel safety
     ///
@@ -67,15 +72,15 @@ impl Predecessor {
         let Some(channel) = &mut self.channel else {
             return std::future::pending().await;
         };
-        let received = channel.next().await;
-        self.hear(received)
+        let step = channel.step().await;
+        self.hear(step)
     }
 
     /// What it has said by now: what is about to be decided must not overtake that. Notes are taken on the way.
     pub(crate) fn next_now(&mut self) -> Option<Event> {
         while let Some(channel) = &mut self.channel {
-            let received = channel.next_now()?;
-            if let Some(event) = self.hear(received) {
+            let step = channel.next_now()?.map(Step::from);
+            if let Some(event) = self.hear(step) {
                 return Some(event);
             }
         }
@@ -113,48 +118,76 @@ impl Predecessor {
         }
     }
 
+    /// Says what becomes of connections that it has offered; a delivery of this number says when that is so.
+    pub(crate) fn answer(&mut self, number: u64, message: &Message) {
+        match &mut self.channel {
+            Some(channel) => {
+                channel.say_numbered(number, message, Vec::new());
+                self.note_settled();
+            }
+            None if self.hung_up => self.deliveries.push(Delivery::Unsaid(number)),
+            None => self.deliveries.push(Delivery::WentOut(number)),
+        }
+    }
+
+    /// What it has offered, and what has become of the answers, since this was last asked.
+    pub(crate) fn deliveries(&mut self) -> Vec<Delivery> {
+        mem::take(&mut self.deliveries)
+    }
+
     /// By which it can be refused from elsewhere, as long as it waits for READY and is heard.
     pub(crate) fn refuser(&self) -> Weak<Refuser> {
         self.refuser.as_ref().map(Arc::downgrade).unwrap_or_default()
     }
 
-    fn hear(&mut self, received: Result<Option<Received>, Error>) -> Option<Event> {
-        match received {
-            Ok(Some((Message::Commit, _))) => Some(Event::Confirmed),
-            Ok(Some((Message::Abort { why }, _))) => {
-                crate::log::warn!(why, "the predecessor took the restart back: this generation ends");
-                self.took_back = true;
-                self.settle_final_state();
-                Some(Event::TakenBack(why))
+    fn hear(&mut self, step: Result<Step, Error>) -> Option<Event> {
+        let (message, descriptors) = match step {
+            Ok(Step::Heard(received)) => received,
+            Ok(Step::Settled) => {
+                self.note_settled();
+                return None;
             }
-            Ok(Some((Message::LetGo, _))) => Some(Event::PredecessorLetGo),
-            Ok(Some((Message::Draining(those), _))) => {
-                self.draining = those;
-                None
-            }
-            Ok(Some((Message::FinalState(piece), _))) => {
-                self.note_final_state(&piece);
-                None
-            }
-            Ok(Some((Message::FinalEnd { failed }, _))) => {
-                self.end_final_state(&failed);
-                None
-            }
-            Ok(Some((Message::Forward(want), descriptors))) => {
-                self.note(want, descriptors);
-                None
-            }
-            Ok(Some((unexpected, _))) => {
-                crate::log::warn!(said = unexpected.name(), "the predecessor said what it must not say now: ignored");
-                None
-            }
-            Ok(None) => self.gone(),
+            Ok(Step::End) => return self.gone(Delivery::Gone),
             // A predecessor that talks nonsense can't be relied on to decide, and must not be left in doubt.
             Err(error) => {
                 crate::log::warn!(%error, "the predecessor");
-                self.gone()
+                return self.gone(Delivery::HungUp);
+            }
+        };
+        match message {
+            Message::Commit => return Some(Event::Confirmed),
+            Message::Abort { why } => {
+                crate::log::warn!(why, "the predecessor took the restart back: this generation ends");
+                self.took_back = true;
+                self.settle_final_state();
+                return Some(Event::TakenBack(why));
+            }
+            Message::LetGo => return Some(Event::PredecessorLetGo),
+            Message::Draining(those) => self.draining = those,
+            Message::FinalState(piece) => self.note_final_state(&piece),
+            Message::FinalEnd { failed } => self.end_final_state(&failed),
+            Message::Forward(want) => self.note(want, descriptors),
+            Message::Offer(offers) => self.note_offers(offers, descriptors),
+            unexpected => {
+                crate::log::warn!(said = unexpected.name(), "the predecessor said what it must not say now: ignored");
             }
         }
+        None
+    }
+
+    /// The last of the descriptors may be missing.
+    fn note_offers(&mut self, offers: Vec<Offer>, descriptors: Vec<OwnedFd>) {
+        let descriptors = descriptors.into_iter().map(Some).chain(iter::repeat_with(|| None));
+        self.deliveries.push(Delivery::Offered(offers.into_iter().zip(descriptors).collect()));
+    }
+
+    fn note_settled(&mut self) {
+        let settled = self.channel.as_mut().map(Channel::settled).unwrap_or_default();
+        self.deliveries.extend(settled.into_iter().map(|(number, settled)| match settled {
+            // It is dead: nobody else will ever have what this process said that it takes.
+            Settled::Accepted | Settled::PeerGone => Delivery::WentOut(number),
+            Settled::LeftOut | Settled::Unsaid => Delivery::Unsaid(number),
+        }));
     }
 
     /// The descriptors of a visitor that nobody takes are closed, and it sees its connection's end.
@@ -197,7 +230,10 @@ impl Predecessor {
     }
 
     /// What those before it wait for is not told by anybody from here on: better unknown than outdated.
-    fn gone(&mut self) -> Option<Event> {
+    fn gone(&mut self, how: Delivery) -> Option<Event> {
+        self.note_settled();
+        self.hung_up = matches!(how, Delivery::HungUp);
+        self.deliveries.push(how);
         self.channel = None;
         self.refuser = None;
         self.draining.clear();

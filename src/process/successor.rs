@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    Program,
+    Program, Reply,
     body::Body,
     conversation::{Conversation, Kept},
     last_words::{self, LastWords},
@@ -50,6 +50,7 @@ pub(crate) struct Successor {
     talk: Talk,
     words: Option<LastWords>,
     status: Option<ExitStatus>,
+    replies: Vec<Reply>,
 }
 
 /// How it makes itself understood.
@@ -128,42 +129,40 @@ impl Successor {
 
     fn new(generation: u64, spawned: bool, body: Body, talk: Talk, words: Option<LastWords>) -> Self {
         let identity = generation::Successor { pid: 0, generation };
-        Self { identity, spawned, body, talk, words, status: None }
+        Self { identity, spawned, body, talk, words, status: None, replies: Vec::new() }
     }
 
-    /// What it does next.
+    /// What it does next. `None`: there are `replies`.
     ///
     /// # Cancel safety
     ///
     /// Nothing is lost: everything that is under way is in `self`.
-    pub(crate) async fn next(&mut self) -> Event {
+    pub(crate) async fn next(&mut self) -> Option<Event> {
         match (&mut self.body, &mut self.talk) {
             (Body::Spawning(spawned), _) => {
                 let spawned = spawned.await;
-                self.spawned(spawned)
+                Some(self.spawned(spawned))
             }
-            (Body::Come, _) => self.come(),
-            (Body::Alive(process), Talk::Channel(conversation)) => {
-                tokio::select! {
-                    biased;
-                    event = conversation.next() => self.told(event),
-                    () = Body::end(process) => self.ended(),
-                }
+            (Body::Come, _) => Some(self.come()),
+            (Body::Alive(process), Talk::Channel(conversation)) => tokio::select! {
+                biased;
+                event = conversation.next() => self.told(event?),
+                () = Body::end(process) => self.ended(),
             }
-            (Body::Alive(process), Talk::Notices(notices)) => {
-                tokio::select! {
-                    biased;
-                    event = notices.next() => event,
-                    () = Body::end(process) => self.ended(),
-                }
+            .into(),
+            (Body::Alive(process), Talk::Notices(notices)) => tokio::select! {
+                biased;
+                event = notices.next() => event,
+                () = Body::end(process) => self.ended(),
             }
+            .into(),
             (Body::Alive(process), Talk::Over { .. }) => {
                 Body::end(process).await;
-                self.ended()
+                Some(self.ended())
             }
             (Body::Elsewhere, Talk::Channel(conversation)) => {
-                let event = conversation.next().await;
-                self.told(event)
+                let event = conversation.next().await?;
+                Some(self.told(event))
             }
             (Body::Elsewhere, Talk::Notices(_) | Talk::Over { .. }) | (Body::Gone, _) => std::future::pending().await,
         }
@@ -225,6 +224,9 @@ impl Successor {
     }
 
     fn stop_talking(&mut self) {
+        if let Talk::Channel(conversation) = &mut self.talk {
+            self.replies.extend(conversation.replies());
+        }
         self.talk = Talk::Over { claimed: self.claimed().to_vec() };
     }
 
@@ -257,6 +259,27 @@ impl Successor {
     /// Whether it may have accepted somebody before it was confirmed, as a foreign one does that knows of no such thing.
     pub(crate) fn accepts_unconfirmed(&self) -> bool {
         matches!(self.talk, Talk::Notices(_))
+    }
+
+    /// Whether it would understand the offer of a connection, and still can be told.
+    pub(crate) fn takes_connections(&self) -> bool {
+        matches!(&self.talk, Talk::Channel(conversation) if conversation.takes_connections())
+    }
+
+    /// Offers connections, under this number: should that never go out, a reply says so. What nobody hears is undecided
+    /// until the reply that says that nothing more comes.
+    pub(crate) fn offer(&mut self, number: u64, message: &Message, descriptors: Vec<Arc<OwnedFd>>) {
+        if let Talk::Channel(conversation) = &mut self.talk {
+            conversation.offer(number, message, descriptors);
+        }
+    }
+
+    /// What has become of its offers since this was last asked.
+    pub(crate) fn replies(&mut self) -> Vec<Reply> {
+        if let Talk::Channel(conversation) = &mut self.talk {
+            self.replies.extend(conversation.replies());
+        }
+        mem::take(&mut self.replies)
     }
 
     /// The names that it claimed with READY.

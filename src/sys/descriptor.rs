@@ -7,7 +7,10 @@ use std::{
 
 use nix::{
     fcntl::{FcntlArg, OFlag, fcntl},
-    sys::socket::{AddressFamily, SockFlag, SockType},
+    sys::{
+        resource::{Resource, getrlimit},
+        socket::{AddressFamily, SockFlag, SockType},
+    },
 };
 
 /// What an open file is, whichever number or path leads to it.
@@ -49,6 +52,20 @@ pub(crate) fn set_blocking(descriptor: impl AsFd, blocking: bool) -> io::Result<
         fcntl(&descriptor, FcntlArg::F_SETFL(flags ^ OFlag::O_NONBLOCK))?;
     }
     Ok(())
+}
+
+/// How many descriptors below the limit are left alone by whoever could do without: for listeners' accepts, files of the
+/// application's, the next successor.
+const RESERVE: u64 = 64;
+
+/// Whether few descriptors are left. The kernel gives the lowest free number, so that of one just opened says how full the
+/// table is, and nobody has to count. Of a small limit the reserve is a quarter.
+pub(crate) fn is_scarce(just_opened: &impl AsFd) -> bool {
+    match getrlimit(Resource::RLIMIT_NOFILE) {
+        Ok((limit, _)) => number(just_opened) as u64 >= limit - RESERVE.min(limit / 4),
+        // It takes a broken kernel, and then a shortage shows elsewhere.
+        Err(_) => false,
+    }
 }
 
 /// The number, for the one place in which it leaves the process: the spawn.

@@ -32,19 +32,21 @@ const fn space(data: usize) -> usize {
     unsafe { libc::CMSG_SPACE(data as u32) as usize }
 }
 
-/// Reads what lies in the socket without waiting: 0 is its end. Descriptors are owned and close-on-exec before
-/// anything can fail; where some were dropped because this process has no room for them, that is an error (`EMFILE`)
-/// and those that did arrive are closed.
+/// What [`receive`] has brought beside descriptors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Received {
+    /// 0: the other end is closed.
+    pub(crate) bytes: usize,
+    /// This process has no room for all descriptors that came: those that did arrive are the first ones.
+    pub(crate) lost_descriptors: bool,
+}
+
+/// Reads what lies in the socket without waiting. Descriptors are owned and close-on-exec before anything can fail.
 ///
 /// Written against libc: nix refuses to list the descriptors of a truncated message, and so leaks them.
-pub(crate) fn receive(socket: BorrowedFd<'_>, bytes: &mut [u8], into: &mut Vec<OwnedFd>) -> io::Result<usize> {
-    let arrived = into.len();
-    let received = receive_all(socket, bytes, into)?;
-    if received.flags & libc::MSG_CTRUNC != 0 {
-        into.truncate(arrived);
-        return Err(io::Error::from_raw_os_error(libc::EMFILE));
-    }
-    Ok(received.bytes)
+pub(crate) fn receive(socket: BorrowedFd<'_>, bytes: &mut [u8], into: &mut Vec<OwnedFd>) -> io::Result<Received> {
+    let message = receive_all(socket, bytes, into)?;
+    Ok(Received { bytes: message.bytes, lost_descriptors: message.flags & libc::MSG_CTRUNC != 0 })
 }
 
 /// A datagram and the pid of its sender, as the kernel knows it: the socket was opened to be told ([`notify_socket`]).
@@ -58,13 +60,13 @@ pub(crate) fn receive_from(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Resu
 }
 
 /// What one `recvmsg` has brought, beside descriptors.
-struct Received {
+struct Arrived {
     bytes: usize,
     flags: libc::c_int,
     sender: Option<u32>,
 }
 
-fn receive_all(socket: BorrowedFd<'_>, bytes: &mut [u8], into: &mut Vec<OwnedFd>) -> io::Result<Received> {
+fn receive_all(socket: BorrowedFd<'_>, bytes: &mut [u8], into: &mut Vec<OwnedFd>) -> io::Result<Arrived> {
     let mut slice = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
     let mut control = Control([0; CONTROL_SIZE]);
     // SAFETY: all-zero is a valid msghdr: null pointers with zero lengths.
@@ -80,7 +82,7 @@ fn receive_all(socket: BorrowedFd<'_>, bytes: &mut [u8], into: &mut Vec<OwnedFd>
         return Err(io::Error::last_os_error());
     }
     let sender = own_descriptors(&header, into);
-    Ok(Received { bytes: read as usize, flags: header.msg_flags, sender })
+    Ok(Arrived { bytes: read as usize, flags: header.msg_flags, sender })
 }
 
 /// And says who has sent them, where the kernel does.
@@ -137,7 +139,7 @@ mod tests {
         let borrowed: Vec<_> = files.iter().map(AsFd::as_fd).collect();
         assert_eq!(send(here.as_fd(), b"x", &borrowed).unwrap(), 1);
         let mut got = Vec::new();
-        assert_eq!(receive(there.as_fd(), &mut [0; 8], &mut got).unwrap(), 1);
+        assert_eq!(receive(there.as_fd(), &mut [0; 8], &mut got).unwrap().bytes, 1);
         let identities = |fds: &[BorrowedFd<'_>]| fds.iter().map(|fd| identity(fd).unwrap()).collect::<Vec<_>>();
         assert_eq!(identities(&got.iter().map(AsFd::as_fd).collect::<Vec<_>>()), identities(&borrowed));
     }
@@ -149,7 +151,7 @@ mod tests {
         let mut bytes = [0; 5];
         assert_eq!(peek(there.as_fd(), &mut bytes).unwrap(), 5);
         let mut got = Vec::new();
-        assert_eq!(receive(there.as_fd(), &mut bytes, &mut got).unwrap(), 5);
+        assert_eq!(receive(there.as_fd(), &mut bytes, &mut got).unwrap().bytes, 5);
         assert_eq!((&bytes, got.len()), (b"hello", 1));
     }
 }

@@ -57,7 +57,7 @@ impl Manager {
     fn hear_now(&self) -> Option<(String, Vec<OwnedFd>)> {
         let (mut bytes, mut descriptors) = ([0; 4096], Vec::new());
         match sys::receive(self.socket.as_fd(), &mut bytes, &mut descriptors) {
-            Ok(count) => Some((String::from_utf8(bytes[..count].to_vec()).unwrap(), descriptors)),
+            Ok(received) => Some((String::from_utf8(bytes[..received.bytes].to_vec()).unwrap(), descriptors)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
             Err(error) => panic!("{error}"),
         }

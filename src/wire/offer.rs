@@ -70,9 +70,8 @@ impl Offer {
 
 impl Destination {
     fn decode(from: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let name = |from: &mut Reader<'_>| {
-            Name::passed(&from.string()?).map_err(|error| Malformed::new(error.to_string()))
-        };
+        let name =
+            |from: &mut Reader<'_>| Name::passed(&from.string()?).map_err(|error| Malformed::new(error.to_string()));
         Ok(match from.u8()? {
             SERVE => Self::Serve { socket: name(from)?, begun: Begun::of(from.u8()?) },
             PROTOCOL => Self::Protocol(name(from)?),

@@ -49,7 +49,7 @@ impl Place {
 }
 
 async fn next(successor: &mut Successor) -> Event {
-    timeout(PATIENCE, successor.next()).await.expect("something happens")
+    timeout(PATIENCE, successor.next()).await.expect("something happens").expect("it is offered nothing")
 }
 
 /// Spawned, and accepted without being asked.

@@ -48,6 +48,7 @@ impl Restart {
     /// The next thing that the successor does.
     async fn step(&mut self) -> Event {
         let event = timeout(PATIENCE, self.successor.next()).await.expect("something happens");
+        let event = event.expect("it is offered nothing");
         self.live(event.clone());
         event
     }
@@ -184,10 +185,10 @@ async fn dies_in_the_midst_of_a_word() {
     let ready = Message::Ready { claimed: vec![] }.encode();
     sys::send(std::os::fd::AsFd::as_fd(&theirs), &ready[..7], &[]).unwrap();
     drop(theirs);
-    assert!(matches!(successor.next().await, Event::Spawned));
-    let Event::Failed(error) = successor.next().await else { panic!("it is torn") };
+    assert!(matches!(successor.next().await, Some(Event::Spawned)));
+    let Some(Event::Failed(error)) = successor.next().await else { panic!("it is torn") };
     assert_eq!(error.kind(), ErrorKind::Torn);
-    assert!(matches!(successor.next().await, Event::Ended(None)));
+    assert!(matches!(successor.next().await, Some(Event::Ended(None))));
 }
 
 #[tokio::test]
@@ -220,8 +221,8 @@ async fn a_thousand_sockets_come_in_batches_that_are_acknowledged() {
         theirs.flush().await;
     };
     let pass = async {
-        assert!(matches!(successor.next().await, Event::Spawned));
-        assert!(matches!(successor.next().await, Event::Accepted));
+        assert!(matches!(successor.next().await, Some(Event::Spawned)));
+        assert!(matches!(successor.next().await, Some(Event::Accepted)));
     };
     timeout(PATIENCE, async { tokio::join!(receive, pass) }).await.expect("both come to an end");
 }

@@ -29,7 +29,7 @@ fn piece(name: &str, length: u32, offset: u32, bytes: usize) -> Piece {
 async fn passed(state: Vec<PassedState>) -> (Successor, Introduction) {
     let (ours, theirs) = channels();
     let mut successor = Successor::met(ours, 0, Legacy { state, ..legacy(&["http"]) });
-    assert!(matches!(successor.next().await, Event::Spawned));
+    assert!(matches!(successor.next().await, Some(Event::Spawned)));
     let introduction = tokio::select! {
         event = successor.next() => panic!("nothing was answered: {event:?}"),
         introduction = timeout(PATIENCE, take_over(theirs)) => introduction.expect("it is there").unwrap(),
@@ -41,7 +41,7 @@ async fn passed(state: Vec<PassedState>) -> (Successor, Introduction) {
 async fn accepted() -> (Successor, Predecessor) {
     let (mut successor, introduction) = passed(vec![]).await;
     let predecessor = introduction.answer.accept();
-    assert!(matches!(successor.next().await, Event::Accepted));
+    assert!(matches!(successor.next().await, Some(Event::Accepted)));
     (successor, predecessor)
 }
 
@@ -124,7 +124,7 @@ async fn a_refusal_after_accepted_is_heard_though_the_loop_has_no_turn_any_more(
     let refuser = predecessor.refuser().upgrade().expect("it waits for READY");
     refuser.refuse(&Error::new(ErrorKind::Refused, "state version 9"));
     drop((refuser, predecessor));
-    let Event::Refused(error) = successor.next().await else { panic!("it has refused") };
+    let Some(Event::Refused(error)) = successor.next().await else { panic!("it has refused") };
     assert_eq!((error.kind(), error.message()), (ErrorKind::Refused, "the successor refused: state version 9"));
 }
 
@@ -133,7 +133,7 @@ async fn nothing_is_left_to_refuse_once_it_is_ready_or_the_predecessor_is_gone()
     let (mut successor, mut predecessor) = accepted().await;
     predecessor.say(&Message::Ready { claimed: vec![] });
     assert!(predecessor.refuser().upgrade().is_none());
-    assert!(matches!(successor.next().await, Event::Ready));
+    assert!(matches!(successor.next().await, Some(Event::Ready)));
     let (successor, mut predecessor) = accepted().await;
     drop(successor);
     assert!(matches!(predecessor.next().await, Some(Event::PredecessorGone)));
@@ -207,7 +207,7 @@ async fn a_successor_that_dies_with_a_final_state_on_its_way_is_not_waited_for()
     successor.pass_final(vec![state("large", PassedState::MOST_BYTES)], vec![], keep);
     assert!(is_kept(&mut dropped), "it is more than the kernel takes");
     drop(predecessor);
-    assert!(matches!(timeout(PATIENCE, successor.next()).await, Ok(Event::Ended(None))));
+    assert!(matches!(timeout(PATIENCE, successor.next()).await, Ok(Some(Event::Ended(None)))));
     assert!(!is_kept(&mut dropped));
 }
 
@@ -218,19 +218,19 @@ async fn a_successor_that_talks_nonsense_is_not_waited_for() {
     let (keep, mut dropped) = kept();
     successor.pass_final(vec![], vec![], keep);
     theirs.say(&Message::Commit, Vec::new());
-    assert!(matches!(successor.next().await, Event::Failed(_)));
+    assert!(matches!(successor.next().await, Some(Event::Failed(_))));
     assert!(!is_kept(&mut dropped));
 }
 
 /// A successor that says by hand what it knows.
 async fn by_hand(ours: Channel, mut theirs: Channel, capabilities: &[&str]) -> (Successor, Channel) {
     let mut successor = Successor::met(ours, 0, legacy(&[]));
-    assert!(matches!(successor.next().await, Event::Spawned));
+    assert!(matches!(successor.next().await, Some(Event::Spawned)));
     assert!(matches!(hear(&mut theirs).await.unwrap().0, Message::Hello(_)));
     is_said(hear(&mut theirs).await, &Message::End { sockets: 0 });
     let capabilities = capabilities.iter().map(|it| it.to_string()).collect();
     theirs.say(&Message::Accepted { version: 1, capabilities }, Vec::new());
-    assert!(matches!(successor.next().await, Event::Accepted));
+    assert!(matches!(successor.next().await, Some(Event::Accepted)));
     (successor, theirs)
 }
 
@@ -249,7 +249,7 @@ async fn an_older_successor_is_told_nothing_of_a_final_state_and_not_waited_for(
 async fn one_that_is_gone_or_foreign_to_channels_is_not_waited_for() {
     let (mut successor, predecessor) = accepted().await;
     drop(predecessor);
-    assert!(matches!(successor.next().await, Event::Ended(None)));
+    assert!(matches!(successor.next().await, Some(Event::Ended(None))));
     let (keep, mut dropped) = kept();
     successor.pass_final(vec![], vec![], keep);
     assert!(!is_kept(&mut dropped));
@@ -261,7 +261,7 @@ async fn passing() -> (Channel, Predecessor) {
     ours.say(&Message::Hello(hello()), Vec::new());
     ours.say(&Message::End { sockets: 0 }, Vec::new());
     let predecessor = take_over(theirs).await.unwrap().answer.accept();
-    let accepted = Message::Accepted { version: 1, capabilities: vec!["final-state".into()] };
+    let accepted = Message::Accepted { version: 1, capabilities: vec!["final-state".into(), "hand-over".into()] };
     is_said(hear(&mut ours).await, &accepted);
     (ours, predecessor)
 }
@@ -309,7 +309,7 @@ async fn what_is_passed_by_a_kernel_that_takes_little_at_a_time_still_arrives_in
     let (ours, theirs): (OwnedFd, OwnedFd) = sys::socket_pair().unwrap();
     socket2::SockRef::from(&ours).set_send_buffer_size(4096).unwrap();
     let mut successor = Successor::met(Channel::new(ours).unwrap(), 0, legacy(&[]));
-    assert!(matches!(successor.next().await, Event::Spawned));
+    assert!(matches!(successor.next().await, Some(Event::Spawned)));
     let mut predecessor = {
         let take = take_over(Channel::new(theirs).unwrap());
         let introduction = tokio::select! {
@@ -318,7 +318,7 @@ async fn what_is_passed_by_a_kernel_that_takes_little_at_a_time_still_arrives_in
         };
         introduction.answer.accept()
     };
-    assert!(matches!(successor.next().await, Event::Accepted));
+    assert!(matches!(successor.next().await, Some(Event::Accepted)));
     let states = || vec![state("a", 300_000), state("b", 1)];
     let (keep, _dropped) = kept();
     successor.pass_final(states(), vec![], keep);

@@ -47,7 +47,7 @@ async fn introduced(channel: Channel) -> Introduction {
 async fn taken_over() -> (Successor, Predecessor) {
     let (ours, theirs) = channels();
     let mut successor = Successor::met(ours, 0, legacy(&["http", "dns"]));
-    assert!(matches!(successor.next().await, Event::Spawned));
+    assert!(matches!(successor.next().await, Some(Event::Spawned)));
     let accept = async {
         let introduction = introduced(theirs).await;
         assert!(introduction.met && introduction.stderr.is_none());
@@ -59,7 +59,7 @@ async fn taken_over() -> (Successor, Predecessor) {
         introduction.answer.accept()
     };
     let (event, predecessor) = tokio::join!(successor.next(), accept);
-    assert!(matches!(event, Event::Accepted));
+    assert!(matches!(event, Some(Event::Accepted)));
     (successor, predecessor)
 }
 
@@ -67,7 +67,7 @@ async fn taken_over() -> (Successor, Predecessor) {
 async fn everything_goes_as_after_a_spawn() {
     let (mut successor, mut predecessor) = taken_over().await;
     predecessor.say(&Message::Ready { claimed: vec![1] });
-    assert!(matches!(successor.next().await, Event::Ready));
+    assert!(matches!(successor.next().await, Some(Event::Ready)));
     assert_eq!(successor.claimed(), [Name::new("dns").unwrap()]);
     successor.say(&Message::Commit, Vec::new());
     assert!(matches!(predecessor.next().await, Some(Event::Confirmed)));
