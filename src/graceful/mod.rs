@@ -12,6 +12,7 @@ mod layer;
 mod life;
 mod meeting;
 mod meter;
+mod predecessor;
 mod restart;
 #[cfg(feature = "serve")]
 mod serve;
