@@ -32,6 +32,8 @@ mod state;
 pub mod status;
 mod sys;
 mod systemd;
+#[allow(dead_code)] // for `handover`
+mod transfer;
 mod wire;
 
 pub use accept::{Datagram, Listener, Parked};
