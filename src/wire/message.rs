@@ -128,11 +128,14 @@ pub(crate) const HAND_OVER: &str = "hand-over";
 impl Message {
     /// FINAL END, with reasons that are cut where they are too long.
     pub(crate) fn final_end(mut failed: Vec<(Name, String)>) -> Self {
-        for (_, why) in &mut failed {
-            let end = (0..=why.len().min(LONGEST_WHY)).rev().find(|at| why.is_char_boundary(*at)).unwrap_or(0);
-            why.truncate(end);
-        }
+        failed.iter_mut().for_each(|(_, why)| cut(why));
         Self::FinalEnd { failed }
+    }
+
+    /// DECLINED, with reasons that are cut where they are too long.
+    pub(crate) fn declined(mut those: Vec<(u64, String)>) -> Self {
+        those.iter_mut().for_each(|(_, why)| cut(why));
+        Self::Declined(those)
     }
 
     /// The whole frame. As many descriptors go with it as `descriptors` says.
@@ -339,6 +342,11 @@ impl Message {
             _ => return Ok(None),
         }))
     }
+}
+
+fn cut(why: &mut String) {
+    let end = (0..=why.len().min(LONGEST_WHY)).rev().find(|at| why.is_char_boundary(*at)).unwrap_or(0);
+    why.truncate(end);
 }
 
 fn failure(from: &mut Reader<'_>) -> Result<(Name, String), Malformed> {
