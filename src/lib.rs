@@ -34,7 +34,6 @@ mod state;
 pub mod status;
 mod sys;
 mod systemd;
-#[allow(dead_code)] // for `handover`
 mod transfer;
 mod wire;
 

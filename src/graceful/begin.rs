@@ -24,6 +24,7 @@ use crate::{
     control::Door,
     drain::Drain,
     estate::{Inherited, Providers},
+    handover::{Arrivals, Departures, Entrances},
     phase::Phase,
     process::Introduction,
     sockets::Registry,
@@ -67,6 +68,8 @@ impl Beginning {
         let is_successor = predecessor.is_some();
         let (inherited, expected) = Inherited::new(state);
         let drain = Drain::new();
+        let ((departures, exit), entrances) = (Departures::new(), Entrances::default());
+        let arrivals = Arrivals::new(entrances.clone(), settings.unclaimed_deadline);
         let shared = Arc::new(Shared {
             generation,
             is_successor,
@@ -86,6 +89,8 @@ impl Beginning {
             final_providers: Providers::default(),
             inherited,
             refuser,
+            exit,
+            entrances,
         });
         let times = settings.on_stop.clone();
         let life = Life {
@@ -94,6 +99,8 @@ impl Beginning {
             phase: Phase::first(is_successor),
             ground,
             predecessor,
+            departures,
+            arrivals,
             expected: Some(expected).filter(|_| is_successor),
             ancestors,
             stderr,

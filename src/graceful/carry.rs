@@ -196,6 +196,7 @@ impl Life {
 
     /// `Some`: there is none.
     fn begin_lame_duck(&mut self, cause: Cause) -> Option<Event> {
+        self.decline_connections();
         self.drop_work();
         let time = self.settings.on_stop.until_drain();
         if time.is_zero() {
@@ -215,6 +216,7 @@ impl Life {
         if let Some(service) = &mut self.service {
             service.say_stopping();
         }
+        self.decline_connections();
         self.end_accepting();
         self.await_final_state();
         self.shared.drain.begin(cause.clone(), &self.settings.on_stop);
@@ -270,6 +272,8 @@ impl Life {
     }
 
     fn finish(&mut self) {
+        // Before the channel's end says that whatever was offered is the successor's.
+        self.departures.deadline();
         // One that was replaced has named its successor there. In another pid namespace, that one may bear the same number.
         if let Some(Ground { pid_file: Some(file), .. }) = self.ground.as_ref().filter(|_| !self.is_replaced()) {
             file.remove_if_ours();

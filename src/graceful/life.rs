@@ -16,6 +16,7 @@ use tokio::{
 
 use super::{
     asker::Asker,
+    connections::moving,
     meter::{self, Part},
     service::{Service, drained},
     settings::Settings,
@@ -29,6 +30,7 @@ use crate::{
     control::{Door, Visitor},
     drain::{Guard, Report, Times},
     estate::Expected,
+    handover::{Arrivals, Departures},
     hooks::Running,
     phase::{Event, Phase},
     pidfile::PidFile,
@@ -63,7 +65,10 @@ pub(super) struct Life {
     /// `None`: detached.
     pub(super) ground: Option<Ground>,
     pub(super) predecessor: Option<Predecessor>,
-    /// Its final state, as long as it may come.
+    /// Connections that the successor is offered, and those that the predecessor offers.
+    pub(super) departures: Departures,
+    pub(super) arrivals: Arrivals,
+    /// The predecessor's final state, as long as it may come.
     pub(super) expected: Option<Expected>,
     pub(super) ancestors: Vec<(wire::Ancestor, Arc<OwnedFd>)>,
     pub(super) stderr: Option<Borrowed>,
@@ -200,14 +205,21 @@ impl Life {
         let (ends, awaits_word) = (is_over && !self.awaits_visitors(), self.awaits_last_word());
         let (due, withdraws) = (self.deadline.as_ref().map(|(at, _)| *at), self.is_withdrawing());
         let company = if draining { self.company() } else { Vec::new() };
-        let ends_last = matches!(self.leaving, Leaving::Last);
+        let (ends_last, watch) = (matches!(self.leaving, Leaving::Last), self.shared.drain.watch());
         tokio::select! {
             biased;
             event = signal(&mut self.ground) => Some(event),
             Some(ask) = self.asks.recv() => self.hear(ask),
             Some(why) = self.failed.recv() => Some(Event::ServeFailed(why)),
             event = predecessor(&mut self.predecessor) => self.heard_of_predecessor(event),
-            event = successor(&mut self.successor) => event,
+            event = successor(&mut self.successor) => {
+                self.hear_replies();
+                event
+            }
+            moving = moving(&mut self.departures, &mut self.arrivals, &watch) => {
+                self.move_on(moving);
+                None
+            }
             () = service(&mut self.service) => self.supervisor_knows(),
             done = work(&mut self.work) => self.done(done),
             taken = final_state(&mut self.final_state) => {
@@ -304,7 +316,9 @@ impl Life {
 
     /// A deadline acts only when the channel is dry: a READY that lies in it came in time.
     fn due(&mut self) -> Option<Event> {
-        match self.successor.as_mut().and_then(Successor::next_now) {
+        let said = self.successor.as_mut().and_then(Successor::next_now);
+        self.hear_replies();
+        match said {
             Some(event) => Some(event),
             None => self.deadline.take().map(|(_, event)| event),
         }

@@ -5,6 +5,7 @@ mod begin;
 mod bind;
 mod builder;
 mod carry;
+mod connections;
 mod handle;
 mod hooks;
 #[cfg(feature = "layer")]

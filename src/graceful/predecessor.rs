@@ -17,6 +17,7 @@ impl Life {
         // What came meanwhile is noted, and nobody else would look.
         self.receive_final_state();
         self.receive_forwarded();
+        self.receive_offers();
     }
 
     /// What the predecessor said or did that is no event: somebody to receive, or news of the drain.
@@ -33,6 +34,7 @@ impl Life {
         }
         self.receive_final_state();
         self.receive_forwarded();
+        self.receive_offers();
         event
     }
 

@@ -213,6 +213,7 @@ impl Life {
         for asker in self.restart_askers.drain(..) {
             asker.answer(Ok(by.clone()));
         }
+        self.expect_departures();
         self.shared.drain.begin(Cause::Replaced { by: by.clone() }, &self.settings.on_restart);
         self.tell_that_accepting_has_ended(Cause::Replaced { by });
         // The drain ends only in the loop's turn, so its guard comes in time.

@@ -14,6 +14,9 @@ const PROBATION: Duration = Duration::from_millis(500);
 /// How many earlier generations may drain before the next restart is refused: each holds its memory and descriptors.
 const MAX_DRAINING: usize = 8;
 
+/// How long a connection that was handed over waits here for somebody who asks for its protocol. Its client waits with it.
+const UNCLAIMED_DEADLINE: Duration = Duration::from_secs(5);
+
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) ready_deadline: Duration,
@@ -26,6 +29,7 @@ pub(super) struct Settings {
     pub(super) descriptor_store: bool,
     /// The successor knows only socket activation; `Some(Some(_))`: it counts as ready once it has lived so long.
     pub(super) foreign: Option<Option<Duration>>,
+    pub(super) unclaimed_deadline: Duration,
 }
 
 impl Default for Settings {
@@ -40,6 +44,7 @@ impl Default for Settings {
             restart_as_pid_1: false,
             descriptor_store: false,
             foreign: None,
+            unclaimed_deadline: UNCLAIMED_DEADLINE,
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::{
     accept::Gate,
     drain::{Drain, Report, Tracker},
     estate::{Inherited, Providers},
+    handover::{Entrances, Exit},
     hooks::Hooks,
     name::Name,
     process::Refuser,
@@ -45,6 +46,10 @@ pub(super) struct Shared {
     pub(super) inherited: Inherited,
     /// The predecessor that waits for READY, if one does.
     pub(super) refuser: Weak<Refuser>,
+    /// By which connections leave for the successor.
+    pub(super) exit: Exit,
+    /// Who takes those of the predecessor.
+    pub(super) entrances: Entrances,
 }
 
 /// What the handle asks of the loop.

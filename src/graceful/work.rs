@@ -179,11 +179,12 @@ impl Life {
         let Some(successor) = &mut self.successor else { return };
         if self.shared.final_providers.is_empty() {
             // Said all the same, for somebody may wait for it there; but nothing is lost if it is not heard.
-            return successor.pass_final(Vec::new(), Vec::new(), Box::new(()));
+            successor.pass_final(Vec::new(), Vec::new(), Box::new(()));
+            return self.departures.open();
         }
         if !successor.takes_final_state() {
             crate::log::warn!("the successor does not know of a final state: it starts without");
-            return;
+            return self.departures.open();
         }
         self.final_state = Some(FinalState::Expecting(self.shared.tracker.guard_of(Kind::State)));
         self.take_final_state();
@@ -203,6 +204,12 @@ impl Life {
 
     pub(super) fn pass_final_state(&mut self, taken: Taken) {
         taken.errors().for_each(|error| self.shared.drain.failed(error));
+        self.pass_final_states(taken);
+        // In this order, on one channel: a connection comes to a successor that has what belongs to it.
+        self.departures.open();
+    }
+
+    fn pass_final_states(&mut self, taken: Taken) {
         let Taken { states, failed } = taken;
         if let (Some(FinalState::Taking(_, guard)), Some(successor)) = (self.final_state.take(), &mut self.successor) {
             if !successor.takes_final_state() {

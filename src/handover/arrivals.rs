@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::{Door, Entrances, Parcel, Place, entrances::Admission};
 use crate::{
     name::Name,
+    sys,
     transfer::{
         Taking,
         taking::{Action, Event},
@@ -80,7 +81,7 @@ impl Arrivals {
                 crate::log::warn!(id = offer.id, "a connection was offered again before it was decided about: ignored");
                 continue;
             }
-            let Some(socket) = socket else {
+            let Some(socket) = socket.filter(|socket| !sys::is_scarce(socket)) else {
                 self.declined.push((offer.id, "no descriptors left".to_owned()));
                 continue;
             };
@@ -155,7 +156,7 @@ impl Arrivals {
     /// # Cancel safety
     ///
     /// No change is missed.
-    pub(crate) async fn changed(&self) {
+    pub(crate) async fn changed(&mut self) {
         self.entrances.changed().await;
     }
 

@@ -89,7 +89,11 @@ impl Entrances {
     /// wait behind one learn of it. The first reason stays.
     pub(crate) fn close(&self, why: &str) {
         let mut registry = self.0.registry();
-        registry.closed.get_or_insert_with(|| why.to_owned());
+        // Told once: whoever is told looks, and may find that there is nobody to take anything for, and close again.
+        if registry.closed.is_some() {
+            return;
+        }
+        registry.closed = Some(why.to_owned());
         let open = std::mem::take(&mut registry.open);
         drop(registry);
         // Not under the lock: what an entrance holds may drop a ticket.

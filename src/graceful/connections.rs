@@ -1,0 +1,118 @@
+//! Live connections on their way: from this generation to the next, and from the one before to this one.
+
+use super::{life::Life, waits::deadline};
+use crate::{
+    drain::{Level, Watch},
+    handover::{Arrivals, Departing, Departures},
+    process::{Delivery, Reply},
+};
+
+/// What there is to do about them.
+#[derive(Debug)]
+pub(super) enum Moving {
+    /// They are to be offered.
+    Leaving(Departing),
+    /// Somebody asks for what was offered, or nobody has in time.
+    Asked,
+    /// The successor says nothing of what it was offered.
+    Stalled,
+    /// The drain's deadline.
+    Over,
+}
+
+/// Cancel safe.
+pub(super) async fn moving(departures: &mut Departures, arrivals: &mut Arrivals, watch: &Watch) -> Moving {
+    let (unclaimed, stalls, is_empty) = (arrivals.next_deadline(), departures.stalls_at(), departures.is_empty());
+    tokio::select! {
+        biased;
+        () = watch.reached(Level::Over), if !is_empty => Moving::Over,
+        departing = departures.next() => Moving::Leaving(departing),
+        () = arrivals.changed() => Moving::Asked,
+        () = deadline(unclaimed) => Moving::Asked,
+        () = deadline(stalls) => Moving::Stalled,
+    }
+}
+
+impl Life {
+    pub(super) fn move_on(&mut self, moving: Moving) {
+        match moving {
+            Moving::Leaving(departing) => self.offer(departing),
+            Moving::Asked => self.answer_offers(),
+            // What it was offered it may still take: it is only offered nothing more.
+            Moving::Stalled => {
+                crate::log::warn!(
+                    "the successor does not answer the offer of connections: the others are drained here"
+                );
+                self.departures.close("the successor does not answer");
+            }
+            Moving::Over => self.departures.deadline(),
+        }
+    }
+
+    /// Before anybody is told of the drain: who may go over to the successor is not to be sent away.
+    pub(super) fn expect_departures(&mut self) {
+        match &self.successor {
+            Some(successor) if successor.takes_connections() => self.departures.expect(),
+            _ => self.departures.close("the successor does not take connections"),
+        }
+    }
+
+    /// A stop: this generation gives its connections to nobody, and takes none.
+    pub(super) fn decline_connections(&mut self) {
+        self.departures.close("this generation stops");
+        self.shared.entrances.close("this generation stops");
+    }
+
+    fn offer(&mut self, departing: Departing) {
+        let Departing { number, message, descriptors } = departing;
+        match &mut self.successor {
+            Some(successor) if successor.takes_connections() => successor.offer(number, &message, descriptors),
+            _ => self.departures.left_out(number),
+        }
+        self.hear_replies();
+    }
+
+    /// What the successor has said of connections that it was offered.
+    pub(super) fn hear_replies(&mut self) {
+        let Some(successor) = &mut self.successor else { return };
+        for reply in successor.replies() {
+            match reply {
+                Reply::Taken(ids) => self.departures.taken(&ids),
+                Reply::Declined(those) => self.departures.declined(those),
+                Reply::LeftOut(number) => self.departures.left_out(number),
+                Reply::Garbled => self.departures.garbled(),
+                Reply::Ended => self.departures.channel_ended(),
+            }
+        }
+    }
+
+    /// What the predecessor offers, and what has become of the answers.
+    pub(super) fn receive_offers(&mut self) {
+        self.note_deliveries();
+        self.answer_offers();
+    }
+
+    fn note_deliveries(&mut self) {
+        let Some(predecessor) = &mut self.predecessor else { return };
+        for delivery in predecessor.deliveries() {
+            match delivery {
+                Delivery::Offered(offers) => self.arrivals.offered(offers),
+                Delivery::WentOut(number) => self.arrivals.went_out(number),
+                Delivery::Unsaid(number) => self.arrivals.unsaid(number),
+                Delivery::Gone => self.arrivals.predecessor_gone(),
+                Delivery::HungUp => self.arrivals.hung_up(),
+            }
+        }
+    }
+
+    fn answer_offers(&mut self) {
+        let said = self.arrivals.say();
+        if let Some(predecessor) = &mut self.predecessor {
+            for (number, message) in said {
+                predecessor.answer(number, &message);
+            }
+        }
+        // The kernel has them already, mostly.
+        self.note_deliveries();
+    }
+}
