@@ -197,7 +197,8 @@ impl Conversation {
 
     fn failed(&mut self, error: Error) -> Event {
         self.unsaid = None;
-        self.replies.push(Reply::Garbled);
+        // A message that its death has cut off is no nonsense: whatever was whole was heard, and nothing more comes.
+        self.replies.push(if error.kind() == ErrorKind::Torn { Reply::Ended } else { Reply::Garbled });
         self.hear_no_more();
         Event::Failed(error)
     }

@@ -9,7 +9,7 @@ use std::{
 
 use super::{Delivery, refuser::Refuser};
 use crate::{
-    Error,
+    Error, ErrorKind,
     channel::{Channel, Settled, Step},
     name::Name,
     phase::Event,
@@ -148,6 +148,11 @@ impl Predecessor {
                 return None;
             }
             Ok(Step::End) => return self.gone(Delivery::Gone),
+            // It died in the middle of a message.
+            Err(error) if error.kind() == ErrorKind::Torn => {
+                crate::log::warn!(%error, "the predecessor");
+                return self.gone(Delivery::Gone);
+            }
             // A predecessor that talks nonsense can't be relied on to decide, and must not be left in doubt.
             Err(error) => {
                 crate::log::warn!(%error, "the predecessor");
