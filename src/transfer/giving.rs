@@ -92,7 +92,7 @@ impl Giving {
 
 #[cfg(test)]
 mod tests {
-    use super::{Action as Do, Event as On, Giving as Is, *};
+    use super::{Action as Do, Event as On, Giving as Is};
 
     const STATES: [Is; 5] = [Is::Waiting, Is::Offered, Is::Taken, Is::Back, Is::Undecided];
     const EVENTS: [On; 7] =

@@ -14,18 +14,21 @@
 //!    that says TAKEN: that one lies in the predecessor's queue, whatever becomes of the successor.
 //! 3. The predecessor decides only what the successor no longer can: when the channel has ended and has been read to its
 //!    end. A send that fails, or a process that is dead, are reasons to read on.
-//! 4. No clock gives the predecessor anything back. At its drain deadline it lets the successor decide alone.
+//! 4. No clock gives the predecessor anything back. At its drain deadline it lets the successor decide alone, and counts.
 //!
 //! # What the callers owe
 //!
 //! 5. The predecessor closes neither half of its channel while it holds a copy of anything undecided. To the successor an
-//!    end of it says that there is nobody to tell, and that what it was offered is its own.
-//! 6. A frame that the kernel has accepted in part is never left so while the channel stays open, unless nothing more is
-//!    ever written to it.
-//! 7. The successor is told [`taking::Event::WentOut`] in the same step in which the kernel has accepted the frame: nothing
-//!    that it does, and above all no [`taking::Event::HungUp`], comes in between.
-//! 8. A successor that could not say something of its own fault hangs up afterwards. The predecessor would else hear
+//!    end of it says that nobody is left to tell, and that what it was offered is its own to decide. Only from a successor
+//!    whose process is seen dead may it stop to listen: what that one had said is then read, and the end comes, whoever
+//!    else holds that one's end open.
+//! 6. A channel that ends in mid-frame has ended. It is not nonsense: whoever was to say TAKEN has not said it.
+//! 7. Behind a part of a frame comes its rest, or nothing ever again.
+//! 8. The successor is told [`taking::Event::WentOut`] in the same step in which the kernel has accepted the frame. If it
+//!    hung up in between, each would believe that the other serves the connection.
+//! 9. A successor that could not say something for want of something hangs up afterwards. The predecessor would else hear
 //!    nothing of that connection until its drain deadline, and nobody would serve it.
+//! 10. Each reads while it has something to write: else two full queues wait for each other.
 
 pub(crate) mod giving;
 pub(crate) mod taking;

@@ -102,7 +102,7 @@ impl Taking {
 
 #[cfg(test)]
 mod tests {
-    use super::{Action as Do, Event as On, Taking as Is, *};
+    use super::{Action as Do, Event as On, Taking as Is};
 
     const STATES: [Is; 5] = [Is::Held, Is::Orphaned, Is::Saying, Is::Own, Is::GivenUp];
     const EVENTS: [On; 6] = [On::Admitted, On::Declined, On::WentOut, On::PredecessorGone, On::Unsaid, On::HungUp];
