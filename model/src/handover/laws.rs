@@ -15,6 +15,7 @@ use crate::transfer::{Giving, Taking};
 pub(super) const TWO_OWNERS: &str = "a connection never has two owners";
 pub(super) const TWO_READERS: &str = "no connection is read by two";
 pub(super) const LET_GO: &str = "the predecessor lets go only of what the successor serves";
+pub(super) const COUNTED: &str = "only nonsense and the drain deadline leave one to be counted as undecided";
 pub(super) const BOTH_LIVE: &str = "while both live, somebody serves it in the end, or it is counted";
 pub(super) const SUCCESSOR_DEAD: &str =
     "what a dead successor had not taken is the predecessor's in the end, or counted";
@@ -31,18 +32,23 @@ pub(super) fn all<const N: usize>() -> Vec<Law<N>> {
         }),
         Law::always(TWO_READERS, |_, world| world.each(|it| !it.read_by_predecessor || !it.read_by_successor)),
         Law::always(LET_GO, |_, world| world.each(|it| it.giving != Giving::Taken || it.at_successor == Hand::Owns)),
+        Law::always(COUNTED, |_, world| {
+            let so = world.disbelieves || world.late;
+            so || world.each(|it| it.at_predecessor != Hand::ClosedAndCounted)
+        }),
         Law::always(BOTH_LIVE, |model, world| {
             let so = world.predecessor.lives && world.successor.lives;
-            !so || world.accounts_for_all() || !model.is_at_rest(world)
+            !so || world.each(Connection::is_accounted_for) || !model.is_at_rest(world)
         }),
         Law::always(SUCCESSOR_DEAD, |model, world| {
             let so = world.predecessor.lives && !world.successor.lives;
-            !so || world.accounts_for_all() || !model.is_at_rest(world)
+            !so || world.each(Connection::is_accounted_for) || !model.is_at_rest(world)
         }),
         // Unless the successor has hung up, on one that it believed alive. What was never offered dies with its owner.
         Law::always(PREDECESSOR_DEAD, |model, world| {
-            let so = !world.predecessor.lives && world.successor.lives && world.successor.open;
-            let served = |it: &Connection| !it.on_offer || it.declined || it.has_had_an_owner();
+            let so = !world.predecessor.lives && world.successor.lives;
+            let offered = |it: &Connection| it.on_offer && (world.successor.open || it.orphaned);
+            let served = |it: &Connection| !offered(it) || it.declined || it.is_accounted_for();
             !so || world.each(served) || !model.is_at_rest(world)
         }),
         Law::always(SETTLED, |model, world| {
@@ -75,9 +81,10 @@ pub(super) fn all<const N: usize>() -> Vec<Law<N>> {
 }
 
 impl Connection {
-    /// Who may be dead by now.
-    fn has_had_an_owner(&self) -> bool {
-        self.at_predecessor == Hand::Owns || self.at_successor == Hand::Owns
+    /// It had an owner, who may be dead by now, or the report says that nobody knows.
+    fn is_accounted_for(&self) -> bool {
+        let owned = self.at_predecessor == Hand::Owns || self.at_successor == Hand::Owns;
+        owned || self.at_predecessor == Hand::ClosedAndCounted
     }
 }
 
@@ -88,12 +95,6 @@ impl<const N: usize> World<N> {
 
     fn some(&self, so: impl Fn(&Connection) -> bool) -> bool {
         self.connections.iter().any(so)
-    }
-
-    /// Each has had an owner; or the report says that nobody knows, and there is a reason why nobody does.
-    fn accounts_for_all(&self) -> bool {
-        let counted = self.disbelieves || self.late;
-        self.each(|it| it.has_had_an_owner() || counted && it.at_predecessor == Hand::ClosedAndCounted)
     }
 }
 

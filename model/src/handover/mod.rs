@@ -41,7 +41,7 @@ impl<const N: usize> Model for Handover<N> {
 
     fn next_state(&self, world: &World<N>, step: Step) -> Option<World<N>> {
         let mut next = world.clone();
-        self.take(&mut next, step);
+        self.carry_out(&mut next, step);
         assert!(next != *world, "{step:?} changes nothing, so it was not possible: {world:#?}");
         Some(next)
     }

@@ -183,7 +183,7 @@ impl<const N: usize> Handover<N> {
         writes && self.wrong == Some(Wrong::WritesBeforeItReads)
     }
 
-    pub(super) fn take(&self, world: &mut World<N>, step: Step) {
+    pub(super) fn carry_out(&self, world: &mut World<N>, step: Step) {
         match step {
             Step::Offer(ids) => {
                 world.give(ids, giving::Event::Offered);

@@ -110,8 +110,8 @@ fn ending_one_half_of_the_channel_while_something_is_undecided_makes_two_owners(
 }
 
 #[test]
-fn a_channel_that_ends_in_mid_frame_read_as_nonsense_loses_what_was_the_predecessors() {
-    breaks(Wrong::TornIsNonsense, SUCCESSOR_DEAD);
+fn a_channel_that_ends_in_mid_frame_read_as_nonsense_gives_up_what_was_the_predecessors() {
+    breaks(Wrong::TornIsNonsense, COUNTED);
 }
 
 #[test]

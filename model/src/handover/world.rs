@@ -47,6 +47,8 @@ pub(super) struct Connection {
     pub(super) read_by_successor: bool,
     /// The kernel has accepted its OFFER.
     pub(super) on_offer: bool,
+    /// The successor held it when it learned that nobody is left to tell.
+    pub(super) orphaned: bool,
     /// The successor has looked at it, and has no place for it.
     pub(super) declined: bool,
 }
@@ -76,6 +78,7 @@ impl<const N: usize> World<N> {
             read_by_predecessor: false,
             read_by_successor: false,
             on_offer: false,
+            orphaned: false,
             declined: false,
         };
         Self {
@@ -127,6 +130,7 @@ impl<const N: usize> World<N> {
             let Some(taking) = connection.taking else { continue };
             let (next, action) = taking.on(event);
             connection.taking = Some(next);
+            connection.orphaned |= next == Taking::Orphaned;
             connection.at_successor = match action {
                 taking::Action::Nothing => continue,
                 taking::Action::SayTaken => connection.at_successor,
