@@ -11,8 +11,8 @@
 //! - The channel as the kernel has it: a queue each way with room for so many frames, into which one goes wholly, or in
 //!   part first. Only whole ones are heard. What lies in a queue outlives its writer, and dies with its reader.
 //! - A send that fails because the other end is gone, or for want of something; at either end, before or after a part.
-//! - The death of either process between any two steps; either end closed by a process that lives on; nonsense said by
-//!   the successor; the drain deadline of the predecessor.
+//! - The death of either process between any two steps, also of a successor whose end of the channel some other process
+//!   holds; either end closed by a process that lives on; nonsense said by the successor; the predecessor's drain deadline.
 //! - The clients' bytes: who owns a connection reads it, or dies before it has.
 //!
 //! Nothing is ever assumed to be in time: each process may rest for as long as it likes before any step, so a process that
