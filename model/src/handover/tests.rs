@@ -56,7 +56,7 @@ fn three_connections_at_once() {
 }
 
 #[test]
-#[ignore = "two million states, half a minute"]
+#[ignore = "three million states, a minute"]
 fn four_connections_at_once() {
     walk::<4>(4, 1);
 }
