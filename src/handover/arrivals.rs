@@ -245,8 +245,10 @@ impl Arrivals {
         self.held.len() + self.saying.values().map(Vec::len).sum::<usize>()
     }
 
+    /// Or decided, and not said yet.
     fn is_undecided(&self, id: u64) -> bool {
-        self.held.iter().any(|it| it.offer.id == id) || self.saying.values().flatten().any(|it| it.id == id)
+        let declined = self.declined.iter().any(|it| it.0 == id);
+        declined || self.held.iter().any(|it| it.offer.id == id) || self.saying.values().flatten().any(|it| it.id == id)
     }
 
     fn number(&mut self) -> u64 {

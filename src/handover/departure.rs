@@ -70,7 +70,7 @@ impl Departure {
             Action::TakeBack => match owned(socket) {
                 Ok(socket) => Fate::Back(Parcel { to, socket, read, state, waited }, why.to_owned()),
                 Err(error) => {
-                    crate::log::error!(%error, "a connection has come back, and there is no descriptor for it: lost");
+                    crate::log::warn!(%error, "a connection has come back, and there is no descriptor for it: lost");
                     Fate::Undecided
                 }
             },

@@ -57,7 +57,7 @@ impl Exit {
 
     /// At once, or not.
     pub(crate) fn try_room(&self, lane: Lane) -> Option<Permit> {
-        Arc::clone(self.0.lane(lane)).try_acquire_owned().ok().map(Permit)
+        Arc::clone(self.0.lane(lane)).try_acquire_owned().ok().map(Permit::new)
     }
 
     /// Gives the connection away. If the exit was closed meanwhile, or the connection bears more than
@@ -88,13 +88,21 @@ pub(crate) struct Room(PollSemaphore);
 impl Room {
     /// `None`: the exit is closed, for ever. The task is woken when there is room, or the exit is closed.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Permit>> {
-        self.0.poll_acquire(cx).map(|permit| permit.map(Permit))
+        self.0.poll_acquire(cx).map(|permit| permit.map(Permit::new))
     }
 }
 
 /// Held from before a connection is taken apart until its fate is known.
 #[derive(Debug)]
-pub(crate) struct Permit(#[expect(dead_code, reason = "held, never asked")] OwnedSemaphorePermit);
+pub(crate) struct Permit {
+    _held: OwnedSemaphorePermit,
+}
+
+impl Permit {
+    fn new(held: OwnedSemaphorePermit) -> Self {
+        Self { _held: held }
+    }
+}
 
 /// A connection that is away: resolves to its [`Fate`], always.
 ///
