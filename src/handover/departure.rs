@@ -58,32 +58,40 @@ impl Departure {
     pub(super) fn on(mut self, event: Event, why: &str) -> Option<Self> {
         let (giving, action) = self.giving.on(event);
         self.giving = giving;
-        let Self { to, socket, read, state, waited, answer, permit, .. } = match action {
+        match action {
             Action::Nothing => return Some(self),
-            Action::LetGo | Action::GiveUp | Action::TakeBack => self,
-        };
-        let fate = match action {
-            Action::LetGo => {
-                drop(socket);
-                Fate::Taken
-            }
-            Action::TakeBack => match owned(socket) {
-                Ok(socket) => Fate::Back(Parcel { to, socket, read, state, waited }, why.to_owned()),
-                Err(error) => {
-                    crate::log::warn!(%error, "a connection has come back, and there is no descriptor for it: lost");
-                    Fate::Undecided
-                }
-            },
-            Action::GiveUp | Action::Nothing => {
-                drop(socket);
+            Action::LetGo => self.go(Fate::Taken),
+            Action::GiveUp => self.go(Fate::Undecided),
+            Action::TakeBack => self.come_back(why),
+        }
+        None
+    }
+
+    /// Closed here, and then said to be.
+    fn go(self, fate: Fate) {
+        let Self { socket, answer, permit, .. } = self;
+        drop(socket);
+        tell(answer, fate, permit);
+    }
+
+    fn come_back(self, why: &str) {
+        let Self { to, socket, read, state, waited, answer, permit, .. } = self;
+        let fate = match owned(socket) {
+            Ok(socket) => Fate::Back(Parcel { to, socket, read, state, waited }, why.to_owned()),
+            Err(error) => {
+                crate::log::warn!(%error, "a connection has come back, and there is no descriptor for it: lost");
                 Fate::Undecided
             }
         };
-        // Whoever does not wait for it any more has given it up: what comes back is closed.
-        drop(answer.send(fate));
-        drop(permit);
-        None
+        tell(answer, fate, permit);
     }
+}
+
+/// Whoever does not wait for its connection any more has given it up: what comes back is closed. Only then is there room
+/// for another.
+fn tell(owner: oneshot::Sender<Fate>, fate: Fate, permit: Permit) {
+    drop(owner.send(fate));
+    drop(permit);
 }
 
 /// The socket itself where nobody else has it, or another descriptor of it while the channel still has it in a frame that

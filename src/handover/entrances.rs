@@ -60,7 +60,12 @@ struct Shared {
 struct Registry {
     closed: Option<String>,
     last: u64,
-    open: HashMap<Door, VecDeque<(u64, Arc<dyn Entrance>)>>,
+    open: HashMap<Door, VecDeque<Registered>>,
+}
+
+struct Registered {
+    number: u64,
+    entrance: Arc<dyn Entrance>,
 }
 
 /// Whether there is a place.
@@ -78,7 +83,7 @@ impl Entrances {
         registry.last += 1;
         let number = registry.last;
         if registry.closed.is_none() {
-            registry.open.entry(to.clone()).or_default().push_back((number, entrance));
+            registry.open.entry(to.clone()).or_default().push_back(Registered { number, entrance });
         }
         drop(registry);
         self.0.changed.notify_one();
@@ -109,7 +114,7 @@ impl Entrances {
                 return Admission::No(why.clone());
             }
             let Some(open) = registry.open.get_mut(door) else { return Admission::Nobody };
-            let asked = open.iter().map(|(_, entrance)| Arc::clone(entrance)).collect();
+            let asked = open.iter().map(|it| Arc::clone(&it.entrance)).collect();
             open.rotate_left(1);
             asked
         };
@@ -147,7 +152,7 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         let mut registry = self.entrances.0.registry();
         let Some(open) = registry.open.get_mut(&self.door) else { return };
-        let found = open.iter().position(|(number, _)| *number == self.number);
+        let found = open.iter().position(|it| it.number == self.number);
         let removed = found.and_then(|at| open.remove(at));
         if open.is_empty() {
             registry.open.remove(&self.door);
