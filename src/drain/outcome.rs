@@ -9,6 +9,8 @@ pub(crate) enum Outcome {
     Told,
     /// A request came after it had been let go: nobody answered it.
     Raced,
+    /// It lives on in the successor.
+    HandedOver,
     /// In its middle.
     Cut(Why),
 }
@@ -39,19 +41,23 @@ pub enum Why {
     /// Nothing could cut it, and it was still open a second after the deadline: somebody holds its guard, or a task does
     /// not come to an await.
     LeftBehind,
+    /// It was being handed over, and for all that is known here the successor does not serve it.
+    Undecided,
 }
 
 impl Outcome {
-    pub(super) const COUNT: usize = 3 + Why::ALL.len();
+    pub(super) const COUNT: usize = 4 + Why::ALL.len();
 
     const ALL: [Self; Self::COUNT] = [
         Self::Finished,
         Self::Told,
         Self::Raced,
+        Self::HandedOver,
         Self::Cut(Why::Deadline),
         Self::Cut(Why::Policy),
         Self::Cut(Why::HalfOpen),
         Self::Cut(Why::LeftBehind),
+        Self::Cut(Why::Undecided),
     ];
 
     /// Its place in the ledger, and how an account bears it.
@@ -60,7 +66,8 @@ impl Outcome {
             Self::Finished => 0,
             Self::Told => 1,
             Self::Raced => 2,
-            Self::Cut(why) => 3 + why as usize,
+            Self::HandedOver => 3,
+            Self::Cut(why) => 4 + why as usize,
         }
     }
 
@@ -71,7 +78,7 @@ impl Outcome {
 
 impl Why {
     /// In the order in which a report lists them.
-    pub(crate) const ALL: [Self; 4] = [Self::Deadline, Self::Policy, Self::HalfOpen, Self::LeftBehind];
+    pub(crate) const ALL: [Self; 5] = [Self::Deadline, Self::Policy, Self::HalfOpen, Self::LeftBehind, Self::Undecided];
 
     /// The same in all versions: figures bear it.
     pub(crate) const fn name(self) -> &'static str {
@@ -80,6 +87,7 @@ impl Why {
             Self::Policy => "policy",
             Self::HalfOpen => "half_open",
             Self::LeftBehind => "left_behind",
+            Self::Undecided => "undecided",
         }
     }
 }
@@ -92,6 +100,7 @@ impl fmt::Display for Why {
             Self::Policy => "closed by policy",
             Self::HalfOpen => "cut half open",
             Self::LeftBehind => "left behind",
+            Self::Undecided => "undecided",
         })
     }
 }

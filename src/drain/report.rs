@@ -43,6 +43,8 @@ pub struct Tally {
     ///
     /// HTTP/2 is not among them: what comes too late there is nearly always the answer to a PING, and no request.
     pub raced: usize,
+    /// Live on in the successor; their clients have noticed nothing.
+    pub handed_over: usize,
     /// Cut in their middle, for whatever reason, or left behind. [`cut_by`](Self::cut_by) tells them apart.
     pub cut: usize,
     why: [usize; Why::ALL.len()],
@@ -62,6 +64,7 @@ impl Tally {
                 self.told += count;
             }
             Outcome::Raced => self.raced += count,
+            Outcome::HandedOver => self.handed_over += count,
             Outcome::Cut(why) => {
                 self.cut += count;
                 self.why[why as usize] += count;
@@ -74,6 +77,7 @@ impl Tally {
             finished: self.finished + other.finished,
             told: self.told + other.told,
             raced: self.raced + other.raced,
+            handed_over: self.handed_over + other.handed_over,
             cut: self.cut + other.cut,
             why: array::from_fn(|why| self.why[why] + other.why[why]),
         }
@@ -114,6 +118,11 @@ impl Report {
     /// How many were let go when idle just as a request came.
     pub fn raced(&self) -> usize {
         self.total().raced
+    }
+
+    /// How many connections live on in the successor.
+    pub fn handed_over(&self) -> usize {
+        self.total().handed_over
     }
 
     /// How many were cut, for whatever reason, or were left behind because nothing can cut them.
@@ -159,7 +168,7 @@ impl Report {
 }
 
 /// `stopped: drained in 20.0 s, 12 finished (9 told), 3 cut at the deadline (2 upgraded, 1 http1)`, and a line for each
-/// failure.
+/// failure. What was handed over comes first, as in `60 handed over (59 http1, 1 fresh)`.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: drained in {:.1} s, ", self.cause, self.took.as_secs_f64())?;
@@ -176,16 +185,17 @@ impl Report {
     /// How many ended how, in words; not how none did.
     fn ends(&self) -> impl Iterator<Item = String> {
         let Tally { finished, told, raced, .. } = self.total();
+        let handed_over = self.in_words(|tally| tally.handed_over, "handed over");
         let told = if told > 0 { format!(" ({told} told)") } else { String::new() };
         let finished = (finished > 0).then(|| format!("{finished} finished{told}"));
         let raced = (raced > 0).then(|| format!("{raced} raced"));
-        let cut = Why::ALL.iter().filter_map(|why| self.cut_in_words(*why));
-        finished.into_iter().chain(raced).chain(cut)
+        let cut = Why::ALL.iter().filter_map(|why| self.in_words(|tally| tally.cut_by(*why), why));
+        handed_over.into_iter().chain(finished).chain(raced).chain(cut)
     }
 
     /// `3 cut at the deadline (2 upgraded, 1 http1)`, and where all are of one kind, `3 left behind (other)`.
-    fn cut_in_words(&self, why: Why) -> Option<String> {
-        let kinds = Kind::ALL.map(|kind| (kind, self.of(kind).cut_by(why)));
+    fn in_words(&self, count: impl Fn(&Tally) -> usize, end: impl fmt::Display) -> Option<String> {
+        let kinds = Kind::ALL.map(|kind| (kind, count(&self.of(kind))));
         let mut kinds: Vec<_> = kinds.into_iter().filter(|(_, count)| *count > 0).collect();
         kinds.sort_by_key(|(_, count)| Reverse(*count));
         let kinds = match &kinds[..] {
@@ -193,6 +203,6 @@ impl Report {
             [(kind, _)] => kind.to_string(),
             several => several.iter().map(|(kind, count)| format!("{count} {kind}")).collect::<Vec<_>>().join(", "),
         };
-        Some(format!("{} {why} ({kinds})", self.cut_by(why)))
+        Some(format!("{} {end} ({kinds})", count(&self.total())))
     }
 }

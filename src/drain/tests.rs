@@ -202,7 +202,7 @@ async fn a_report_says_of_each_reason_how_many_of_which_kind_were_cut_and_nothin
                 1 cut half open (in handshake)";
     assert_eq!(report.to_string(), said);
     let by = Why::ALL.map(|why| (report.cut_by(why), report.of(Kind::Upgraded).cut_by(why)));
-    assert_eq!(by, [(3, 2), (1, 1), (1, 0), (0, 0)]);
+    assert_eq!(by, [(3, 2), (1, 1), (1, 0), (0, 0), (0, 0)]);
     assert_eq!((report.cut(), report.finished()), (5, 0));
 }
 
@@ -217,6 +217,29 @@ async fn what_a_policy_closes_leaves_a_report_clean_and_what_anything_else_cuts_
         let report = drain.ended().await;
         assert_eq!((report.cut(), report.is_clean()), (1, why == Why::Policy), "{why}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_handed_over_is_told_apart_by_kind_and_what_is_undecided_counts_as_cut() {
+    let drain = Drain::new();
+    let ends = [
+        (Kind::Http1, Outcome::HandedOver),
+        (Kind::Http1, Outcome::HandedOver),
+        (Kind::Fresh, Outcome::HandedOver),
+        (Kind::Http1, Outcome::Cut(Why::Undecided)),
+    ];
+    let guards = ends.map(|(kind, outcome)| {
+        let guard = drain.tracker().guard_of(kind);
+        guard.set_outcome(outcome);
+        guard
+    });
+    drain.begin(stopped(), &Times::for_stop());
+    drop(guards);
+    let report = drain.ended().await;
+    let said = "stopped: drained in 0.0 s, 3 handed over (2 http1, 1 fresh), 1 undecided (http1)";
+    assert_eq!(report.to_string(), said);
+    assert_eq!((report.handed_over(), report.of(Kind::Http1).handed_over, report.finished()), (3, 2, 0));
+    assert_eq!((report.cut_by(Why::Undecided), report.is_clean()), (1, false));
 }
 
 #[tokio::test(start_paused = true)]
