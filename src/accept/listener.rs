@@ -5,6 +5,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use socket2::{Domain, SockRef, Type};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream, UnixListener, UnixStream, unix},
@@ -94,6 +95,33 @@ pub trait Listener: Send + Unpin + 'static {
         drop(socket);
         Err(io::Error::new(io::ErrorKind::Unsupported, "this listener cannot be made from a socket"))
     }
+
+    /// Whether [`adopt`](Self::adopt) can make one of its connections of this socket, which a predecessor offers. It is the
+    /// predecessor's still: to look at, and not to touch.
+    fn takes(connection: BorrowedFd<'_>) -> bool
+    where
+        Self: Sized,
+    {
+        let _ = connection; // of which this listener can make nothing
+        false
+    }
+
+    /// A connection that was accepted in a predecessor and handed over, as [`poll_accept`](Self::poll_accept) would have
+    /// given it.
+    ///
+    /// The predecessor may still hold its own copy of the socket, and then a mere close would show the client nothing: an
+    /// `Io` other than tokio's must end by `shutdown(2)` when it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// When the client is gone, or the reactor does not take it; always, where this is not implemented.
+    fn adopt(connection: OwnedFd) -> io::Result<(Self::Io, Self::Addr)>
+    where
+        Self: Sized,
+    {
+        drop(connection);
+        Err(io::Error::new(io::ErrorKind::Unsupported, "this listener cannot adopt connections"))
+    }
 }
 
 /// A [`Listener`] that is not to be woken.
@@ -129,6 +157,16 @@ impl Listener for TcpListener {
     fn unpark(socket: OwnedFd) -> io::Result<Self> {
         Self::from_std(socket.into())
     }
+
+    fn takes(connection: BorrowedFd<'_>) -> bool {
+        is_stream(connection, &[Domain::IPV4, Domain::IPV6])
+    }
+
+    fn adopt(connection: OwnedFd) -> io::Result<(TcpStream, SocketAddr)> {
+        let connection = TcpStream::from_std(non_blocking(connection)?)?;
+        let peer = connection.peer_addr()?;
+        Ok((connection, peer))
+    }
 }
 
 impl Listener for UnixListener {
@@ -154,4 +192,26 @@ impl Listener for UnixListener {
     fn unpark(socket: OwnedFd) -> io::Result<Self> {
         Self::from_std(socket.into())
     }
+
+    fn takes(connection: BorrowedFd<'_>) -> bool {
+        is_stream(connection, &[Domain::UNIX])
+    }
+
+    fn adopt(connection: OwnedFd) -> io::Result<(UnixStream, unix::SocketAddr)> {
+        let connection = UnixStream::from_std(non_blocking(connection)?)?;
+        let peer = connection.peer_addr()?;
+        Ok((connection, peer))
+    }
+}
+
+fn is_stream(socket: BorrowedFd<'_>, domains: &[Domain]) -> bool {
+    let socket = SockRef::from(&socket);
+    let is_of_domain = socket.domain().is_ok_and(|domain| domains.contains(&domain));
+    is_of_domain && socket.r#type().is_ok_and(|kind| kind == Type::STREAM)
+}
+
+/// As the reactor wants it, whatever the predecessor has left it in.
+fn non_blocking<S: From<OwnedFd>>(socket: OwnedFd) -> io::Result<S> {
+    SockRef::from(&socket).set_nonblocking(true)?;
+    Ok(socket.into())
 }
