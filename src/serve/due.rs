@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Connection, Handler, Io, clock::Wait, connection::Phase, settings::Settings};
+use super::{Connection, Handler, Io, clock::Wait, phase::Phase, settings::Settings};
 use crate::drain::{Level, later};
 
 /// What a connection does by itself.

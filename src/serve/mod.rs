@@ -26,6 +26,7 @@ mod connection;
 #[cfg(feature = "http2")]
 mod counted;
 mod due;
+mod ends;
 mod farewell;
 mod handshake;
 mod head_timer;
@@ -36,6 +37,7 @@ mod http2;
 mod link;
 mod make;
 mod oneshot;
+mod phase;
 mod policy;
 mod server;
 mod service;
