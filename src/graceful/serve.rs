@@ -95,6 +95,8 @@ impl Graceful {
             failed: self.shared.failed.clone(),
             last: self.shared.drain.last(),
             last_names: self.shared.last_names.clone(),
+            exit: self.shared.exit.clone(),
+            entrances: self.shared.entrances.clone(),
         }
     }
 }

@@ -1,33 +1,50 @@
-use std::{any::Any, convert::Infallible, future::poll_fn, io, sync::Arc};
+use std::{
+    any::Any,
+    convert::Infallible,
+    future::{Ready, poll_fn},
+    io,
+    sync::Arc,
+};
 
 use tokio::{
     net::TcpStream,
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::{OwnedSemaphorePermit, mpsc},
 };
 
 use super::{
     Connection, Handler, Handshake, Io, Make,
+    farewell::failed,
     handshake::{Start, prepare},
+    intake::{Arrival, Arrived},
+    leaving::{Inherited, before},
     link::Ticket,
     server::Setup,
     settings::Settings,
+    slots::Slots,
+    sniff::Sniffer,
 };
 use crate::{
     Error, ErrorKind, Listener, Tracker,
     accept::Acceptor,
     drain::{Kind, Level, Watch},
+    handover::Parcel,
 };
 
-/// The task of a `serve`: accepts, and spawns what it accepts.
+/// The task of a `serve`: accepts, adopts what comes from a predecessor, and spawns it.
 pub(super) struct Accepting<K, H> {
     make: K,
     handshake: H,
     settings: Arc<Settings>,
+    slots: Slots,
     nodelay: bool,
     watch: Watch,
     tracker: Tracker,
-    /// Cloned into each connection: when the last is gone, so is the last connection.
-    family: mpsc::Sender<Infallible>,
+}
+
+/// What comes next.
+enum Next<L: Listener> {
+    Accepted(io::Result<(L::Io, L::Addr)>, Option<OwnedSemaphorePermit>),
+    Arrived(Arrival),
 }
 
 impl<K, H> Accepting<K, H> {
@@ -38,9 +55,24 @@ impl<K, H> Accepting<K, H> {
         K: Make<L>,
         H: Handshake<L::Io>,
     {
-        let Setup { listener, make, handshake, mut settings, slots, nodelay, wiring, rank, last_name, guard } = setup;
+        let Setup {
+            listener,
+            make,
+            handshake,
+            mut settings,
+            slots,
+            nodelay,
+            wiring,
+            mut intake,
+            rank,
+            last_name,
+            guard,
+        } = setup;
         let local = listener.local_addr();
         settings.socket = wiring.name.clone();
+        if intake.is_open() {
+            settings.exit = wiring.exit;
+        }
         let mut acceptor = Acceptor::new(listener, wiring.gate, wiring.name, rank);
         let broken = |acceptor: &Acceptor<L>, error| {
             let error = Error::io(ErrorKind::Socket, format!("accept from {}", acceptor.describe()), error);
@@ -51,68 +83,85 @@ impl<K, H> Accepting<K, H> {
             error.into()
         };
         let local = local.map_err(|error| broken(&acceptor, error))?;
-        let (family, mut last) = mpsc::channel(1);
-        let mut accepting = Self {
-            make,
-            handshake,
-            settings: Arc::new(settings),
-            nodelay,
-            watch: wiring.watch,
-            tracker: wiring.tracker,
-            family,
-        };
-        while let Some(slot) = accepting.ready(&mut acceptor, slots.as_ref()).await {
-            let accepted = tokio::select! {
-                biased;
-                accepted = acceptor.accept() => accepted,
-                // In a shortage, the queue may not be empty then.
-                () = accepting.watch.reached(Level::Over) => None,
-            };
-            match accepted {
-                Some(Ok((io, peer))) => accepting.spawn(io, peer, &local, slot),
-                Some(Err(error)) => return Err(broken(&acceptor, error)),
-                None => break,
+        let (settings, watch, tracker) = (Arc::new(settings), wiring.watch, wiring.tracker);
+        let mut accepting = Self { make, handshake, settings, slots, nodelay, watch, tracker };
+        while let Some(next) = accepting.next(&mut acceptor, &mut intake.arrivals).await {
+            match next {
+                Next::Accepted(Ok((io, peer)), slot) => {
+                    accepting.spawn(io, peer, &local, slot, intake.family.clone());
+                }
+                Next::Accepted(Err(error), _) => return Err(broken(&acceptor, error)),
+                Next::Arrived(arrival) => accepting.adopt(arrival, &local),
             }
         }
-        drop((acceptor, accepting, last_name));
-        last.recv().await;
-        drop(guard);
+        drop((acceptor, last_name));
+        // A predecessor may still hand over to us while we do so to our successor: what comes goes on to that.
+        let (mut arrivals, mut last, door) = intake.end();
+        loop {
+            let arrival = tokio::select! {
+                biased;
+                Some(arrival) = arrivals.recv() => arrival,
+                _none = last.recv() => break,
+            };
+            tokio::select! {
+                biased;
+                () = poll_fn(|cx| accepting.make.poll_ready(cx)) => accepting.adopt(arrival, &local),
+                () = accepting.watch.reached(Level::Over) => {}
+            }
+        }
+        drop((door, guard));
         Ok(())
     }
 
-    /// Waits for a place among `max_connections`, and for the make-service. `None`: while it waited, the listener
-    /// became the successor's, or the drain's deadline came.
-    async fn ready<L>(
+    /// `None`: accepting has ended, or the drain's deadline has come.
+    ///
+    /// First waits for the make-service, then for a place among `max_connections`; while it does, the listener may become
+    /// the successor's. Who comes from a predecessor has its place.
+    async fn next<L>(
         &mut self,
         acceptor: &mut Acceptor<L>,
-        slots: Option<&Arc<Semaphore>>,
-    ) -> Option<Option<OwnedSemaphorePermit>>
+        arrivals: &mut mpsc::UnboundedReceiver<Arrival>,
+    ) -> Option<Next<L>>
     where
         L: Listener,
         K: Make<L>,
     {
-        let Self { make, watch, .. } = self;
+        let Self { make, slots, watch, .. } = self;
         // Asked first, for at a stop a queue that fills as fast as it is emptied must not outlive the deadline.
         if watch.level() == Level::Over {
             return None;
         }
-        let ready = async {
-            poll_fn(|cx| make.poll_ready(cx)).await;
-            match slots {
-                Some(slots) => Some(slots.clone().acquire_owned().await.expect("nobody closes the semaphore")),
-                None => None,
-            }
+        tokio::select! {
+            biased;
+            () = poll_fn(|cx| make.poll_ready(cx)) => {}
+            () = acceptor.let_go() => return None,
+            () = watch.reached(Level::Over) => return None,
+        }
+        let accepted = async {
+            let slot = tokio::select! {
+                biased;
+                slot = slots.next() => slot,
+                () = acceptor.let_go() => return None,
+            };
+            Some(Next::Accepted(acceptor.accept().await?, slot))
         };
         tokio::select! {
             biased;
-            slot = ready => Some(slot),
-            () = acceptor.let_go() => None,
+            Some(arrival) = arrivals.recv() => Some(Next::Arrived(arrival)),
+            accepted = accepted => accepted,
+            // In a shortage, the queue may not be empty then.
             () = watch.reached(Level::Over) => None,
         }
     }
 
-    fn spawn<L>(&mut self, io: L::Io, peer: L::Addr, local: &L::Addr, slot: Option<OwnedSemaphorePermit>)
-    where
+    fn spawn<L>(
+        &mut self,
+        io: L::Io,
+        peer: L::Addr,
+        local: &L::Addr,
+        slot: Option<OwnedSemaphorePermit>,
+        family: mpsc::Sender<Infallible>,
+    ) where
         L: Listener,
         K: Make<L>,
         H: Handshake<L::Io>,
@@ -120,10 +169,10 @@ impl<K, H> Accepting<K, H> {
         if self.nodelay {
             set_nodelay(&io);
         }
-        let service = self.make.make(&io, peer, local);
+        let service = self.make.make(&io, peer, local, false);
         let io = self.handshake.start(io);
         let (settings, watch) = (self.settings.clone(), self.watch.clone());
-        let ticket = |kind| Ticket { guard: self.tracker.guard_of(kind), slot, family: Some(self.family.clone()) };
+        let ticket = |kind| Ticket { guard: self.tracker.guard_of(kind), slot, family: Some(family) };
         match (io, service) {
             (Start::Done(io), Start::Done(service)) => {
                 let connection = Connection::of_serve(io, service, watch, ticket(Kind::Fresh), settings);
@@ -136,6 +185,47 @@ impl<K, H> Accepting<K, H> {
                         Ok((io, service)) => {
                             ticket.guard.set_kind(Kind::Fresh);
                             run(Connection::of_serve(io, service, watch, ticket, settings)).await;
+                        }
+                        Err(error) => settings.say_ended(&ticket.guard, Err(&error)),
+                    }
+                });
+            }
+        }
+    }
+
+    /// As `spawn`, of one that came by handover. From here on it is shut down wherever it is dropped.
+    fn adopt<L>(&mut self, arrival: Arrival, local: &L::Addr)
+    where
+        L: Listener,
+        K: Make<L>,
+        H: Handshake<L::Io>,
+    {
+        let Arrived { parcel: Parcel { socket, read, waited, .. }, begun, ticket } = arrival.into_inner();
+        let (sniffer, peer) = match L::adopt(socket) {
+            Ok((io, peer)) => (Sniffer::inherited(io), peer),
+            Err(error) => return self.settings.say_ended(&ticket.guard, Err(&failed("adopt", &error))),
+        };
+        if self.nodelay {
+            set_nodelay(sniffer.io());
+        }
+        let service = self.make.make(sniffer.io(), peer, local, true);
+        let io = match self.handshake.adopt(sniffer.into_io()) {
+            Ok(io) => io,
+            // It was offered while `handshake` was being set, and admitted just before.
+            Err(io) => return drop(Sniffer::inherited(io)),
+        };
+        let inherited = Inherited { sniffer: Sniffer::inherited(io), begun, read, since: before(waited) };
+        let (settings, watch) = (self.settings.clone(), self.watch.clone());
+        match service {
+            Start::Done(service) => {
+                tokio::spawn(run(Connection::inherited(inherited, service, watch, ticket, settings)));
+            }
+            service => {
+                tokio::spawn(async move {
+                    let io = Start::<_, Ready<io::Result<_>>>::Done(inherited);
+                    match prepare(io, service, &watch, &ticket.guard, settings.head_deadline).await {
+                        Ok((inherited, service)) => {
+                            run(Connection::inherited(inherited, service, watch, ticket, settings)).await;
                         }
                         Err(error) => settings.say_ended(&ticket.guard, Err(&error)),
                     }

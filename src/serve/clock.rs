@@ -1,4 +1,4 @@
-use std::task::Context;
+use std::{mem, task::Context};
 
 use tokio::time::Instant;
 
@@ -31,13 +31,26 @@ pub(super) struct Clock {
     waiting: Waiting,
     /// `None`: from before anybody looked at the time.
     since: Option<Instant>,
+    /// The next wait is one that has begun elsewhere, at `since`.
+    is_carried: bool,
     alarm: Alarm,
 }
 
 impl Clock {
     /// A connection is born waiting for its first head.
     pub(super) fn new() -> Self {
-        Self { waiting: Waiting { wait: Wait::Head, turn: 0 }, since: Some(Instant::now()), alarm: Alarm::default() }
+        Self::since_then(Instant::now())
+    }
+
+    /// Of one that has waited for its first head since then.
+    pub(super) fn since_then(since: Instant) -> Self {
+        let waiting = Waiting { wait: Wait::Head, turn: 0 };
+        Self { waiting, since: Some(since), is_carried: false, alarm: Alarm::default() }
+    }
+
+    /// The wait that comes next has begun then: it is of a connection that has changed hands in it.
+    pub(super) fn carry(&mut self, since: Instant) {
+        (self.waiting.turn, self.since, self.is_carried) = (u32::MAX, Some(since), true);
     }
 
     #[inline]
@@ -50,7 +63,9 @@ impl Clock {
     pub(super) fn note(&mut self, waiting: Waiting, timed: bool) {
         if waiting != self.waiting {
             self.waiting = waiting;
-            self.since = timed.then(Instant::now);
+            if !mem::take(&mut self.is_carried) || waiting.wait == Wait::Busy {
+                self.since = timed.then(Instant::now);
+            }
         }
     }
 

@@ -19,10 +19,12 @@ use super::{
     farewell::{Farewell, failed},
     herald::Herald,
     http1::Http1,
+    leaving::Left,
     link::{Link, Ticket},
     phase::Phase,
     settings::Settings,
     sniff::{Protocol, Sniffer},
+    socket,
     transport::Transport,
 };
 #[cfg(not(feature = "http2"))]
@@ -30,6 +32,7 @@ use crate::ErrorKind;
 use crate::{
     Error, Guard,
     drain::{Follower, Kind, Level, Policy, Watch},
+    handover::Room,
 };
 
 /// One connection that knows of the drain: a future that ends with it.
@@ -79,6 +82,8 @@ pub struct Connection<T: Io, S: Handler> {
     pub(super) level: Level,
     follower: Follower,
     pub(super) clock: Clock,
+    /// Its place among those that wait until there is room for them on the way to the successor.
+    pub(super) room: Option<Box<Room>>,
     pub(super) link: Arc<Link>,
 }
 
@@ -91,14 +96,15 @@ impl<T: Io, S: Handler> Connection<T, S> {
 
     /// One of many, with everything that they share.
     pub(super) fn of_serve(io: T, service: S, watch: Watch, ticket: Ticket, settings: Arc<Settings>) -> Self {
-        let follower = watch.follow();
-        Self {
-            phase: Phase::Sniffing(Sniffer::new(io), service),
-            level: watch.level(),
-            follower,
-            clock: Clock::new(),
-            link: Arc::new(Link::new(watch, settings, ticket)),
+        Self::at(Phase::Sniffing(Sniffer::new(io), service), Arc::new(Link::new(watch, settings, ticket)))
+    }
+
+    pub(super) fn at(phase: Phase<T, S>, link: Arc<Link>) -> Self {
+        if !socket::is_socket::<T>() {
+            link.stay();
         }
+        let (follower, level) = (link.watch.follow(), link.watch.level());
+        Self { phase, level, follower, clock: Clock::new(), room: None, link }
     }
 
     /// Counts as this guard does, which was there before the connection: from before a handshake, say.
@@ -167,12 +173,29 @@ impl<T: Io, S: Handler> Future for Connection<T, S> {
         if this.level == Level::Over {
             return Poll::Ready(this.cut());
         }
+        let mut has_withheld = false;
         loop {
+            let leaves = !has_withheld && this.may_leave();
+            if leaves {
+                this.begin_leaving(cx);
+            }
             if let Poll::Ready(result) = this.poll_phase(cx) {
                 this.phase = Phase::Ended;
+                // After an upgrade the link lives on.
+                drop(this.link.end_leaving());
                 // What came home unended is closed now, and not only when the caller drops us.
                 this.link.leave_home();
                 return Poll::Ready(result);
+            }
+            if leaves {
+                match this.leave(cx)? {
+                    Left::Yes => continue,
+                    Left::No => {}
+                    Left::Withheld => {
+                        has_withheld = true;
+                        continue;
+                    }
+                }
             }
             let due = this.due();
             if !this.clock.poll_due(cx, is_new_task, due.map(|(at, _)| at)) {
@@ -203,6 +226,13 @@ impl<T: Io, S: Handler> Connection<T, S> {
                 Phase::Http1(http1) => ready!(http1.poll(cx, &self.link)),
                 #[cfg(feature = "http2")]
                 Phase::Http2(http2) => ready!(http2.poll(cx, is_timed)),
+                Phase::Away(..) => {
+                    ready!(self.poll_away(cx))?;
+                    match self.phase {
+                        Phase::Ended => return Poll::Ready(Ok(())),
+                        _ => continue,
+                    }
+                }
                 Phase::Ending(farewell) => return farewell.poll(cx),
                 Phase::Ended => return Poll::Ready(Ok(())),
             };
@@ -224,7 +254,7 @@ impl<T: Io, S: Handler> Connection<T, S> {
 
     pub(super) fn begin(&mut self, protocol: Protocol) {
         let Phase::Sniffing(sniffer, service) = mem::replace(&mut self.phase, Phase::Ended) else { return };
-        let mut transport = self.transport(sniffer.io);
+        let mut transport = self.transport(sniffer.into_io());
         self.phase = match protocol {
             Protocol::Nothing => Phase::Ended,
             Protocol::Http1(read) => {

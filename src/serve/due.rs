@@ -42,7 +42,7 @@ impl<T: Io, S: Handler> Connection<T, S> {
             Phase::Http1(_) => self.link.note_waiting(),
             #[cfg(feature = "http2")]
             Phase::Http2(http2) => http2.waiting(),
-            Phase::Ending(_) | Phase::Ended => return None,
+            Phase::Away(..) | Phase::Ending(_) | Phase::Ended => return None,
         };
         self.clock.note(waiting, waiting.wait == Wait::Head || self.is_timed());
         Some(waiting.wait)
@@ -61,6 +61,7 @@ impl<T: Io, S: Handler> Connection<T, S> {
                 let too_long = later(since?, *head_deadline);
                 let sooner = match &self.phase {
                     Phase::Sniffing(sniffer, _) if !sniffer.has_read() => self.let_go_at(since),
+                    _ if self.may_leave() => None,
                     _ => {
                         self.link.watch.half_open_from(self.level).zip(since).map(|(limit, since)| later(since, limit))
                     }
@@ -77,9 +78,10 @@ impl<T: Io, S: Handler> Connection<T, S> {
         }
     }
 
-    /// The turn of one from which nothing is awaited: it idles, or has never said a word.
+    /// The turn of one from which nothing is awaited: it idles, or has never said a word. None, if it waits for room on its
+    /// way to the successor.
     fn let_go_at(&self, since: Option<Instant>) -> Option<Instant> {
-        if self.level < Level::Draining {
+        if self.level < Level::Draining || self.may_leave() {
             return None;
         }
         self.link.watch.let_go_at(self.link.guard().turn(), since)

@@ -42,7 +42,7 @@ impl<T: Io, S: Handler> Connection<T, S> {
                     self.phase = Phase::Sniffing(sniffer, service);
                     return self.begin(protocol);
                 }
-                let transport = self.transport(sniffer.io);
+                let transport = self.transport(sniffer.into_io());
                 self.phase = self.farewell(transport, is_half);
             }
             Phase::Http1(http1) => {
@@ -69,7 +69,7 @@ impl<T: Io, S: Handler> Connection<T, S> {
                 let Some(io) = self.link.take_home() else { return };
                 self.phase = Phase::Ending(Farewell::new(self.transport(io), Ok(())));
             }
-            phase @ (Phase::Ending(_) | Phase::Ended) => self.phase = phase,
+            phase @ (Phase::Away(..) | Phase::Ending(_) | Phase::Ended) => self.phase = phase,
         }
     }
 
@@ -104,6 +104,7 @@ impl<T: Io, S: Handler> Connection<T, S> {
             Phase::Http1(_) => true,
             #[cfg(feature = "http2")]
             Phase::Http2(http2) => http2.waiting().wait != Wait::Idle,
+            Phase::Away(leaving, _) => self.cut_away(leaving)?,
             Phase::Ending(_) | Phase::Ended => false,
         };
         if !is_in_its_middle {

@@ -25,6 +25,12 @@ pub trait Handshake<T>: Send + 'static {
 
     #[doc(hidden)]
     fn start(&self, io: T) -> Start<Self::Io, Self::Future>;
+
+    /// Of a connection that came by handover, and has begun long ago. Given back: none can.
+    #[doc(hidden)]
+    fn adopt(&self, io: T) -> Result<Self::Io, T> {
+        Err(io)
+    }
 }
 
 /// No handshake: HTTP on the accepted connection as it is.
@@ -43,6 +49,10 @@ impl<T: Io> Handshake<T> for Plain {
 
     fn start(&self, io: T) -> Start<T, Self::Future> {
         Start::Done(io)
+    }
+
+    fn adopt(&self, io: T) -> Result<T, T> {
+        Ok(io)
     }
 }
 

@@ -9,7 +9,7 @@ use http_body::Body;
 use hyper::{body::Incoming, service::Service, upgrade::OnUpgrade};
 use pin_project_lite::pin_project;
 
-use super::{Handler, link::Link, policy::policy_of};
+use super::{Handler, hand_over, link::Link, policy::policy_of};
 use crate::{
     asked::{Asked, tell},
     drain::{Outcome, Policy},
@@ -29,6 +29,10 @@ impl<S> Herald<S> {
     pub(super) fn new(handler: S, link: Arc<Link>) -> Self {
         Self { handler, link }
     }
+
+    pub(super) fn into_handler(self) -> S {
+        self.handler
+    }
 }
 
 impl<S: Handler> Service<Request<Incoming>> for Herald<S> {
@@ -43,6 +47,9 @@ impl<S: Handler> Service<Request<Incoming>> for Herald<S> {
         let (asked, version) = (Asked::of(&request), request.version());
         if asked != Asked::Stream {
             self.link.has_head();
+            if version < Version::HTTP_11 {
+                self.link.stay();
+            }
         }
         Heralded { asked, version, future: self.handler.call(request), link: self.link.clone() }
     }
@@ -84,7 +91,11 @@ where
         if ends_by_close(&response, *this.version) {
             this.link.set_ends_by_close();
         }
-        if this.link.watch.tells(this.link.guard().turn()) {
+        if hand_over::keeps(&response) {
+            this.link.stay();
+        }
+        // Whoever moves to the successor is not to come back to it by another connection.
+        if this.link.watch.tells(this.link.guard().turn()) && !this.link.may_leave() {
             tell(response.headers_mut());
             this.link.guard().set_outcome(Outcome::Told);
         }

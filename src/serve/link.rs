@@ -1,7 +1,7 @@
 use std::{
     any::Any,
     convert::Infallible,
-    fmt,
+    fmt, mem,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
@@ -15,10 +15,12 @@ use super::{
     clock::{Wait, Waiting},
     policy::AtomicPolicy,
     settings::Settings,
+    socket,
 };
 use crate::{
     Guard,
     drain::{Kind, Outcome, Policy, Watch},
+    handover::{Lane, Permit},
 };
 
 /// What the parts of one connection know of each other: our future around hyper, the transport beneath it, the timer
@@ -50,6 +52,14 @@ pub(super) struct Link {
     ends_by_close: AtomicBool,
     /// Ended by us when it was idle, without a word.
     is_let_go: AtomicBool,
+    /// It ends in this process, whatever the exit says.
+    stays: AtomicBool,
+    /// It wants to leave in this very poll: hyper gets no more bytes between two requests.
+    is_leaving: AtomicBool,
+    /// By which it leaves at the end of this poll.
+    permit: Mutex<Option<Permit>>,
+    /// It came by handover: the predecessor may still hold its own copy.
+    is_inherited: bool,
     home: Mutex<Home>,
 }
 
@@ -91,8 +101,17 @@ impl Link {
             is_upgraded: AtomicBool::new(false),
             ends_by_close: AtomicBool::new(false),
             is_let_go: AtomicBool::new(false),
+            stays: AtomicBool::new(false),
+            is_leaving: AtomicBool::new(false),
+            permit: Mutex::new(None),
+            is_inherited: false,
             home: Mutex::new(Home::Awaits),
         }
+    }
+
+    /// Of a connection that came by handover.
+    pub(super) fn inherited(watch: Watch, settings: Arc<Settings>, ticket: Ticket) -> Self {
+        Self { is_inherited: true, ..Self::new(watch, settings, ticket) }
     }
 
     #[inline]
@@ -188,6 +207,55 @@ impl Link {
         self.unflushed.load(Relaxed)
     }
 
+    // ---- whether it leaves for the successor
+
+    /// From now on it ends in this process.
+    pub(super) fn stay(&self) {
+        self.stays.store(true, Relaxed);
+    }
+
+    /// Whether it leaves for the successor when it can, so that nothing need be told or let go.
+    pub(super) fn may_leave(&self) -> bool {
+        !self.stays.load(Relaxed) && self.settings.exit.is_open()
+    }
+
+    /// For this poll, by this permit if there is one.
+    pub(super) fn begin_leaving(&self, permit: Option<Permit>) {
+        *self.permit() = permit;
+        self.is_leaving.store(true, Relaxed);
+    }
+
+    /// With the permit by which bytes were withheld, or could have been.
+    pub(super) fn end_leaving(&self) -> Option<Permit> {
+        self.is_leaving.store(false, Relaxed);
+        self.permit().take()
+    }
+
+    /// Whether hyper gets no byte now, because the connection leaves at the end of this poll.
+    ///
+    /// A client that pipelines deeply never lets hyper wait for a head: the next request is there before the answer to this
+    /// one is out. So the connection would come to no moment at which it may be taken apart.
+    #[inline]
+    pub(super) fn withholds(&self) -> bool {
+        self.is_leaving.load(Relaxed) && self.withholds_between_requests()
+    }
+
+    #[cold]
+    fn withholds_between_requests(&self) -> bool {
+        if self.waiting().wait != Wait::Idle || self.is_upgraded() {
+            return false;
+        }
+        let mut permit = self.permit();
+        if permit.is_none() {
+            *permit = self.settings.exit.try_room(Lane::Serve);
+        }
+        permit.is_some()
+    }
+
+    fn permit(&self) -> MutexGuard<'_, Option<Permit>> {
+        self.permit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     // ---- how it ends
 
     pub(super) fn set_ending(&self) {
@@ -245,6 +313,8 @@ impl Link {
         let mut home = self.home();
         if matches!(*home, Home::Awaits) {
             *home = Home::Has(Box::new(io));
+        } else {
+            self.close(&io);
         }
     }
 
@@ -254,13 +324,27 @@ impl Link {
         if !matches!(*home, Home::Has(_)) {
             return None;
         }
-        let Home::Has(io) = std::mem::replace(&mut *home, Home::Awaits) else { return None };
+        let Home::Has(io) = mem::replace(&mut *home, Home::Awaits) else { return None };
         io.downcast().ok().map(|io| *io)
     }
 
     /// Nobody will ask any more: from now on what is dropped is closed.
     pub(super) fn leave_home(&self) {
-        *self.home() = Home::Left;
+        if let Home::Has(io) = mem::replace(&mut *self.home(), Home::Left) {
+            self.close(&*io);
+        }
+    }
+
+    /// Said of every connection that is dropped without having been ended: one that was handed over is shut down first.
+    /// While the predecessor holds its copy of the socket, a mere close would show the client nothing.
+    pub(super) fn close(&self, io: &dyn Any) {
+        if self.is_inherited {
+            socket::shut_down(io);
+        }
+    }
+
+    pub(super) fn is_inherited(&self) -> bool {
+        self.is_inherited
     }
 
     fn home(&self) -> MutexGuard<'_, Home> {

@@ -44,7 +44,13 @@ pub trait Make<L: Listener>: sealed::Sealed + Send + 'static {
     }
 
     #[doc(hidden)]
-    fn make(&mut self, io: &L::Io, peer: L::Addr, local: &L::Addr) -> Start<Self::Service, Self::Future>;
+    fn make(
+        &mut self,
+        io: &L::Io,
+        peer: L::Addr,
+        local: &L::Addr,
+        is_inherited: bool,
+    ) -> Start<Self::Service, Self::Future>;
 }
 
 mod sealed {
@@ -61,6 +67,7 @@ pub struct Accepted<'a, L: Listener> {
     io: &'a L::Io,
     peer: &'a L::Addr,
     local: &'a L::Addr,
+    is_inherited: bool,
 }
 
 impl<'a, L: Listener> Accepted<'a, L> {
@@ -77,6 +84,13 @@ impl<'a, L: Listener> Accepted<'a, L> {
     /// Where the listener listens.
     pub fn local(&self) -> &'a L::Addr {
         self.local
+    }
+
+    /// Whether it was accepted by a predecessor, which has served requests on it and handed it over.
+    ///
+    /// What the application knew of it there (who has logged in on it, say) is not known here.
+    pub fn is_inherited(&self) -> bool {
+        self.is_inherited
     }
 }
 
@@ -140,7 +154,7 @@ where
     type Service = Self;
     type Future = Ready<Self>;
 
-    fn make(&mut self, _: &L::Io, _: L::Addr, _: &L::Addr) -> Start<Self, Ready<Self>> {
+    fn make(&mut self, _: &L::Io, _: L::Addr, _: &L::Addr, _: bool) -> Start<Self, Ready<Self>> {
         Start::Done(self.clone())
     }
 }
@@ -152,7 +166,7 @@ where
     type Service = Self;
     type Future = Ready<Self>;
 
-    fn make(&mut self, _: &L::Io, _: L::Addr, _: &L::Addr) -> Start<Self, Ready<Self>> {
+    fn make(&mut self, _: &L::Io, _: L::Addr, _: &L::Addr, _: bool) -> Start<Self, Ready<Self>> {
         Start::Done(self.clone())
     }
 }
@@ -166,8 +180,14 @@ where
     type Service = S::Service;
     type Future = Ready<S::Service>;
 
-    fn make(&mut self, io: &L::Io, peer: L::Addr, local: &L::Addr) -> Start<S::Service, Self::Future> {
-        Start::Done((self.0)(&Accepted { io, peer: &peer, local }).into_service())
+    fn make(
+        &mut self,
+        io: &L::Io,
+        peer: L::Addr,
+        local: &L::Addr,
+        is_inherited: bool,
+    ) -> Start<S::Service, Self::Future> {
+        Start::Done((self.0)(&Accepted { io, peer: &peer, local, is_inherited }).into_service())
     }
 }
 
@@ -184,7 +204,7 @@ where
         self.0.poll_ready(cx).map(infallible)
     }
 
-    fn make(&mut self, _: &L::Io, peer: L::Addr, _: &L::Addr) -> Start<S::Service, Self::Future> {
+    fn make(&mut self, _: &L::Io, peer: L::Addr, _: &L::Addr, _: bool) -> Start<S::Service, Self::Future> {
         Start::Running(Making { future: self.0.call(peer), marker: PhantomData })
     }
 }

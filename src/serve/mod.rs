@@ -11,7 +11,8 @@
 //! - a *head deadline* from the first byte of a request head, an *idle deadline* apart from it;
 //! - a WebSocket counts until its socket is closed, and is cut at the drain's deadline, or when its
 //!   [`Policy`](crate::drain::Policy) says; so is an answer of unknown length;
-//! - a `serve` that is last to close answers until everything else is over.
+//! - a `serve` that is last to close answers until everything else is over;
+//! - at a restart HTTP/1 connections move to the successor between two requests, see [`HandOver`].
 //!
 //! Services get `Request<hyper::body::Incoming>`, hyper's own type.
 //!
@@ -28,12 +29,15 @@ mod counted;
 mod due;
 mod ends;
 mod farewell;
+mod hand_over;
 mod handshake;
 mod head_timer;
 mod herald;
 mod http1;
 #[cfg(feature = "http2")]
 mod http2;
+mod intake;
+mod leaving;
 mod link;
 mod make;
 mod oneshot;
@@ -42,12 +46,15 @@ mod policy;
 mod server;
 mod service;
 mod settings;
+mod slots;
 mod sniff;
+mod socket;
 #[cfg(feature = "http2")]
 mod terms;
 mod transport;
 
 pub use connection::Connection;
+pub use hand_over::HandOver;
 #[doc(hidden)]
 pub use handshake::Start;
 pub use handshake::{Handshake, Plain};

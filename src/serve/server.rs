@@ -10,15 +10,18 @@ use std::{
 
 use hyper::server::conn::http1;
 use tokio::{
-    sync::{Semaphore, mpsc, watch},
+    sync::{mpsc, watch},
     task::JoinHandle,
 };
 
-use super::{Handshake, Io, Make, Plain, accepting::Accepting, settings::Settings};
+use super::{
+    HandOver, Handshake, Io, Make, Plain, accepting::Accepting, intake::Intake, settings::Settings, slots::Slots,
+};
 use crate::{
     Error, Guard, Listener, Tracker,
     accept::{Gate, Rank},
     drain::{Kind, Policy, Watch},
+    handover::{Entrances, Exit},
     name::Name,
 };
 
@@ -28,7 +31,8 @@ use crate::{
 /// `select!` has looked at it and turned to something else; it resolves when the drain has ended *its* connections.
 ///
 /// A generation that is not confirmed yet accepts nobody, however early this is polled. Once accepting has ended, a
-/// listener that the successor has claimed is closed at once; any other when its queue is empty.
+/// listener that the successor has claimed is closed at once; any other when its queue is empty. At a restart
+/// connections move to the successor, to who serves the listener of the same name there: see [`HandOver`].
 ///
 /// # Errors
 ///
@@ -100,6 +104,10 @@ pub(crate) struct Wiring {
     pub(crate) last: (Watch, Tracker),
     /// Whose listeners those are.
     pub(crate) last_names: Arc<Mutex<HashSet<Name>>>,
+    /// By which connections leave for the successor.
+    pub(crate) exit: Exit,
+    /// By which those of the predecessor come.
+    pub(crate) entrances: Entrances,
 }
 
 pub(super) struct Setup<L, K, H> {
@@ -107,9 +115,10 @@ pub(super) struct Setup<L, K, H> {
     pub(super) make: K,
     pub(super) handshake: H,
     pub(super) settings: Settings,
-    pub(super) slots: Option<Arc<Semaphore>>,
+    pub(super) slots: Slots,
     pub(super) nodelay: bool,
     pub(super) wiring: Wiring,
+    pub(super) intake: Intake,
     pub(super) rank: Rank,
     /// Held as long as the listener is.
     pub(super) last_name: Option<LastName>,
@@ -147,8 +156,11 @@ impl<L: Listener, K> Serve<L, K> {
     pub(crate) fn new(listener: L, make: K, wiring: Wiring) -> Self {
         let guard = wiring.tracker.guard_of(Kind::Serve);
         let (handshake, settings) = (Plain::new(), Settings::new());
-        let (slots, nodelay, rank, last_name) = (None, true, Rank::Ordinary, None);
-        let setup = Setup { listener, make, handshake, settings, slots, nodelay, wiring, rank, last_name, guard };
+        let (slots, nodelay, rank, last_name) = (Slots::new(), true, Rank::Ordinary, None);
+        let mut intake = Intake::new(L::takes);
+        intake.open(&wiring, &slots);
+        let setup =
+            Setup { listener, make, handshake, settings, slots, nodelay, wiring, intake, rank, last_name, guard };
         Self { setup: Some(setup), running: None }
     }
 }
@@ -191,8 +203,7 @@ impl<L: Listener, K, H> Serve<L, K, H> {
 
     /// Accepts nobody while there are so many connections (no limit), upgraded ones among them. At least one.
     pub fn max_connections(mut self, connections: usize) -> Self {
-        let slots = connections.clamp(1, Semaphore::MAX_PERMITS);
-        self.setup().slots = Some(Arc::new(Semaphore::new(slots)));
+        self.setup().slots.limit(connections);
         self
     }
 
@@ -240,12 +251,41 @@ impl<L: Listener, K, H> Serve<L, K, H> {
     /// # graceful.drain().await; Ok(()) }
     /// ```
     pub fn last_to_close(mut self) -> Self {
-        let Setup { wiring, rank, last_name, guard, .. } = self.setup();
+        let Setup { wiring, slots, intake, rank, last_name, guard, .. } = self.setup();
         (wiring.watch, wiring.tracker) = wiring.last.clone();
         (*rank, *guard) = (Rank::Last, wiring.tracker.guard_of(Kind::Serve));
         // Asked for twice, it is entered once: the entry that went first would take the other's name along.
         if last_name.is_none() {
             *last_name = wiring.name.clone().map(|name| LastName::enter(name, wiring.last_names.clone()));
+        }
+        // Who comes by handover is counted by the other tracker now.
+        if intake.is_open() {
+            intake.open(wiring, slots);
+        }
+        self
+    }
+
+    /// Whether its connections move to the successor at a restart, and those of a predecessor come here
+    /// ([`BetweenRequests`](HandOver::BetweenRequests)). With a [`handshake`](Self::handshake) they never do.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tokio_hotrestart::Error> {
+    /// # use axum::Router;
+    /// use tokio_hotrestart::serve::HandOver;
+    ///
+    /// # let graceful = tokio_hotrestart::Graceful::detached();
+    /// # let who_logs_in_by_connection = Router::new();
+    /// let listener = graceful.listen("http", "127.0.0.1:0").await?;
+    /// tokio::spawn(graceful.serve(listener, who_logs_in_by_connection).hand_over(HandOver::Never));
+    /// # graceful.drain().await; Ok(()) }
+    /// ```
+    pub fn hand_over(mut self, hand_over: HandOver) -> Self {
+        let Setup { wiring, slots, intake, .. } = self.setup();
+        match hand_over {
+            HandOver::BetweenRequests => intake.open(wiring, slots),
+            HandOver::Never => intake.close(),
         }
         self
     }
@@ -253,16 +293,29 @@ impl<L: Listener, K, H> Serve<L, K, H> {
     /// What happens on a connection before HTTP: `.handshake(move |tcp| acceptor.accept(tcp))` is TLS in one line.
     ///
     /// Its future runs in the connection's own task, so that a slow client delays nobody; it is counted by the drain, and has
-    /// until the head deadline.
+    /// until the head deadline. Such connections are not handed over to a successor.
     pub fn handshake<F, R, T>(mut self, handshake: F) -> Serve<L, K, F>
     where
         F: Fn(L::Io) -> R + Send + Sync + 'static,
         R: Future<Output = io::Result<T>> + Send + 'static,
         T: Io,
     {
-        let Setup { listener, make, handshake: _, settings, slots, nodelay, wiring, rank, last_name, guard } =
-            self.setup.take().expect(POLLED);
-        let setup = Setup { listener, make, handshake, settings, slots, nodelay, wiring, rank, last_name, guard };
+        let Setup {
+            listener,
+            make,
+            handshake: _,
+            settings,
+            slots,
+            nodelay,
+            wiring,
+            mut intake,
+            rank,
+            last_name,
+            guard,
+        } = self.setup.take().expect(POLLED);
+        intake.bar();
+        let setup =
+            Setup { listener, make, handshake, settings, slots, nodelay, wiring, intake, rank, last_name, guard };
         Serve { setup: Some(setup), running: None }
     }
 

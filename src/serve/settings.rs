@@ -7,6 +7,7 @@ use hyper::server::conn::http1;
 use crate::{
     Error, Guard,
     drain::{Kind, Policy},
+    handover::Exit,
     name::Name,
 };
 
@@ -19,7 +20,9 @@ pub(super) struct Settings {
     pub(super) head_deadline: Duration,
     pub(super) idle_deadline: Option<Duration>,
     pub(super) policy: Policy,
-    /// The name of the socket that they come from, for the log.
+    /// By which connections leave for the successor; one that is closed where they stay.
+    pub(super) exit: Exit,
+    /// The name of the socket that they come from, for the log, and for the successor that they move to.
     pub(super) socket: Option<Name>,
     #[cfg(not(feature = "http2"))]
     has_said_that_http2_is_off: AtomicBool,
@@ -39,6 +42,7 @@ impl Settings {
             head_deadline: HEAD_DEADLINE,
             idle_deadline: None,
             policy: Policy::default(),
+            exit: Exit::closed(),
             socket: None,
             #[cfg(not(feature = "http2"))]
             has_said_that_http2_is_off: AtomicBool::new(false),

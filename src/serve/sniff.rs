@@ -1,6 +1,6 @@
 use std::{
     io,
-    mem::MaybeUninit,
+    mem::{self, MaybeUninit},
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -8,17 +8,20 @@ use std::{
 use hyper::body::Bytes;
 use tokio::io::ReadBuf;
 
-use super::Io;
+use super::{Io, socket};
 use crate::drain;
 
 /// A connection that has not yet said which protocol it speaks.
 ///
 /// Told apart here and not by hyper-util's `auto`, which waits for its 24 bytes without a deadline, cannot be taken
 /// apart, and loses a request when it is asked to end before it has read anything.
-pub(super) struct Sniffer<T> {
-    pub(super) io: T,
+pub(super) struct Sniffer<T: Io> {
+    /// `None` only while it is being dropped.
+    io: Option<T>,
     /// What has been read, all of it the beginning of HTTP/2's preface.
     read: Vec<u8>,
+    /// It came by handover, see `Link::close`.
+    is_inherited: bool,
 }
 
 /// What a connection speaks, and what has been read of it.
@@ -30,11 +33,31 @@ pub(super) enum Protocol {
     Nothing,
 }
 
+const IO: &str = "the io leaves when the sniffer ends";
+
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 impl<T: Io> Sniffer<T> {
     pub(super) fn new(io: T) -> Self {
-        Self { io, read: Vec::new() }
+        Self { io: Some(io), read: Vec::new(), is_inherited: false }
+    }
+
+    /// Of a connection that came by handover.
+    pub(super) fn inherited(io: T) -> Self {
+        Self { io: Some(io), read: Vec::new(), is_inherited: true }
+    }
+
+    pub(super) fn io(&self) -> &T {
+        self.io.as_ref().expect(IO)
+    }
+
+    pub(super) fn into_io(self) -> T {
+        self.into_parts().0
+    }
+
+    /// With what has been read.
+    pub(super) fn into_parts(mut self) -> (T, Vec<u8>) {
+        (self.io.take().expect(IO), mem::take(&mut self.read))
     }
 
     /// Reads until the bytes differ from the preface, or all of it is there.
@@ -43,7 +66,7 @@ impl<T: Io> Sniffer<T> {
             // More than the preface: a whole head, mostly, so that hyper need not ask the kernel for the rest.
             let mut space = [MaybeUninit::uninit(); 2048];
             let mut buf = ReadBuf::uninit(&mut space);
-            ready!(Pin::new(&mut self.io).poll_read(cx, &mut buf))?;
+            ready!(Pin::new(self.io.as_mut().expect(IO)).poll_read(cx, &mut buf))?;
             if buf.filled().is_empty() {
                 return Poll::Ready(Ok(self.at_end()));
             }
@@ -56,14 +79,15 @@ impl<T: Io> Sniffer<T> {
     /// As [`poll`](Self::poll), from what lies in the socket although the reactor has not told of it.
     pub(super) fn last_look(&mut self) -> Option<Protocol> {
         let mut read = [0; 2048];
-        drain::last_look(&self.io, &mut read).and_then(|length| self.tell(&read[..length]))
+        drain::last_look(self.io(), &mut read).and_then(|length| self.tell(&read[..length]))
     }
 
     pub(super) fn has_read(&self) -> bool {
         !self.read.is_empty()
     }
 
-    fn tell(&mut self, read: &[u8]) -> Option<Protocol> {
+    /// From what has been read besides.
+    pub(super) fn tell(&mut self, read: &[u8]) -> Option<Protocol> {
         let all = match self.read.is_empty() {
             true => Bytes::copy_from_slice(read),
             false => [&self.read, read].concat().into(),
@@ -81,9 +105,17 @@ impl<T: Io> Sniffer<T> {
     fn at_end(&mut self) -> Protocol {
         if self.has_read() {
             // A cut-off preface is a bad request of HTTP/1, and hyper knows how to say that.
-            Protocol::Http1(std::mem::take(&mut self.read).into())
+            Protocol::Http1(mem::take(&mut self.read).into())
         } else {
             Protocol::Nothing
+        }
+    }
+}
+
+impl<T: Io> Drop for Sniffer<T> {
+    fn drop(&mut self) {
+        if let (Some(io), true) = (&self.io, self.is_inherited) {
+            socket::shut_down(io);
         }
     }
 }

@@ -1,6 +1,6 @@
 use std::{
     any::Any,
-    fmt, io,
+    fmt, io, mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -56,12 +56,22 @@ impl<T: Io> Transport<T> {
 
     /// Ends it so that the client knows that something is missing, where a clean end would say the contrary: over TCP by a
     /// reset, over TLS without its last word.
+    ///
+    /// Of one that was handed over the predecessor may still hold a copy. The reset comes then when that is closed, for
+    /// it is the socket that is told how to end, not the descriptor.
     pub(super) fn reset(mut self) {
         let Some(io) = self.io.take() else { return };
         let Some(tcp) = (&io as &dyn Any).downcast_ref::<TcpStream>() else { return };
         if let Err(error) = SockRef::from(tcp).set_linger(Some(Duration::ZERO)) {
             crate::log::debug!(%error, "a connection that was cut could not be reset, and looks complete to its client");
         }
+    }
+
+    /// Takes it apart: the connection itself, what was read of it and is not used, and what its parts know of each other,
+    /// which counts it as long as it is held.
+    pub(super) fn into_io(mut self) -> (T, Bytes, Arc<Link>) {
+        let io = self.io.take().expect("the io leaves in drop");
+        (io, mem::take(&mut self.ahead), self.link.clone())
     }
 
     fn io(&mut self) -> Pin<&mut T> {
@@ -80,6 +90,9 @@ impl<T: Io> Transport<T> {
 impl<T: Io> AsyncRead for Transport<T> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.link.withholds() {
+            return Poll::Pending;
+        }
         if !this.ahead.is_empty() {
             let taken = this.ahead.len().min(buf.remaining());
             buf.put_slice(&this.ahead[..taken]);
@@ -170,7 +183,10 @@ impl<T: Io> AsyncWrite for Transport<T> {
 
 impl<T: Io> Drop for Transport<T> {
     fn drop(&mut self) {
-        if let (Some(io), false, false) = (self.io.take(), self.ending.is_done(), self.link.is_upgraded()) {
+        let Some(io) = self.io.take() else { return };
+        if self.ending.is_done() || self.link.is_upgraded() {
+            self.link.close(&io);
+        } else {
             self.link.send_home(io);
         }
     }

@@ -40,6 +40,7 @@ use crate::{
     Cause, Error, Listener, Report,
     accept::Gate,
     drain::{Drain, Kind, Times, Why},
+    handover::{Entrances, Exit},
     name::Name,
 };
 
@@ -87,6 +88,8 @@ impl Roof {
             failed: self.tell_failed.clone(),
             last: self.drain.last(),
             last_names: self.last_names.clone(),
+            exit: Exit::closed(),
+            entrances: Entrances::default(),
         }
     }
 
