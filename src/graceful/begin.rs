@@ -71,8 +71,6 @@ impl Beginning {
         let ((departures, exit), entrances) = (Departures::new(), Entrances::default());
         let arrivals = Arrivals::new(entrances.clone(), settings.unclaimed_deadline);
         let shared = Arc::new(Shared {
-            exit: crate::handover::Exit::closed(),
-            entrances: crate::handover::Entrances::default(),
             generation,
             is_successor,
             asks,

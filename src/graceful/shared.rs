@@ -44,10 +44,6 @@ pub(super) struct Shared {
     /// Of what it gets after the point of no return.
     pub(super) final_providers: Providers,
     pub(super) inherited: Inherited,
-    /// By which live connections leave for the successor.
-    pub(super) exit: Exit,
-    /// By which those of the predecessor come.
-    pub(super) entrances: Entrances,
     /// The predecessor that waits for READY, if one does.
     pub(super) refuser: Weak<Refuser>,
     /// By which connections leave for the successor.
