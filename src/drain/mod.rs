@@ -21,6 +21,7 @@ mod flights;
 mod follower;
 mod grace_over;
 mod guard;
+mod held;
 mod in_turn;
 mod input;
 mod last_look;

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Cut, EndInput, Ending, Guard, Level, Outcome, Policy, Step, Watch, Why, input::Input};
+use super::{Cut, EndInput, Ending, Guard, Level, Outcome, Policy, Step, Watch, Why, held::Held, input::Input};
 
 /// A connection that the drain waits for, and cuts at its deadline. Made by [`Tracker::track`](super::Tracker::track).
 ///
@@ -48,15 +48,36 @@ use super::{Cut, EndInput, Ending, Guard, Level, Outcome, Policy, Step, Watch, W
 #[derive(Debug)]
 pub struct Tracked<Io> {
     // First, so that the connection is closed before it counts as ended.
-    io: Io,
+    io: Held<Io>,
+    input: Option<Box<Input<Io>>>,
+    cut: Cut,
+    guard: Guard,
+}
+
+/// What is known of a connection that is elsewhere: see [`Tracked::take_out`].
+#[derive(Debug)]
+pub(crate) struct Absent<Io> {
+    io: Held<Io>,
     input: Option<Box<Input<Io>>>,
     cut: Cut,
     guard: Guard,
 }
 
 impl<Io> Tracked<Io> {
-    pub(super) fn new(io: Io, watch: Watch, guard: Guard) -> Self {
-        Self { io, input: None, cut: Cut::new(watch, Policy::default()), guard }
+    pub(crate) fn new(io: Io, watch: Watch, guard: Guard) -> Self {
+        Self { io: Held::new(io), input: None, cut: Cut::new(watch, Policy::default()), guard }
+    }
+
+    /// Calls this before it drops the connection. Not where somebody takes it out.
+    pub(crate) fn before_close(mut self, last: fn(&Io)) -> Self {
+        self.io.before_close(last);
+        self
+    }
+
+    /// The connection, and all else, which goes on counting: for what may come back.
+    pub(crate) fn take_out(self) -> (Io, Absent<Io>) {
+        let Self { mut io, input, cut, guard } = self;
+        (io.take(), Absent { io, input, cut, guard })
     }
 
     /// Cuts it when this says, and not only at the deadline.
@@ -80,17 +101,17 @@ impl<Io> Tracked<Io> {
 
     /// The connection.
     pub fn get_ref(&self) -> &Io {
-        &self.io
+        self.io.get()
     }
 
     /// The connection; what is done with it directly is not cut.
     pub fn get_mut(&mut self) -> &mut Io {
-        &mut self.io
+        self.io.get_mut()
     }
 
     /// The connection, and what the drain waits for.
-    pub fn into_parts(self) -> (Io, Guard) {
-        (self.io, self.guard)
+    pub fn into_parts(mut self) -> (Io, Guard) {
+        (self.io.take(), self.guard)
     }
 
     /// Ends the connection so that what was written arrives: closes our side, reads and throws away what the client still
@@ -115,7 +136,7 @@ impl<Io> Tracked<Io> {
         let closed = tokio::select! {
             biased;
             () = cut.watch().reached(Level::Over) => None,
-            closed = poll_fn(|cx| ending.poll(&mut io, cx, |step| is_said |= step == Step::Closed)) => Some(closed),
+            closed = poll_fn(|cx| ending.poll(io.get_mut(), cx, |step| is_said |= step == Step::Closed)) => Some(closed),
         };
         // Before the guard, so that the connection is closed before it counts as ended.
         drop(io);
@@ -130,14 +151,26 @@ impl<Io> Tracked<Io> {
     }
 }
 
+impl<Io> Absent<Io> {
+    pub(crate) fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    pub(crate) fn put_back(self, connection: Io) -> Tracked<Io> {
+        let Self { mut io, input, cut, guard } = self;
+        io.put(connection);
+        Tracked { io, input, cut, guard }
+    }
+}
+
 impl<Io: AsyncRead + Unpin> AsyncRead for Tracked<Io> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let Self { io, input, cut, guard } = self.get_mut();
         loop {
             let is_draining = cut.watch().is_draining();
             let polled = cut.poll_read(cx, guard, |cx| match input {
-                Some(input) if is_draining => input.poll_read(io, cx, buf),
-                _ => Pin::new(&mut *io).poll_read(cx, buf),
+                Some(input) if is_draining => input.poll_read(io.get_mut(), cx, buf),
+                _ => Pin::new(io.get_mut()).poll_read(cx, buf),
             });
             // A drain that begins in between is noted by what wakes us, and would not wake us again.
             if polled.is_pending() && input.is_some() && !is_draining && cut.watch().is_draining() {
@@ -151,7 +184,7 @@ impl<Io: AsyncRead + Unpin> AsyncRead for Tracked<Io> {
 impl<Io: AsyncWrite + Unpin> AsyncWrite for Tracked<Io> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let Self { io, cut, guard, .. } = self.get_mut();
-        cut.poll_write(cx, guard, |cx| Pin::new(io).poll_write(cx, buf))
+        cut.poll_write(cx, guard, |cx| Pin::new(io.get_mut()).poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
@@ -160,20 +193,20 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Tracked<Io> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let Self { io, cut, guard, .. } = self.get_mut();
-        cut.poll_write(cx, guard, |cx| Pin::new(io).poll_write_vectored(cx, bufs))
+        cut.poll_write(cx, guard, |cx| Pin::new(io.get_mut()).poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
+        self.io.get().is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self { io, cut, guard, .. } = self.get_mut();
-        cut.poll_write(cx, guard, |cx| Pin::new(io).poll_flush(cx))
+        cut.poll_write(cx, guard, |cx| Pin::new(io.get_mut()).poll_flush(cx))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self { io, cut, guard, .. } = self.get_mut();
-        cut.poll_write(cx, guard, |cx| Pin::new(io).poll_shutdown(cx))
+        cut.poll_write(cx, guard, |cx| Pin::new(io.get_mut()).poll_shutdown(cx))
     }
 }
