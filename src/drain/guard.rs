@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc};
+use std::{any::Any, fmt, sync::Arc};
 
 use super::{Outcome, Tracker, Turn, account::Account};
 
@@ -10,6 +10,8 @@ use super::{Outcome, Tracker, Turn, account::Account};
 pub struct Guard {
     tracker: Tracker,
     account: Arc<Account>,
+    /// The owner of the guard that this one stands in for: with that one the account ends.
+    owner: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 /// What a [`Guard`] stands for, as the [`Report`](super::Report) lists it.
@@ -59,7 +61,13 @@ impl Guard {
     pub(super) fn new(tracker: Tracker, kind: Kind) -> Self {
         let account = Arc::new(Account::new(kind, tracker.turn(), tracker.stage()));
         tracker.ledger().enter(account.clone());
-        Self { tracker, account }
+        Self { tracker, account, owner: None }
+    }
+
+    /// Stands in for this one, which has an owner that others share: until it is dropped, the owner is not.
+    #[cfg(feature = "serve")]
+    pub(crate) fn standing_in(&self, owner: Arc<dyn Any + Send + Sync>) -> Self {
+        Self { tracker: self.tracker.clone(), account: Arc::clone(&self.account), owner: Some(owner) }
     }
 
     pub(crate) fn kind(&self) -> Kind {
@@ -106,6 +114,9 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
+        if self.owner.is_some() {
+            return;
+        }
         // A connection that ends in normal service is nothing to report.
         let is_noted = self.tracker.watch().is_draining() && !matches!(self.kind(), Kind::Serve | Kind::State);
         self.tracker.leave(&self.account, is_noted);

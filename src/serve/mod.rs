@@ -26,6 +26,7 @@ mod clock;
 mod connection;
 #[cfg(feature = "http2")]
 mod counted;
+mod downcast;
 mod due;
 mod ends;
 mod farewell;
@@ -54,6 +55,7 @@ mod terms;
 mod transport;
 
 pub use connection::Connection;
+pub use downcast::downcast;
 pub use hand_over::HandOver;
 #[doc(hidden)]
 pub use handshake::Start;

@@ -2,6 +2,7 @@
 
 mod census;
 mod deadlines;
+mod downcast;
 mod draining;
 mod ending;
 #[cfg(feature = "http2")]

@@ -8,17 +8,17 @@ use super::*;
 use crate::{accept::Ending, log::capture::Captured};
 
 /// A listener over memory: what the test connects.
-struct Memory(mpsc::UnboundedReceiver<io::Result<DuplexStream>>);
+pub(super) struct Memory(mpsc::UnboundedReceiver<io::Result<DuplexStream>>);
 
-struct Connector(mpsc::UnboundedSender<io::Result<DuplexStream>>);
+pub(super) struct Connector(mpsc::UnboundedSender<io::Result<DuplexStream>>);
 
-fn memory() -> (Connector, Memory) {
+pub(super) fn memory() -> (Connector, Memory) {
     let (connect, accept) = mpsc::unbounded_channel();
     (Connector(connect), Memory(accept))
 }
 
 impl Connector {
-    fn connect(&self) -> Client<DuplexStream> {
+    pub(super) fn connect(&self) -> Client<DuplexStream> {
         let (client, server) = duplex(64 * 1024);
         self.0.send(Ok(server)).ok().unwrap();
         Client::new(client)
