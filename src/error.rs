@@ -69,11 +69,12 @@ pub enum ErrorKind {
     Exited,
     /// The successor was killed by a signal before it was confirmed.
     Killed,
-    /// The successor was not ready by its deadline, or whoever was asked did not answer by another.
+    /// The successor was not ready by its deadline, or whoever was asked did not answer by another: also about a connection
+    /// that it was offered.
     Deadline,
     /// The successor ended within its probation.
     Probation,
-    /// The successor refused.
+    /// The successor refused: to be it, or to take a connection.
     Refused,
     /// The two generations speak no common version of the protocol.
     Version,
@@ -86,7 +87,7 @@ pub enum ErrorKind {
     ChannelClosed,
     /// The predecessor took the restart back.
     Aborted,
-    /// Nobody listens at the control path.
+    /// Nobody listens at the control path, or there is no successor to hand a connection over to.
     Nobody,
     /// The process at the other end of the control path belongs to a user that is not allowed.
     Denied,

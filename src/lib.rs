@@ -14,7 +14,6 @@ mod generation;
 mod graceful;
 mod guarded;
 pub mod guide;
-#[allow(dead_code, unused_imports)] // until the roof drives it
 mod handover;
 pub mod hooks;
 #[cfg(feature = "layer")]
@@ -26,6 +25,7 @@ pub mod observe {}
 mod phase;
 mod pidfile;
 mod process;
+pub mod raw;
 #[cfg(feature = "serve")]
 pub mod serve;
 mod signal;

@@ -67,9 +67,13 @@ impl Beginning {
         }
         let is_successor = predecessor.is_some();
         let (inherited, expected) = Inherited::new(state);
+        let entrances = Entrances::default();
+        if !is_successor {
+            entrances.close("this generation has no predecessor");
+        }
         let drain = Drain::new();
-        let ((departures, exit), entrances) = (Departures::new(), Entrances::default());
-        let arrivals = Arrivals::new(entrances.clone(), settings.unclaimed_deadline);
+        let (departures, exit) = Departures::new();
+        let arrivals = Arrivals::new(entrances.clone(), settings.unclaimed);
         let shared = Arc::new(Shared {
             generation,
             is_successor,

@@ -95,6 +95,14 @@ impl Builder {
         self
     }
 
+    /// How long a live connection that the predecessor [hands over](Graceful::hand_over) waits for somebody to ask for
+    /// [its protocol](Graceful::inherited) (5 s). After that it goes back, and the predecessor serves it on. Counted from
+    /// the first such connection, for each protocol.
+    pub fn unclaimed_deadline(mut self, after: Duration) -> Self {
+        self.settings.unclaimed = after;
+        self
+    }
+
     /// A file that names the ready generation. It is replaced at once, never half written, and removed at the end by
     /// the process that it names.
     pub fn pid_file(mut self, path: impl Into<PathBuf>) -> Self {

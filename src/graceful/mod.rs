@@ -6,6 +6,7 @@ mod bind;
 mod builder;
 mod carry;
 mod connections;
+mod hand_over;
 mod handle;
 mod hooks;
 #[cfg(feature = "layer")]

@@ -14,8 +14,9 @@ const PROBATION: Duration = Duration::from_millis(500);
 /// How many earlier generations may drain before the next restart is refused: each holds its memory and descriptors.
 const MAX_DRAINING: usize = 8;
 
-/// How long a connection that was handed over waits here for somebody who asks for its protocol. Its client waits with it.
-const UNCLAIMED_DEADLINE: Duration = Duration::from_secs(5);
+/// How long a connection of an application's protocol waits for somebody to ask for it. `main` has nothing else to do by
+/// then, and the client waits too.
+const UNCLAIMED: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
@@ -23,13 +24,13 @@ pub(super) struct Settings {
     pub(super) probation: Duration,
     pub(super) on_restart: Times,
     pub(super) on_stop: Times,
+    pub(super) unclaimed: Duration,
     pub(super) max_draining: usize,
     pub(super) capture_stderr: bool,
     pub(super) restart_as_pid_1: bool,
     pub(super) descriptor_store: bool,
     /// The successor knows only socket activation; `Some(Some(_))`: it counts as ready once it has lived so long.
     pub(super) foreign: Option<Option<Duration>>,
-    pub(super) unclaimed_deadline: Duration,
 }
 
 impl Default for Settings {
@@ -39,12 +40,12 @@ impl Default for Settings {
             probation: PROBATION,
             on_restart: Times::for_restart(),
             on_stop: Times::for_stop(),
+            unclaimed: UNCLAIMED,
             max_draining: MAX_DRAINING,
             capture_stderr: true,
             restart_as_pid_1: false,
             descriptor_store: false,
             foreign: None,
-            unclaimed_deadline: UNCLAIMED_DEADLINE,
         }
     }
 }

@@ -44,12 +44,12 @@ pub(super) struct Shared {
     /// Of what it gets after the point of no return.
     pub(super) final_providers: Providers,
     pub(super) inherited: Inherited,
+    /// For live connections, to the successor.
+    pub(super) exit: Exit,
+    /// And from the predecessor.
+    pub(super) entrances: Entrances,
     /// The predecessor that waits for READY, if one does.
     pub(super) refuser: Weak<Refuser>,
-    /// By which connections leave for the successor.
-    pub(super) exit: Exit,
-    /// Who takes those of the predecessor.
-    pub(super) entrances: Entrances,
 }
 
 /// What the handle asks of the loop.
