@@ -4,8 +4,8 @@ use std::{fmt, ops::AddAssign, time::Duration};
 
 use hdrhistogram::Histogram;
 
-/// How long answers took, from the client's wish to ask (so with the connection, where it needed one) to the last
-/// byte. Three digits, from a microsecond to a minute.
+/// How long answers took, from the client's wish to ask (so with the connection, where it needed one, and with the time for
+/// which a request was overdue) to the last byte. Three digits, from a microsecond to a minute.
 #[derive(Clone)]
 pub struct Latency(Histogram<u64>);
 

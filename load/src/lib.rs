@@ -21,8 +21,8 @@
 //! # }
 //! ```
 //!
-//! Each client waits for its answer before it asks again (a closed loop). So percentiles tell what clients saw, not
-//! what clients at a constant rate would have seen.
+//! Each client waits for its answer before it asks again (a closed loop), so percentiles tell what clients saw. What
+//! clients at a constant rate would have seen is told by [`Mode::Steady`].
 
 mod clients;
 mod exchange;

@@ -20,6 +20,15 @@ use crate::{
 pub enum Mode {
     /// Asks again and again on one kept-alive HTTP/1.1 connection.
     KeepAlive(Exchange),
+    /// The same when a request is due, whether or not the answers before it came in time (an open loop): each client asks
+    /// every so often. Latency counts from when a request was due, so a server that stops for a while has been slow for all
+    /// that would have been asked meanwhile. A client does not think.
+    Steady {
+        /// What is asked.
+        exchange: Exchange,
+        /// From one request of a client to its next. The clients' requests are spread evenly in time.
+        every: Duration,
+    },
     /// Opens a connection for each request, which asks the server to close it.
     Fresh(Exchange),
     /// Writes `depth` HTTP/1.1 requests in one go, then reads the answers.
@@ -114,12 +123,16 @@ impl Load {
         let (stop, stopped) = watch::channel(());
         let meter = Arc::new(Meter::new(self.window.clone()));
         let mut clients = JoinSet::new();
+        let every = if let Mode::Steady { every, .. } = self.mode { Some(every) } else { None };
         for number in 0..self.clients {
-            let pace = Pace { deadline: self.deadline, think: self.think, late: self.think * number / self.clients };
+            let late = every.unwrap_or(self.think) * number / self.clients;
+            let pace = Pace { deadline: self.deadline, think: self.think, every, late };
             let place = (self.target.clone(), self.handshake.clone());
             let client = Client::new(place, Arc::clone(&meter), stopped.clone(), pace);
             match self.mode.clone() {
-                Mode::KeepAlive(exchange) => clients.spawn(clients::keep_alive(client, exchange)),
+                Mode::KeepAlive(exchange) | Mode::Steady { exchange, .. } => {
+                    clients.spawn(clients::keep_alive(client, exchange))
+                }
                 Mode::Fresh(exchange) => clients.spawn(clients::fresh(client, exchange)),
                 Mode::Pipelined { exchange, depth } => clients.spawn(clients::pipelined(client, exchange, depth)),
                 Mode::Http2 { exchange, streams } => clients.spawn(clients::http2(client, exchange, streams)),

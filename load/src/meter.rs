@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time};
 
 use crate::{
     Outcome, Tally, Window,
@@ -39,7 +39,8 @@ struct Book {
 /// A request whose clock runs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked {
-    at: Instant,
+    /// When it was asked, or ought to have been.
+    pub(crate) at: time::Instant,
     deadline: Duration,
     mark: Mark,
 }
@@ -57,7 +58,7 @@ impl Asked {
     /// What is done for the request fails when its time is up.
     pub(crate) async fn within<T>(self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
         let late = |_| Failure::new(Outcome::TimedOut, format_args!("no whole answer within {:?}", self.deadline));
-        tokio::time::timeout_at((self.at + self.deadline).into(), work).await.map_err(late)?
+        time::timeout_at(self.at + self.deadline, work).await.map_err(late)?
     }
 }
 
@@ -72,9 +73,9 @@ impl Meter {
         self.serial.fetch_add(1, Relaxed)
     }
 
-    /// Starts the clock of a request.
-    pub(crate) fn ask(&self, deadline: Duration) -> Asked {
-        Asked { at: Instant::now(), deadline, mark: self.window.mark() }
+    /// Starts the clock of a request, or has it run since then.
+    pub(crate) fn ask(&self, at: time::Instant, deadline: Duration) -> Asked {
+        Asked { at, deadline, mark: self.window.mark() }
     }
 
     pub(crate) fn answered(&self, asked: Asked, answer: &Answer) {
@@ -111,14 +112,14 @@ impl Meter {
     pub(crate) async fn reach(&self, n: u64, deadline: Duration) -> Result<(), Stalled> {
         let goal = self.read(Tally::answered) + n;
         let reached = self.wait(goal, |tally| (tally.answered() >= goal).then_some(()));
-        let reached = tokio::time::timeout(deadline, reached).await;
+        let reached = time::timeout(deadline, reached).await;
         reached.map_err(|_| self.stalled(format!("{n} more answers"), deadline))
     }
 
     /// Waits for the first answer of a generation, and tells when it came.
     pub(crate) async fn generation(&self, number: u64, deadline: Duration) -> Result<Instant, Stalled> {
         let first = self.wait(u64::MAX, |tally| tally.generations().get(&number).map(|generation| generation.first));
-        let first = tokio::time::timeout(deadline, first).await;
+        let first = time::timeout(deadline, first).await;
         first.map_err(|_| self.stalled(format!("an answer of generation {number}"), deadline))
     }
 
@@ -169,7 +170,7 @@ mod tests {
 
     fn answer(meter: &Meter, generation: u64) {
         let answer = Answer { status: 200, generation: Some(generation), close: false, body: Bytes::new() };
-        meter.answered(meter.ask(Duration::MAX), &answer);
+        meter.answered(meter.ask(time::Instant::now(), Duration::MAX), &answer);
     }
 
     #[tokio::test(start_paused = true)]

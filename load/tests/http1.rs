@@ -37,8 +37,12 @@ fn check_lost(tally: &Tally, outcome: Outcome) {
 async fn a_good_server_loses_nothing() {
     let exchanges = [Exchange::get(), Exchange::post(3_000), Exchange::post(0), Exchange::post(1_000_000)];
     for exchange in exchanges {
-        let modes =
-            [Mode::KeepAlive(exchange.clone()), Mode::Fresh(exchange.clone()), Mode::Pipelined { exchange, depth: 8 }];
+        let modes = [
+            Mode::KeepAlive(exchange.clone()),
+            Mode::Steady { exchange: exchange.clone(), every: Duration::from_millis(1) },
+            Mode::Fresh(exchange.clone()),
+            Mode::Pipelined { exchange, depth: 8 },
+        ];
         for mode in modes {
             let load = Load::new(misbehaving([]).await, mode).clients(4).start();
             load.reach(100).await.unwrap();

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::watch, time::sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
 
 use crate::{
     Outcome, Target,
@@ -23,6 +26,8 @@ pub(crate) struct Client {
     pace: Pace,
     /// How the last connection ended, as far as one knows; `None` before the first.
     parting: Option<Parting>,
+    /// When its request is due, for a client that asks steadily.
+    due: Option<Instant>,
 }
 
 /// A client's times.
@@ -32,6 +37,8 @@ pub(crate) struct Pace {
     pub(crate) deadline: Duration,
     /// The pause between an answer and the next request.
     pub(crate) think: Duration,
+    /// From one request to the next, for a client that asks steadily and does not think.
+    pub(crate) every: Option<Duration>,
     /// How much later than the others' this client's first request is.
     pub(crate) late: Duration,
 }
@@ -47,7 +54,7 @@ impl Client {
         stopped: watch::Receiver<()>,
         pace: Pace,
     ) -> Self {
-        Self { target, handshake, meter, stopped, pace, parting: None }
+        Self { target, handshake, meter, stopped, pace, parting: None, due: None }
     }
 
     /// Whether nobody has asked to stop.
@@ -56,8 +63,18 @@ impl Client {
     }
 
     /// Waits for its place among the clients that pause.
-    pub(crate) async fn take_turn(&self) {
+    pub(crate) async fn take_turn(&mut self) {
         self.pause(self.pace.late).await;
+        self.due = self.pace.every.map(|_| Instant::now());
+    }
+
+    /// Waits until the next request is due, if this client asks steadily, and pauses else.
+    pub(crate) async fn rest(&mut self) {
+        let Some((due, every)) = self.due.zip(self.pace.every) else { return self.think().await };
+        let due = due + every;
+        self.due = Some(due);
+        // Not at all where the answer came too late: what is overdue is asked at once, and has been slow from when it was due.
+        self.pause(due.saturating_duration_since(Instant::now())).await;
     }
 
     /// Pauses between an answer and the next request, if this client does; a stop ends the pause.
@@ -65,8 +82,8 @@ impl Client {
         self.pause(self.pace.think).await;
     }
 
-    pub(crate) fn thinks(&self) -> bool {
-        !self.pace.think.is_zero()
+    pub(crate) fn rests(&self) -> bool {
+        self.due.is_some() || !self.pace.think.is_zero()
     }
 
     async fn pause(&self, time: Duration) {
@@ -76,9 +93,9 @@ impl Client {
         }
     }
 
-    /// Starts the clock of a request.
+    /// Starts the clock of a request. That of one that was due before has run since then.
     pub(crate) fn ask(&self) -> Asked {
-        self.meter.ask(self.pace.deadline)
+        self.meter.ask(self.due.unwrap_or_else(Instant::now), self.pace.deadline)
     }
 
     /// A number for a request, by which its body differs from others.
@@ -126,5 +143,46 @@ impl Client {
             Outcome::Refused | Outcome::ConnectError => sleep(Self::BACK_OFF).await,
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Window;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn steady(every: Duration) -> (Client, watch::Sender<()>) {
+        let (stop, stopped) = watch::channel(());
+        let pace = Pace { deadline: Duration::MAX, think: Duration::ZERO, every: Some(every), late: Duration::ZERO };
+        let meter = Arc::new(Meter::new(Window::default()));
+        (Client::new(("127.0.0.1:0".into(), None), meter, stopped, pace), stop)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_steady_client_asks_when_it_is_due_however_long_an_answer_took() {
+        let (mut client, _stop) = steady(10 * MS);
+        client.take_turn().await;
+        let began = Instant::now();
+        for answer_took in [3, 10, 0] {
+            sleep(answer_took * MS).await;
+            client.rest().await;
+        }
+        assert_eq!(began.elapsed(), 30 * MS);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_asked_late_has_been_slow_since_it_was_due() {
+        let (mut client, _stop) = steady(10 * MS);
+        client.take_turn().await;
+        let began = Instant::now();
+        sleep(35 * MS).await; // the first answer
+        for due in [10, 20, 30] {
+            client.rest().await;
+            assert_eq!((client.ask().at, began.elapsed()), (began + due * MS, 35 * MS));
+        }
+        client.rest().await;
+        assert_eq!((client.ask().at, began.elapsed()), (began + 40 * MS, 40 * MS));
     }
 }

@@ -59,8 +59,8 @@ async fn ask_again_and_again<L: Link>(mut client: Client, exchange: Exchange) {
             }
             Err(failure) => client.failed(&failure).await,
         }
-        if client.thinks() && client.goes_on() {
-            link = think(&mut client, link).await;
+        if client.rests() && client.goes_on() {
+            link = rest(&mut client, link).await;
         }
         if !client.goes_on() {
             break;
@@ -72,23 +72,23 @@ async fn ask_again_and_again<L: Link>(mut client: Client, exchange: Exchange) {
     }
 }
 
-/// Pauses with an eye on the link: a client that pauses sees its connection end, and asks on a new one.
-async fn think<L: Link>(client: &mut Client, link: Option<L>) -> Option<L> {
+/// Rests with an eye on the link: a client that rests sees its connection end, and asks on a new one.
+async fn rest<L: Link>(client: &mut Client, link: Option<L>) -> Option<L> {
     let Some(mut link) = link else {
-        client.think().await;
+        client.rest().await;
         return None;
     };
     let mut end = None;
     {
-        let mut thought = std::pin::pin!(client.think());
+        let mut rested = std::pin::pin!(client.rest());
         tokio::select! {
             // The link first: whoever looks once more before asking sees an end that came with the end of the pause.
             biased;
             ended = link.ended() => {
                 end = Some(ended);
-                thought.await;
+                rested.await;
             }
-            () = &mut thought => {}
+            () = &mut rested => {}
         }
     }
     match end {
