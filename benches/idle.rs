@@ -20,7 +20,7 @@ mod support;
 use std::{
     fmt,
     future::IntoFuture,
-    io::{BufRead, BufReader, Lines, Read, Write},
+    io::{BufRead, BufReader, Lines},
     net::{SocketAddr, TcpStream},
     pin::pin,
     process::{Child, ChildStdout, Command, Stdio},
@@ -30,7 +30,7 @@ use std::{
 use anyhow::Context;
 use axum::{Router, routing::get};
 use clap::{Parser, ValueEnum};
-use support::{Gap, Gaps, Harness, ms, quantile, raise_descriptor_limit};
+use support::{Gap, Gaps, Harness, ask_once, ms, quantile, raise_descriptor_limit};
 use tokio::{
     io::AsyncReadExt,
     net::TcpListener,
@@ -111,7 +111,7 @@ struct Run {
 impl Args {
     fn run(&self, runtime: &runtime::Runtime, kind: Kind) -> anyhow::Result<Run> {
         let subject = Subject::start(kind, self.grace)?;
-        let idle = (0..self.connections).map(|_| subject.ask_once()).collect::<Result<Vec<_>, _>>()?;
+        let idle = (0..self.connections).map(|_| ask_once(subject.address)).collect::<Result<Vec<_>, _>>()?;
         let (ends, gaps) = runtime.block_on(async {
             let mut clients = idle.into_iter().map(ended).collect::<JoinSet<_>>();
             // In a thread of its own: this one looks after the connections.
@@ -192,16 +192,6 @@ impl Subject {
 
     fn line(&mut self) -> anyhow::Result<String> {
         Ok(self.lines.next().context("it has ended")??)
-    }
-
-    fn ask_once(&self) -> anyhow::Result<TcpStream> {
-        let mut stream = TcpStream::connect(self.address)?;
-        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-        stream.write_all(b"GET / HTTP/1.1\r\nhost: bench\r\n\r\n")?;
-        let mut answer = [0; 512];
-        let read = stream.read(&mut answer)?;
-        anyhow::ensure!(answer[..read].ends_with(b"hello world"), "{:?}", String::from_utf8_lossy(&answer[..read]));
-        Ok(stream)
     }
 
     /// Has it measure itself, and stop; tells when it did, and what gaps it saw.

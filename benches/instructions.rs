@@ -1,4 +1,5 @@
-//! Instructions per request, which no neighbour on the machine changes: `Graceful::serve` beside plain `axum::serve`.
+//! Instructions per request, which no neighbour on the machine changes: `Graceful::serve` beside plain `axum::serve`, and
+//! beside itself where no connection is ever handed over.
 //!
 //! Each serves n requests under valgrind, then 2n in a new process; the difference is what n cost, without start and
 //! end. User mode only, on a current-thread runtime. The client asks on all its connections, then reads all answers:
@@ -55,15 +56,17 @@ fn main() -> anyhow::Result<()> {
     if let Some(kind) = args.harness.serve {
         return kind.serve();
     }
-    println!("instructions per request         ours      plain   ours / plain");
+    println!("instructions per request         ours      plain   ours / plain   without handover   ours / without");
     for &connections in &args.connections {
-        let [ours, plain] = Kind::BOTH.map(|kind| args.per_request(kind, connections));
-        let (ours, plain) = (ours?, plain?);
-        let row = |what: &str, ours: f64, plain: f64| {
-            println!("{what:<25} {ours:>11.0} {plain:>10.0} {:>14.3}", ours / plain)
+        let per_request = |kind| args.per_request(kind, connections);
+        let kinds = [per_request(Kind::Ours)?, per_request(Kind::Plain)?, per_request(Kind::Never)?];
+        let row = |what: &str, of: fn(Instructions) -> f64| {
+            let [ours, plain, never] = kinds.map(of);
+            let (by_plain, by_never) = (ours / plain, ours / never);
+            println!("{what:<25} {ours:>11.0} {plain:>10.0} {by_plain:>14.3} {never:>18.0} {by_never:>16.3}");
         };
-        row(&format!("{connections} connections"), ours.all, plain.all);
-        row("  but in malloc and free", ours.all - ours.allocator, plain.all - plain.allocator);
+        row(&format!("{connections} connections"), |kind| kind.all);
+        row("  but in malloc and free", |kind| kind.all - kind.allocator);
     }
     Ok(())
 }

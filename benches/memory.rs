@@ -12,14 +12,8 @@
 
 mod support;
 
-use std::{
-    io::{Read, Write},
-    net::TcpStream,
-    time::Duration,
-};
-
 use clap::Parser;
-use support::{Harness, Kind, Subject, quantile, raise_descriptor_limit, resident};
+use support::{Harness, Kind, Subject, ask_once, quantile, raise_descriptor_limit, resident};
 
 /// Memory per idle kept-alive connection
 #[derive(Debug, Parser)]
@@ -55,19 +49,9 @@ fn main() -> anyhow::Result<()> {
 
 fn per_connection(kind: Kind, connections: usize) -> anyhow::Result<f64> {
     let subject = Subject::start(kind)?;
-    drop(ask_once(&subject)?); // what the first connection brings in is no connection's
+    drop(ask_once(subject.address)?); // what the first connection brings in is no connection's
     let before = resident(subject.pid())?;
-    let idle = (0..connections).map(|_| ask_once(&subject)).collect::<Result<Vec<_>, _>>()?;
+    let idle = (0..connections).map(|_| ask_once(subject.address)).collect::<Result<Vec<_>, _>>()?;
     let after = resident(subject.pid())?;
     Ok((after - before) as f64 / idle.len() as f64)
-}
-
-fn ask_once(subject: &Subject) -> anyhow::Result<TcpStream> {
-    let mut stream = TcpStream::connect(subject.address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-    stream.write_all(b"GET / HTTP/1.1\r\nhost: bench\r\n\r\n")?;
-    let mut answer = [0; 512];
-    let read = stream.read(&mut answer)?;
-    anyhow::ensure!(answer[..read].ends_with(b"hello world"), "{:?}", String::from_utf8_lossy(&answer[..read]));
-    Ok(stream)
 }

@@ -65,10 +65,7 @@ fn main() -> anyhow::Result<()> {
         subjects.rotate_left(pair % 2);
         for subject in &subjects {
             let slice = runtime.block_on(args.measure(subject))?;
-            match subject.kind {
-                Kind::Ours => ours.push(slice),
-                Kind::Plain => plain.push(slice),
-            }
+            if subject.kind == Kind::Ours { ours.push(slice) } else { plain.push(slice) }
         }
     }
     let ratio = |of: fn(&Slice) -> f64| {

@@ -6,7 +6,7 @@ pub(crate) struct Harness {
     /// `cargo bench` passes it to whatever it runs.
     #[arg(long, hide = true)]
     bench: bool,
-    /// Be one of the two servers that are compared.
+    /// Be one of the servers that are compared.
     #[arg(long, hide = true, value_name = "KIND")]
     pub(crate) serve: Option<super::Kind>,
 }

@@ -1,4 +1,4 @@
-//! The two servers that are compared: one router, one runtime flavour; only who serves differs.
+//! The servers that are compared: one router, one runtime flavour; only who serves differs.
 
 #![expect(clippy::print_stdout, reason = "a program speaks to whoever started it")]
 
@@ -22,13 +22,15 @@ use tokio::{
     runtime,
     signal::unix::{SignalKind, signal},
 };
-use tokio_hotrestart::Graceful;
+use tokio_hotrestart::{Graceful, serve::HandOver};
 
 /// Who serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Kind {
     /// `Graceful::serve`.
     Ours,
+    /// The same without handing connections over.
+    Never,
     /// `axum::serve`.
     Plain,
 }
@@ -41,11 +43,12 @@ impl Kind {
         let app = Router::new().route("/", get(|| async { "hello world" }));
         runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
             match self {
-                Self::Ours => {
+                Self::Ours | Self::Never => {
                     let graceful = Graceful::new().await?;
                     let listener = graceful.listen("http", "127.0.0.1:0").await?;
                     println!("{}", listener.local_addr()?);
-                    tokio::spawn(graceful.serve(listener, app));
+                    let serve = graceful.serve(listener, app);
+                    tokio::spawn(if self == Self::Never { serve.hand_over(HandOver::Never) } else { serve });
                     graceful.ready().await?;
                     graceful.restart_signal().await;
                 }
@@ -66,6 +69,7 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Ours => "ours",
+            Self::Never => "never",
             Self::Plain => "plain",
         })
     }

@@ -8,7 +8,8 @@ usage: reload.sh [--script NAME] [--duration SECS] [--connections N] [--threads 
                  [--server-threads N]
 
 Builds examples/axum.rs, runs wrk against it, and restarts the server (SIGUSR2) every so often meanwhile. Prints wrk's
-report, then the restarts done, the socket errors and the answers that are not 2xx. Exits with 1 if there was an error.
+report, then the restarts done, the connections that are not those of before the first restart, the socket errors and the
+answers that are not 2xx. Exits with 1 if there was an error, or if a client that keeps its connection came back on another.
 
   --script NAME        get, post, pipeline or fresh (get)
   --duration SECS      how long wrk runs (30)
@@ -20,8 +21,8 @@ report, then the restarts done, the socket errors and the answers that are not 2
 Needs cargo and wrk: apt install wrk, dnf install wrk, pacman -S wrk, brew install wrk,
 or https://github.com/wg/wrk
 
-wrk counts a connection that ends after an answer with `connection: close` as no error, and one that ends without it
-under a request as a read error. It does not look at bodies, and does not tell a slow answer from a lost one within
+wrk counts a connection that ends after an answer with `connection: close` as no error and opens another, which has
+another port; one that ends without it under a request is a read error. It does not look at bodies, and does not tell a slow answer from a lost one within
 its two seconds: the `load` crate does.
 EOF
 }
@@ -74,6 +75,11 @@ await_ready() {
     fail "no generation became ready"
 }
 
+# The clients' ends of all established connections to the server, as the kernel lists them.
+client_ports() {
+    awk -v server=":$(printf %04X "${address##*:}")$" '$3 ~ server && $4 == "01" { print $2 }' /proc/net/tcp | sort
+}
+
 # The server stops by itself within its drain's deadline; what is left then is killed, by its id.
 clean_up() {
     trap - EXIT INT TERM
@@ -100,8 +106,11 @@ await_ready
 wrk --latency -t "$threads" -c "$connections" -d "${duration}s" -s "$here/$script.lua" "http://$address/" \
     >"$directory/report" &
 wrk_pid=$!
-restarts=0
+restarts=0 reconnects=0 ports=
 while sleep "$every" && kill -0 "$wrk_pid" 2>/dev/null; do
+    now=$(client_ports)
+    [ -z "$ports" ] || reconnects=$((reconnects + $(comm -13 <(echo "$ports") <(echo "$now") | wc -l)))
+    ports=$now
     # The file names whoever serves, whatever became of the last restart.
     kill -USR2 "$(cat "$directory/pid")" || fail "the server has ended: $(tail -n 1 "$directory/log")"
     await_ready
@@ -116,6 +125,9 @@ socket_errors=$(sed -n 's/.*Socket errors: connect \([0-9]*\), read \([0-9]*\), 
 socket_errors=$((${socket_errors:-0}))
 other_answers=$(sed -n 's/.*Non-2xx or 3xx responses: \([0-9]*\).*/\1/p' "$directory/report")
 other_answers=${other_answers:-0}
-printf '\nrestarts       %s\nsocket errors  %s\nnon-2xx        %s\n' "$restarts" "$socket_errors" "$other_answers"
+# Each of these is meant to be new.
+[ "$script" != fresh ] || reconnects=0
+printf '\nrestarts       %s\nreconnects     %s\nsocket errors  %s\nnon-2xx        %s\n' \
+    "$restarts" "$reconnects" "$socket_errors" "$other_answers"
 [ "$restarts" -gt 0 ] || fail "wrk ended before the first restart: a longer --duration, or a shorter --every"
-[ "$socket_errors" -eq 0 ] && [ "$other_answers" -eq 0 ]
+[ "$socket_errors" -eq 0 ] && [ "$other_answers" -eq 0 ] && [ "$reconnects" -eq 0 ]

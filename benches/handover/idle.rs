@@ -1,0 +1,173 @@
+//! Idle connections, handed over together at one restart after the other.
+
+use std::{
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
+
+use load::{Exchange, Load, Mode, Window};
+use tokio::time::{sleep, timeout};
+
+use super::{
+    Args, MS, SECOND, Verdict, server,
+    support::{Fleet, ask_again, ask_once, cpu_time, forget_peak, ms, quantile, raise_descriptor_limit, resident},
+};
+
+/// What restarts with so many idle connections cost.
+#[derive(Debug)]
+struct Row {
+    connections: usize,
+    handovers: Vec<Handover>,
+    /// The longest delays of a busy client, in milliseconds: at each restart, and at a cold start before it.
+    restarts: Vec<f64>,
+    cold: Vec<f64>,
+    /// How many got no answer in the end.
+    lost: usize,
+}
+
+/// One restart: of the predecessor, and of the successor.
+#[derive(Clone, Copy, Debug)]
+struct Handover {
+    wall: Duration,
+    /// The successor's from its start on.
+    cpu: [Duration; 2],
+    /// Bytes. The predecessor's beyond what it had before; the successor's after it.
+    memory: [u64; 2],
+}
+
+impl Args {
+    pub(super) async fn idle(&self) -> anyhow::Result<Verdict> {
+        let limit = raise_descriptor_limit()?;
+        let most = self.idle.iter().max().copied().unwrap_or_default();
+        anyhow::ensure!((most as u64) < limit - 100, "the system allows {limit} descriptors");
+        let none = self.with_idle(0).await?;
+        let mut rows = Vec::new();
+        for &connections in &self.idle {
+            rows.push(self.with_idle(connections).await?);
+        }
+        println!("idle connections at {} restarts each, beyond a restart with none", self.runs);
+        println!(
+            "               processor µs, each side     bytes, each side    COMMIT to the drain's end, ms: best  median"
+        );
+        for row in &rows {
+            let [[cpu_p, cpu_s], [bytes_p, bytes_s]] = row.each_beyond(&none);
+            let [best, median] = [0.0, 0.5].map(|part| row.wall(part));
+            let connections = row.connections;
+            println!(
+                "{connections:>6} {cpu_p:>20.1} {cpu_s:>12.1} {bytes_p:>12.0} {bytes_s:>8.0} {best:>35.1} {median:>7.1}"
+            );
+        }
+        let [best, median] = [0.0, 0.5].map(|part| none.wall(part));
+        println!("  none {best:>91.1} {median:>7.1}");
+        if let [first, .., last] = &rows[..] {
+            let [few, many] = [first, last].map(|row| row.each_beyond(&none).concat());
+            let ratios: Vec<_> = many.iter().zip(few).map(|(many, few)| format!("{:.2}", many / few)).collect();
+            let (few, many) = (first.connections, last.connections);
+            println!("each of {many} / each of {few}: {}", ratios.join(", "));
+        }
+        println!("longest delay of a client that asks every 2 ms, ms, median of {}", self.delays);
+        println!("          restart   cold start   restart beyond that   beyond a restart with none");
+        for row in rows.iter().chain([&none]) {
+            let [restart, cold, without] = [&row.restarts, &row.cold, &none.restarts].map(|max| quantile(max, 0.5));
+            let (beyond_cold, beyond_none) = (restart - cold, restart - without);
+            let connections = row.connections;
+            println!("{connections:>6} {restart:>10.1} {cold:>12.1} {beyond_cold:>21.1} {beyond_none:>28.1}");
+        }
+        let lost: usize = rows.iter().map(|row| row.lost).sum();
+        println!("{lost} idle connections lost");
+        Ok(Verdict::of(lost as u64, 0))
+    }
+
+    async fn with_idle(&self, connections: usize) -> anyhow::Result<Row> {
+        let mut fleet = self.start_server().await?;
+        let mut idle = (0..connections).map(|_| ask_once(fleet.address)).collect::<Result<Vec<_>, _>>()?;
+        let mut row = Row { connections, handovers: Vec::new(), restarts: Vec::new(), cold: Vec::new(), lost: 0 };
+        for _ in 0..self.runs {
+            row.handovers.push(hand_over(&mut fleet).await?);
+        }
+        let address = fleet.address;
+        for _ in 0..self.delays {
+            let start = async || self.start_server().await?.stop().await;
+            row.cold.push(longest_delay(address, start).await?);
+            let restart = async || {
+                fleet.signal()?;
+                fleet.succeeded().await
+            };
+            row.restarts.push(longest_delay(address, restart).await?);
+            settled(fleet.pid()).await?;
+        }
+        let newest = format!("x-generation: {}", fleet.generation);
+        let is_there = |stream: &mut TcpStream| ask_again(stream).is_ok_and(|head| head.contains(&newest));
+        row.lost = idle.iter_mut().map(is_there).filter(|is_there| !is_there).count();
+        fleet.stop().await?;
+        Ok(row)
+    }
+}
+
+/// One restart, with nothing else going on.
+async fn hand_over(fleet: &mut Fleet) -> anyhow::Result<Handover> {
+    let (generation, predecessor) = (fleet.generation, fleet.pid());
+    settled(predecessor).await?;
+    forget_peak(predecessor)?;
+    let (cpu, memory) = (cpu_time(predecessor)?, resident(predecessor)?);
+    fleet.forget();
+    fleet.signal()?;
+    fleet.succeeded().await?;
+    let last = server::last_words(fleet, generation).await?;
+    let confirmed = server::confirmed(fleet, generation + 1).await?;
+    let successor = fleet.pid();
+    settled(successor).await?;
+    Ok(Handover {
+        // Whoever saw it first: a busy predecessor may learn late of what it has done itself.
+        wall: last.drained - last.replaced.min(confirmed),
+        cpu: [last.cpu - cpu, cpu_time(successor)?],
+        memory: [last.peak.saturating_sub(memory), resident(successor)?],
+    })
+}
+
+/// The longest delay that a client saw while this was done, in milliseconds.
+async fn longest_delay(address: SocketAddr, what: impl AsyncFnOnce() -> anyhow::Result<()>) -> anyhow::Result<f64> {
+    let window = Window::default();
+    let load = Load::new(address, Mode::Steady { exchange: Exchange::get(), every: 2 * MS }).window(&window).start();
+    load.reach(50).await?;
+    let open = window.open();
+    what().await?;
+    load.reach(50).await?;
+    drop(open);
+    let tally = load.stop().await;
+    anyhow::ensure!(tally.lost() + tally.reconnects() == 0, "{tally}");
+    Ok(ms(tally.in_restarts().max()))
+}
+
+/// Waits until a process rests.
+async fn settled(pid: u32) -> anyhow::Result<()> {
+    let rests = async {
+        loop {
+            let used = cpu_time(pid)?;
+            sleep(50 * MS).await;
+            if cpu_time(pid)? == used {
+                return Ok(());
+            }
+        }
+    };
+    timeout(10 * SECOND, rests).await?
+}
+
+impl Row {
+    /// What each connection has cost beyond what a restart with none does: µs, bytes; the predecessor, the successor.
+    fn each_beyond(&self, none: &Self) -> [[f64; 2]; 2] {
+        let each = |of: &dyn Fn(&Handover) -> f64| {
+            let [with, without] =
+                [self, none].map(|row| quantile(&row.handovers.iter().map(of).collect::<Vec<_>>(), 0.5));
+            (with - without) / self.connections as f64
+        };
+        [
+            [0, 1].map(|side| each(&|handover| 1e3 * ms(handover.cpu[side]))),
+            [0, 1].map(|side| each(&|handover| handover.memory[side] as f64)),
+        ]
+    }
+
+    fn wall(&self, part: f64) -> f64 {
+        quantile(&self.handovers.iter().map(|handover| ms(handover.wall)).collect::<Vec<_>>(), part)
+    }
+}
