@@ -73,7 +73,9 @@ impl Args {
             fleet.succeeded().await
         })
         .await?;
-        let reconnects = client_ports(server)?.difference(&ports).count();
+        let still = client_ports(server)?;
+        anyhow::ensure!(still.len() == clients, "wrk has {} connections after the last restart", still.len());
+        let reconnects = still.difference(&ports).count();
         let said = wrk.wait_with_output().await?;
         let said = String::from_utf8_lossy(&said.stdout);
         let numbers = |after: &str| {
