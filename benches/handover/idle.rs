@@ -47,39 +47,42 @@ impl Args {
         for &connections in &self.idle {
             rows.push(self.with_idle(connections).await?);
         }
-        println!("idle connections at {} restarts each, beyond a restart with none", self.runs);
-        println!(
-            "               processor µs, each side     bytes, each side    COMMIT to the drain's end, ms: best  median"
-        );
-        for row in &rows {
-            let [[cpu_p, cpu_s], [bytes_p, bytes_s]] = row.each_beyond(&none);
-            let [best, median] = [0.0, 0.5].map(|part| row.wall(part));
-            let connections = row.connections;
-            println!(
-                "{connections:>6} {cpu_p:>20.1} {cpu_s:>12.1} {bytes_p:>12.0} {bytes_s:>8.0} {best:>35.1} {median:>7.1}"
-            );
-        }
-        let [best, median] = [0.0, 0.5].map(|part| none.wall(part));
-        println!("  none {best:>91.1} {median:>7.1}");
-        if let [first, .., last] = &rows[..] {
-            let [few, many] = [first, last].map(|row| row.each_beyond(&none).concat());
-            let ratios: Vec<_> = many.iter().zip(few).map(|(many, few)| format!("{:.2}", many / few)).collect();
-            let (few, many) = (first.connections, last.connections);
-            println!("each of {many} / each of {few}: {}", ratios.join(", "));
-        }
-        println!("longest delay of a client that asks every 2 ms, ms, median of {}", self.delays);
-        println!("          restart   cold start   restart beyond that   beyond a restart with none");
-        for row in rows.iter().chain([&none]) {
-            let [restart, cold, without] = [&row.restarts, &row.cold, &none.restarts].map(|max| quantile(max, 0.5));
-            let (beyond_cold, beyond_none) = (restart - cold, restart - without);
-            let connections = row.connections;
-            println!("{connections:>6} {restart:>10.1} {cold:>12.1} {beyond_cold:>21.1} {beyond_none:>28.1}");
-        }
+        self.print_costs(&rows, &none);
+        self.print_delays(&rows, &none);
         let gone: usize = rows.iter().map(|row| row.gone).sum();
         let busy: Tally = rows.into_iter().chain([none]).map(|row| row.tally).sum();
         let (lost, reconnects) = (busy.lost(), busy.reconnects());
         println!("{gone} idle connections gone; of the busy client {lost} requests lost, {reconnects} reconnects");
         Ok(Verdict::of(gone as u64 + lost, reconnects))
+    }
+
+    fn print_costs(&self, rows: &[Row], none: &Row) {
+        println!("idle connections, {} restarts; for each, beyond a restart with none", self.runs);
+        println!(
+            "        processor µs: predecessor, successor   bytes: predecessor, successor   wall, ms: best  median"
+        );
+        for row in rows.iter().chain([none]) {
+            let [[cpu_p, cpu_s], [bytes_p, bytes_s]] = row.each_beyond(none);
+            let [best, median] = [0.0, 0.5].map(|part| row.wall(part));
+            print!("{:>6} {cpu_p:>25.1} {cpu_s:>12.1} {bytes_p:>19.0} {bytes_s:>11.0}", row.connections);
+            println!(" {best:>16.1} {median:>7.1}");
+        }
+        if let [first, .., last] = rows {
+            let [few, many] = [first, last].map(|row| row.each_beyond(none).concat());
+            let ratios: Vec<_> = many.iter().zip(few).map(|(many, few)| format!("{:.2}", many / few)).collect();
+            println!("each of {} / each of {}: {}", last.connections, first.connections, ratios.join(", "));
+        }
+    }
+
+    fn print_delays(&self, rows: &[Row], none: &Row) {
+        println!("longest delay of a client that asks every 2 ms, ms, median of {}", self.delays);
+        println!("          restart   cold start   restart beyond that   restart beyond one with none");
+        for row in rows.iter().chain([none]) {
+            let [restart, cold, without] = [&row.restarts, &row.cold, &none.restarts].map(|max| quantile(max, 0.5));
+            let (beyond_cold, beyond_none) = (restart - cold, restart - without);
+            let connections = row.connections;
+            println!("{connections:>6} {restart:>10.1} {cold:>12.1} {beyond_cold:>21.1} {beyond_none:>30.1}");
+        }
     }
 
     async fn with_idle(&self, connections: usize) -> anyhow::Result<Row> {
@@ -172,7 +175,7 @@ impl Row {
         let each = |of: &dyn Fn(&Handover) -> f64| {
             let [with, without] =
                 [self, none].map(|row| quantile(&row.handovers.iter().map(of).collect::<Vec<_>>(), 0.5));
-            (with - without) / self.connections as f64
+            (with - without) / self.connections.max(1) as f64
         };
         [
             [0, 1].map(|side| each(&|handover| 1e3 * ms(handover.cpu[side]))),
