@@ -192,6 +192,15 @@ fn reasons_for_all_names_fit_into_one_frame_however_long_they_are() {
 }
 
 #[test]
+fn reasons_for_all_connections_that_are_undecided_fit_into_one_frame() {
+    let those = (0..64).map(|id| (id, "é".repeat(40_000))).collect();
+    let Some((Some(Message::Declined(those)), ..)) = first(&Message::declined(those).encode()).unwrap() else {
+        panic!("another message came");
+    };
+    assert_eq!((those.len(), &those[63]), (64, &(63, "é".repeat(512))));
+}
+
+#[test]
 fn an_older_reader_skips_what_it_does_not_know_of_state() {
     let optional = |message: &Message| {
         let frame = message.encode();
