@@ -143,8 +143,33 @@ fn states() -> Vec<Message> {
     ]
 }
 
+/// Live connections, and what is said to them.
+fn handovers() -> Vec<Message> {
+    let name = |name| Name::new(name).unwrap();
+    let http = |id, begun, waited_milliseconds, read: &[u8]| Offer {
+        id,
+        to: Destination::Serve { socket: name("http"), begun },
+        waited_milliseconds,
+        read: read.to_vec(),
+        state: Vec::new(),
+    };
+    let chat = Offer {
+        id: u64::MAX,
+        to: Destination::Protocol(name("chat")),
+        waited_milliseconds: 0,
+        read: Vec::new(),
+        state: vec![0, 1, 254, 255],
+    };
+    vec![
+        Message::Accepted { version: 1, capabilities: vec![FINAL_STATE.into(), HAND_OVER.into()] },
+        Message::Offer(vec![http(1, Begun::Fresh, 0, b""), http(2, Begun::Http1, 1_500, b"GET / HT"), chat]),
+        Message::Taken(vec![1, u64::MAX]),
+        Message::declined(vec![(2, "no place among max_connections".into())]),
+    ]
+}
+
 fn everything() -> Vec<Message> {
-    conversation().into_iter().chain(visits()).chain(states()).collect()
+    conversation().into_iter().chain(visits()).chain(states()).chain(handovers()).collect()
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -178,6 +203,26 @@ fn what_was_recorded_at_a_path_in_version_1_is_still_written_and_understood() {
 #[test]
 fn what_was_recorded_of_state_in_version_1_is_still_written_and_understood() {
     check(include_str!("version1-state.txt"), &states());
+}
+
+#[test]
+fn what_was_recorded_of_handing_over_in_version_1_is_still_written_and_understood() {
+    check(include_str!("version1-handover.txt"), &handovers());
+}
+
+#[test]
+fn a_destination_of_a_later_version_is_read_and_nobody_here() {
+    let Message::Offer(offers) = handovers().swap_remove(1) else { panic!("an offer") };
+    let later = Offer { to: Destination::Other(9), ..offers[2].clone() };
+    let frame = Message::Offer(vec![later.clone()]).encode();
+    let (read, descriptors, _) = first(&frame).unwrap().unwrap();
+    assert_eq!((read, descriptors), (Some(Message::Offer(vec![later])), 1));
+}
+
+#[test]
+fn an_offer_shows_nobody_what_it_bears() {
+    let shown = format!("{:?}", handovers());
+    assert!(!shown.contains("GET") && !shown.contains("254"), "{shown}");
 }
 
 #[test]

@@ -157,6 +157,7 @@ fn what_was_recorded_of_version_1_has_not_changed() {
         ("src/wire/version1.txt", 0xd0c4_f938_45d5_cd97),
         ("src/wire/version1-path.txt", 0x0e82_4e10_b6e9_7d7d),
         ("src/wire/version1-state.txt", 0x9858_af56_67f3_dea8),
+        ("src/wire/version1-handover.txt", 0x87d9_62e3_d358_bd93),
     ];
     for (file, expected) in all {
         let recorded = text(file).bytes().fold(0xcbf2_9ce4_8422_2325, hash);
