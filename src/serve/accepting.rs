@@ -3,7 +3,9 @@ use std::{
     convert::Infallible,
     future::{Ready, poll_fn},
     io,
+    pin::pin,
     sync::Arc,
+    task::Poll,
 };
 
 use tokio::{
@@ -138,12 +140,22 @@ impl<K, H> Accepting<K, H> {
             () = watch.reached(Level::Over) => return None,
         }
         let accepted = async {
-            let slot = tokio::select! {
-                biased;
-                slot = slots.next() => slot,
-                () = acceptor.let_go() => return None,
-            };
-            Some(Next::Accepted(acceptor.accept().await?, slot))
+            loop {
+                tokio::select! {
+                    biased;
+                    () = slots.free() => {}
+                    () = acceptor.let_go() => return None,
+                }
+                let mut accept = pin!(acceptor.accept());
+                let accepted = poll_fn(|cx| match slots.take() {
+                    Ok(slot) => accept.as_mut().poll(cx).map(|accepted| Some((accepted, slot))),
+                    // Who came by handover has it.
+                    Err(_full) => Poll::Ready(None),
+                });
+                if let Some((accepted, slot)) = accepted.await {
+                    return Some(Next::Accepted(accepted?, slot));
+                }
+            }
         };
         tokio::select! {
             biased;

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
 /// The places among `max_connections`.
 ///
@@ -9,6 +9,8 @@ pub(super) struct Slots {
     places: Arc<Semaphore>,
     limit: Option<usize>,
 }
+
+const OPEN: &str = "nobody closes the semaphore";
 
 impl Slots {
     pub(super) fn new() -> Self {
@@ -26,10 +28,17 @@ impl Slots {
         }
     }
 
-    /// Waits for one for whoever is accepted next. `None`: there is no limit.
-    pub(super) async fn next(&self) -> Option<OwnedSemaphorePermit> {
-        self.limit?;
-        Some(self.places.clone().acquire_owned().await.expect("nobody closes the semaphore"))
+    /// Waits until one is free for whoever is accepted next, and keeps none: until somebody comes, it is as good for one
+    /// who comes by handover.
+    pub(super) async fn free(&self) {
+        if self.limit.is_some() {
+            drop(self.places.acquire().await.expect(OPEN));
+        }
+    }
+
+    /// One for whoever is accepted now. `Ok(None)`: there is no limit.
+    pub(super) fn take(&self) -> Result<Option<OwnedSemaphorePermit>, TryAcquireError> {
+        self.limit.map(|_| self.places.clone().try_acquire_owned()).transpose()
     }
 
     pub(super) fn places(&self) -> &Arc<Semaphore> {

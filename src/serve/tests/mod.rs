@@ -5,6 +5,7 @@ mod deadlines;
 mod downcast;
 mod draining;
 mod ending;
+mod hand_over;
 #[cfg(feature = "http2")]
 mod http2;
 mod hyper_facts;
@@ -55,13 +56,16 @@ struct Roof {
     failed: mpsc::UnboundedReceiver<Error>,
     tell_failed: mpsc::UnboundedSender<Error>,
     last_names: Arc<Mutex<HashSet<Name>>>,
+    exit: Exit,
+    entrances: Entrances,
 }
 
 impl Roof {
     fn new() -> Self {
         let (tell_failed, failed) = mpsc::unbounded_channel();
         let (drain, gate) = (Drain::new(), watch::Sender::new(Gate::Open));
-        Self { drain, gate, failed, tell_failed, last_names: Arc::default() }
+        let (exit, entrances) = (Exit::closed(), Entrances::default());
+        Self { drain, gate, failed, tell_failed, last_names: Arc::default(), exit, entrances }
     }
 
     fn connection<T: Io, S: IntoService<M>, M>(&self, io: T, service: S) -> Connection<T, S::Service> {
@@ -89,8 +93,8 @@ impl Roof {
             failed: self.tell_failed.clone(),
             last: self.drain.last(),
             last_names: self.last_names.clone(),
-            exit: Exit::closed(),
-            entrances: Entrances::default(),
+            exit: self.exit.clone(),
+            entrances: self.entrances.clone(),
         }
     }
 
