@@ -3,7 +3,7 @@ use std::{any::Any, sync::Arc};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 
-use super::{Io, transport::Transport};
+use super::{Io, socket, transport::Transport};
 use crate::Tracked;
 
 /// The socket beneath an upgraded connection of `serve`, and the bytes that were read of it and not used.
@@ -57,5 +57,10 @@ pub fn downcast<T: Io>(upgraded: Upgraded) -> Result<(Tracked<T>, Vec<u8>), Upgr
     let read = [parts.read_buf, ahead].concat();
     let (watch, policy) = (link.watch.clone(), link.policy());
     let guard = link.guard().standing_in(Arc::clone(&link) as Arc<dyn Any + Send + Sync>);
-    Ok((Tracked::new(io, watch, guard).policy(policy), read))
+    let stream = Tracked::new(io, watch, guard).policy(policy);
+    Ok((if link.is_inherited() { stream.before_close(shut_down::<T>) } else { stream }, read))
+}
+
+fn shut_down<T: Io>(io: &T) {
+    socket::shut_down(io);
 }
