@@ -1,4 +1,4 @@
-//! Lines, there and back: `examples/tcp_lines.rs`, `examples/tcp_echo.rs` and `examples/udp_echo.rs`.
+//! Lines, there and back: `examples/tcp_line.rs`, `examples/tcp_echo.rs` and `examples/udp_echo.rs`.
 
 use std::{
     io::{self, BufRead, BufReader, Write},
@@ -18,14 +18,15 @@ use super::{RESTARTS, Server, in_order};
 /// A bound for a broken run, and never part of what is tested.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Whoever sends eight lines in one go has some of them unanswered when the connection ends. They come again, and none of
-/// them was carried out before: the servers have answered as many as the clients have got.
+/// Each client has always sent the beginning of one line more, so it is in the middle of that at each restart. And the
+/// servers have answered as many lines as the clients have got: none is carried out twice.
 #[test]
-fn each_line_is_answered_exactly_once() {
-    let mut server = Server::start("tcp_lines", &[]);
+fn ten_restarts_disconnect_nobody_in_the_middle_of_a_line() {
+    const RESTARTS: u64 = 10;
+    let mut server = Server::start("tcp_line", &[]);
     let address = server.address("tcp");
-    let clients = Clients::on(move |counts| lines(address, 8, counts));
-    let got = clients.survive(&mut server);
+    let clients = Clients::on(move |counts| half_lines(address, counts));
+    let got = clients.survive_restarts(RESTARTS, &mut server);
     let answered = |generation| {
         let said = server.until(&["said", &format!("generation {generation} has answered ")]);
         said.rsplit(' ').nth(1).and_then(|count| count.parse::<u64>().ok()).expect("a number")
@@ -81,8 +82,13 @@ impl Clients {
     /// Restarts under this load, and a stop after it. How many were answered.
     #[track_caller]
     pub fn survive(self, server: &mut Server) -> u64 {
+        self.survive_restarts(RESTARTS, server)
+    }
+
+    #[track_caller]
+    fn survive_restarts(self, restarts: u64, server: &mut Server) -> u64 {
         self.until_answered(10);
-        for generation in 0..RESTARTS {
+        for generation in 0..restarts {
             server.restart();
             in_order(&server.report(generation));
             self.until_answered(10);
@@ -90,7 +96,7 @@ impl Clients {
         self.counts.over.store(true, Relaxed);
         self.threads.into_iter().for_each(|client| client.join().expect("nothing was lost"));
         server.signal(Signal::SIGTERM);
-        server.report(RESTARTS);
+        server.report(restarts);
         server.until_all_have_ended();
         self.counts.answered.load(Relaxed)
     }
@@ -130,6 +136,28 @@ pub fn lines(address: SocketAddr, burst: u64, counts: &Counts) {
             sent.expect("a connection that goes on");
         }
     }
+}
+
+/// Keeps one connection, and sends on it three and a half lines at a time: the end of one, two, and the beginning of the next.
+fn half_lines(address: SocketAddr, counts: &Counts) {
+    let mut stream = TcpStream::connect(address).expect("somebody listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    let mut answers = BufReader::new(stream.try_clone().expect("a socket")).lines();
+    let mut answer = |number: u64| {
+        let answer = answers.next().expect("a connection that goes on").expect("an answer");
+        assert_eq!(answer, format!("LINE {number}"));
+        counts.answered.fetch_add(1, Relaxed);
+    };
+    stream.write_all(b"li").expect("sent");
+    let mut next = 0;
+    while !counts.over.load(Relaxed) {
+        let words = format!("ne {next}\nline {}\nline {}\nli", next + 1, next + 2);
+        stream.write_all(words.as_bytes()).expect("sent");
+        (next..next + 3).for_each(&mut answer);
+        next += 3;
+    }
+    stream.write_all(format!("ne {next}\n").as_bytes()).expect("sent");
+    answer(next);
 }
 
 /// Sends one after the other, and waits for the echo of each. (On the loopback device none gets lost on its way.)
