@@ -132,7 +132,7 @@ fn holds(address: SocketAddr, generation: u64, lock: &Path) {
 }
 
 /// By rename, as a deploy does.
-fn flip(link: &Path, to: &Path) {
+pub fn flip(link: &Path, to: &Path) {
     let beside = link.with_extension("next");
     symlink(to, &beside).unwrap();
     fs::rename(&beside, link).unwrap();

@@ -18,6 +18,7 @@ mod server;
 #[path = "../it/support/traffic.rs"]
 mod traffic;
 
+mod chat;
 mod grpc;
 mod health;
 mod http;

@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// each process that it has heard of.
 #[derive(Debug)]
 pub struct Server {
-    program: PathBuf,
+    programs: Vec<PathBuf>,
     first: Child,
     heard: Receiver<String>,
     /// What nobody has waited for yet.
@@ -47,14 +47,14 @@ impl Server {
     /// The same through a link to it, which can be set to another program.
     #[track_caller]
     pub fn start_as(link: &Path, program: &Path, arguments: &[&str]) -> Self {
-        let program = program.to_owned();
+        let programs = vec![program.to_owned()];
         let mut command = Command::new(link);
         command.args(["--listen", "127.0.0.1:0"]).args(arguments).env("NO_COLOR", "1").env_remove("RUST_LOG");
         let mut first = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the example starts");
         let (tell, heard) = channel();
         hear("said", first.stdout.take().expect("piped"), tell.clone());
         hear("logged", first.stderr.take().expect("piped"), tell);
-        let mut server = Self { program, first, heard, seen: Vec::new(), pids: Vec::new(), places: Vec::new() };
+        let mut server = Self { programs, first, heard, seen: Vec::new(), pids: Vec::new(), places: Vec::new() };
         let ready = server.until_ready();
         let places = ready.split(' ').filter_map(|word| word.split_once('='));
         server.places =
@@ -67,6 +67,14 @@ impl Server {
     pub fn address(&self, name: &str) -> SocketAddr {
         let place = self.places.iter().find(|(other, _)| other == name);
         place.unwrap_or_else(|| panic!("no {name} in {:?}", self.places)).1
+    }
+
+    /// A successor may be this example. Its program.
+    #[track_caller]
+    pub fn may_become(&mut self, example: &str) -> PathBuf {
+        let program = program(example);
+        self.programs.push(program.clone());
+        program
     }
 
     /// The newest generation.
@@ -163,7 +171,7 @@ impl Drop for Server {
     /// Only what is this example still: a pid whose process has ended may be another's by now.
     fn drop(&mut self) {
         for pid in &self.pids {
-            if std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|image| image == self.program) {
+            if std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|image| self.programs.contains(&image)) {
                 // An error means that it has ended just now.
                 let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
             }
