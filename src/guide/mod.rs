@@ -17,7 +17,7 @@
 //! |---|---|
 //! | sockets and other descriptors | by themselves, under their names |
 //! | requests that are being answered | stay, and finish |
-//! | [long connections](long_connections) | stay, until a policy, their handler or the deadline ends them |
+//! | [long connections](long_connections) | what their handler [hands over](crate::raw); the others stay, until it, a policy or the deadline ends them |
 //! | [state in memory](state) | what you pass |
 //! | [locks, schedulers, leases](exclusive) | what you hand over |
 //! | jobs of a queue | nothing: each worker finishes its own (`examples/consumer.rs`) |
