@@ -3,7 +3,7 @@ use std::{future::poll_fn, time::Duration};
 use super::{NotHandedOver, Stream, stream::Socket};
 use crate::{
     Cause, Error, ErrorKind, Tracker,
-    drain::{Outcome, Why},
+    drain::{Level, Outcome, Why},
     handover::{Exit, Fate, Lane, Parcel, Permit},
     name::Name,
     wire::Destination,
@@ -24,9 +24,9 @@ pub(crate) async fn leave<S: Stream>(
     };
     // It stays in the reactor, and whole, while it waits: if the exit closes meanwhile, nothing has happened to it.
     let stream = stream.into_tracked(&tracker);
-    let Some(permit) = room(&exit).await else {
-        let why = Error::new(ErrorKind::Refused, exit.why_closed());
-        return Err(NotHandedOver::Back { stream: S::of_tracked(stream), state, why });
+    let permit = match room(&exit, &tracker).await {
+        Ok(permit) => permit,
+        Err(why) => return Err(NotHandedOver::Back { stream: S::of_tracked(stream), state, why }),
     };
     let (io, rest) = stream.take_out();
     let socket = match io.into_socket() {
@@ -55,9 +55,18 @@ pub(crate) async fn leave<S: Stream>(
     }
 }
 
-async fn room(exit: &Exit) -> Option<Permit> {
+/// Until the deadline only: the final state, which goes first, may be on its way for as long, and nobody closes the exit then.
+async fn room(exit: &Exit, tracker: &Tracker) -> Result<Permit, Error> {
     let mut room = exit.room(Lane::Raw);
-    poll_fn(|cx| room.poll(cx)).await
+    tokio::select! {
+        biased;
+        permit = poll_fn(|cx| room.poll(cx)) => {
+            permit.ok_or_else(|| Error::new(ErrorKind::Refused, exit.why_closed()))
+        }
+        () = tracker.watch().reached(Level::Over) => {
+            Err(Error::new(ErrorKind::Deadline, "it had no turn until the drain's deadline"))
+        }
+    }
 }
 
 /// What can be said at once.

@@ -33,6 +33,7 @@ pub enum NotHandedOver<S> {
         /// [`ErrorKind::Refused`](crate::ErrorKind::Refused): the successor did not want it, or has ended.
         /// [`ErrorKind::Nobody`](crate::ErrorKind::Nobody): there is none that takes connections.
         /// [`ErrorKind::Ending`](crate::ErrorKind::Ending): this generation stops.
+        /// [`ErrorKind::Deadline`](crate::ErrorKind::Deadline): it had no turn until the drain's deadline.
         /// [`ErrorKind::Name`](crate::ErrorKind::Name): the protocol has a name that can't be one.
         /// [`ErrorKind::State`](crate::ErrorKind::State): the state is too long.
         why: Error,

@@ -295,6 +295,19 @@ async fn who_waits_for_room_when_the_exit_closes_has_lost_nothing() {
     assert_eq!((refused.why().kind(), refused.why().message()), (ErrorKind::Nobody, "the final state did not arrive"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_room_until_the_deadline_has_the_connection_again() {
+    let world = World::expecting();
+    let (_client, server) = UnixStream::pair().unwrap();
+    let mut leaving = world.leave(server, "lines", "read");
+    assert!(is_pending(&mut leaving).await);
+    let (refused, report) = tokio::join!(leaving, world.predecessor.ended());
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.why().kind(), ErrorKind::Deadline);
+    assert_eq!(refused.into_parts().unwrap().1, b"read");
+    assert_eq!(report.cut_by(Why::LeftBehind), 0, "{report}");
+}
+
 #[tokio::test]
 async fn a_call_that_is_dropped_before_it_offered_closes_the_connection() {
     let world = World::expecting();
