@@ -1,3 +1,5 @@
+use std::{net::SocketAddr, os::fd::OwnedFd};
+
 use ::hyper::{
     service::Service,
     upgrade::{self, Upgraded},
@@ -6,7 +8,12 @@ use http::StatusCode;
 use hyper_util::rt::TokioIo;
 
 use super::{serving::memory, *};
-use crate::{drain::Policy, serve::downcast};
+use crate::{
+    drain::Policy,
+    handover::Arrivals,
+    serve::downcast,
+    wire::{Begun, Destination, Message, Offer},
+};
 
 const UPGRADE: &str = "GET / HTTP/1.1\r\nhost: test\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
 
@@ -93,4 +100,27 @@ async fn the_socket_keeps_its_place_until_it_is_dropped() {
     second.silence(SECOND).await;
     drop(stream);
     assert_eq!(second.answer().await.status, 101);
+}
+
+/// The predecessor holds its copy as long as it has not heard TAKEN.
+#[tokio::test]
+async fn the_socket_of_an_inherited_connection_ends_for_its_client_when_it_is_dropped() {
+    let (roof, (mut given, service)) = (Roof::new(), upgrading());
+    let entrances = Entrances::default();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut client = Client::new(TcpStream::connect(listener.local_addr().unwrap()).await.unwrap());
+    let copy = OwnedFd::from(listener.accept().await.unwrap().0.into_std().unwrap());
+    let wiring = Wiring { name: Some(Name::new("http").unwrap()), entrances: entrances.clone(), ..roof.wiring() };
+    let _serving = tokio::spawn(Serve::new(listener, IntoMake::<SocketAddr, _>::into_make(service), wiring));
+    let mut arrivals = Arrivals::new(entrances, SECOND);
+    let to = Destination::Serve { socket: Name::new("http").unwrap(), begun: Begun::Fresh };
+    let offer = Offer { id: 1, to, waited_milliseconds: 0, read: UPGRADE.into(), state: Vec::new() };
+    arrivals.offered(vec![(offer, Some(copy.try_clone().unwrap()))]);
+    let [(number, Message::Taken(_))] = arrivals.say()[..] else { panic!("it was not taken") };
+    arrivals.went_out(number);
+    let (stream, _) = downcast::<TcpStream>(given.recv().await.unwrap()).unwrap();
+    assert_eq!(client.answer().await.status, 101);
+    drop(stream);
+    client.end().await;
+    drop(copy);
 }
