@@ -16,8 +16,7 @@ use crate::{
     wire,
 };
 
-/// The connections of one protocol that the predecessor hands over. Made by
-/// [`Graceful::inherited`](crate::Graceful::inherited).
+/// The connections of one protocol that the predecessor hands over, by `Graceful::inherited`.
 ///
 /// It ends when the predecessor has none left to give: it has ended, or there was none. Also a `Stream`, for those who have
 /// combinators.

@@ -1,16 +1,15 @@
 //! Live connections of an application's own: from this generation to the next, and from the one before.
 //!
-//! `serve` hands its HTTP/1 connections over by itself. What speaks another protocol, over TCP or a Unix socket or
-//! [after an upgrade](crate::serve::downcast), only its owner can hand over, because only the owner knows what belongs to it
-//! beside the socket: what was read and not yet used, who has logged in. So the owner stops at a moment of its choice, gives
-//! the socket and these bytes away ([`Graceful::hand_over`](crate::Graceful::hand_over)), and gets both back, whole, where
-//! they are refused. In the successor, whoever asks for the protocol ([`Graceful::inherited`](crate::Graceful::inherited))
-//! goes on from there. The client notices nothing.
+//! `serve` hands its HTTP/1 connections over by itself. What speaks another protocol, over TCP or a Unix socket or after an
+//! upgrade (`serve::downcast`), only its owner can hand over, because only the owner knows what belongs to it beside the
+//! socket: what was read and not yet used, who has logged in. So the owner stops at a moment of its choice, gives the socket
+//! and these bytes away (`Graceful::hand_over`), and gets both back, whole, where they are refused. In the successor, whoever
+//! asks for the protocol (`Graceful::inherited`) goes on from there. The client notices nothing.
 //!
 //! # The four steps
 //!
-//! 1. The successor asks for the protocol before it is [`ready`](crate::Graceful::ready). What nobody has asked for within
-//!    [`Builder::unclaimed_deadline`](crate::Builder::unclaimed_deadline) goes back.
+//! 1. The successor asks for the protocol before it is `ready`. What nobody has asked for within the
+//!    `unclaimed_deadline` of its builder goes back.
 //! 2. In the predecessor the drain begins, because it is replaced
 //!    ([`Cause::is_replaced`](crate::Cause::is_replaced)). Each connection comes to a moment at which it can be described:
 //!    nothing half written, what was read ahead in a buffer.

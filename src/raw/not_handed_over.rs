@@ -2,7 +2,7 @@ use std::{error, fmt};
 
 use crate::Error;
 
-/// Why [`Graceful::hand_over`](crate::Graceful::hand_over) did not, and what has become of the connection.
+/// Why `Graceful::hand_over` did not, and what has become of the connection.
 ///
 /// # Examples
 ///
