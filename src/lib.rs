@@ -14,6 +14,7 @@ mod generation;
 mod graceful;
 mod guarded;
 pub mod guide;
+#[cfg_attr(not(feature = "serve"), allow(dead_code, unused_imports))] // `serve` uses all of it
 mod handover;
 pub mod hooks;
 #[cfg(feature = "layer")]

@@ -42,7 +42,7 @@ use crate::{
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Connection`]: what hyper says, a head that did not come in time, or the drain's deadline.
+/// [`ErrorKind::Connection`](crate::ErrorKind::Connection): what hyper says, a head that did not come in time, or the drain's deadline.
 ///
 /// # Cancel safety
 ///

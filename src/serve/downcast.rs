@@ -8,7 +8,7 @@ use crate::Tracked;
 
 /// The socket beneath an upgraded connection of `serve`, and the bytes that were read of it and not used.
 ///
-/// For what is done with the socket itself: [handing it over](crate::Graceful::hand_over) at a restart. What reads from an
+/// For what is done with the socket itself: handing it over (`Graceful::hand_over`) at a restart. What reads from an
 /// `Upgraded` goes through hyper's layers, which may have read ahead: so it is taken apart before anything was read from
 /// it, and these bytes come first.
 ///
