@@ -1,0 +1,30 @@
+use std::{os::fd::OwnedFd, sync::Arc};
+
+use crate::wire::Message;
+
+/// A message on its way out.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    /// What becomes `bytes` in its turn.
+    pub(super) message: Option<Message>,
+    pub(super) bytes: Vec<u8>,
+    pub(super) sent: usize,
+    /// One that can't be sent is left out, and the conversation goes on.
+    pub(super) optional: bool,
+    pub(super) number: Option<u64>,
+    /// They go with the frame's first byte. Shared, because a socket is offered to one successor after the other.
+    pub(super) descriptors: Vec<Arc<OwnedFd>>,
+}
+
+/// What has become of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Settled {
+    /// The kernel has all of it, and gives it to the peer whatever becomes of this process.
+    Accepted,
+    /// The peer is gone. How much of it it had, nobody knows.
+    PeerGone,
+    /// Not a byte of it went out, for want of something on our side; the conversation goes on.
+    LeftOut,
+    /// Our side can't send any more, for want of something.
+    Unsaid,
+}
