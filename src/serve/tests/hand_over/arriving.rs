@@ -156,13 +156,13 @@ async fn a_connection_that_is_dropped_or_cut_ends_for_its_client_whoever_holds_a
     let hanging = |_: Request<Incoming>| -> BoxReply { Box::pin(std::future::pending()) };
 
     let (mut client, _copy, _pair) = with_copy(service_fn(panicking), Begun::Http1, GET).await;
-    client.end().await;
+    ends(&mut client).await;
     let (mut client, _copy, _pair) = with_copy(service_fn(panicking), Begun::Fresh, GET).await;
-    client.end().await;
+    ends(&mut client).await;
     for (begun, read) in [(Begun::Http1, GET), (Begun::Http1, "GET"), (Begun::Http1, ""), (Begun::Fresh, "")] {
         let (mut client, _copy, pair) = with_copy(service_fn(hanging), begun, read).await;
         pair.s.drain(30, 20);
-        client.end().await;
+        ends(&mut client).await;
     }
     let (mut client, _copy, _pair) = with_copy(service_fn(hanging), Begun::Http1, "no HTTP\r\n\r\n").await;
     let mut answer = String::new();
@@ -177,7 +177,11 @@ async fn a_connection_that_is_dropped_or_cut_ends_for_its_client_whoever_holds_a
     pair.offer(&_copy);
     pair.answer();
     drop((serve, leaving));
-    client.end().await;
+    ends(&mut client).await;
+}
+
+async fn ends(client: &mut Client<UnixStream>) {
+    tokio::time::timeout(SECOND * 60, client.end()).await.expect("the client is shown nothing");
 }
 
 async fn with_copy<S, M>(service: S, begun: Begun, read: &str) -> (Client<UnixStream>, Departing, Pair)

@@ -54,18 +54,12 @@ async fn half_a_head_travels() {
 /// hyper never waits for a head there: the next request is in before the answer to this one is out.
 #[tokio::test]
 async fn a_deep_pipeline_moves_in_its_middle_and_every_request_is_answered_once_and_in_order() {
-    const REQUESTS: usize = 20_000;
+    const REQUESTS: usize = 4_000;
     let mut pair = Pair::new();
-    let client = pair.connected(service_fn(echo_as("p")), service_fn(echo_as("s"))).await;
-    let (reading, mut writing) = client.io.into_split();
-    let writing = tokio::spawn(async move {
-        for request in 0..REQUESTS {
-            let request = format!("GET /{request} HTTP/1.1\r\nhost: test\r\n\r\n");
-            writing.write_all(request.as_bytes()).await.unwrap();
-        }
-        writing
-    });
-    let mut client = Client::new(tokio::io::join(reading, tokio::io::sink()));
+    let mut client = pair.connected(service_fn(echo_as("p")), service_fn(echo_as("s"))).await;
+    // All of them lie there, so that the kernel never says that there is nothing to read.
+    let requests = (0..REQUESTS).map(|request| format!("GET /{request} HTTP/1.1\r\nhost: x\r\n\r\n"));
+    client.send(&requests.collect::<String>()).await;
     let mut by_p = 0;
     let mut read = |answer: Answer, request: usize| {
         let is_of_p = answer.body.starts_with('p');
@@ -80,7 +74,6 @@ async fn a_deep_pipeline_moves_in_its_middle_and_every_request_is_answered_once_
     for request in 10..REQUESTS {
         read(pair.during(client.answer()).await, request);
     }
-    writing.await.unwrap();
     assert!((10..REQUESTS / 2).contains(&by_p), "{by_p}");
 }
 
