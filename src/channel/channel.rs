@@ -186,6 +186,13 @@ impl Channel {
         }
     }
 
+    /// Nothing more is said, and what has not gone out never does: the peer has ended, and what it would read another process
+    /// may hold that has no use for it.
+    pub(crate) fn say_no_more(&mut self) {
+        self.deaf = true;
+        self.try_flush();
+    }
+
     /// The same end once more, for what can't wait: what is said there is not in turn with what this one says.
     pub(crate) fn duplicate(&self) -> io::Result<OwnedFd> {
         self.stream.as_fd().try_clone_to_owned()
@@ -275,11 +282,15 @@ impl Channel {
         self.settled.extend(number.map(|number| (number, how)));
     }
 
-    /// Reads once. 0: nothing to read now, or the end (then `ended` is set).
-    fn read(&mut self, when: Read) -> Result<usize, Error> {
+    /// Reads once, and not beyond the frame that has begun: so all descriptors that are here belong to that one, also where
+    /// some of them are lost. 0: nothing to read now, or the end (then `ended` is set).
+    pub(super) fn read(&mut self, when: Read) -> Result<usize, Error> {
         let mut buffer = [0; 8192];
+        let missing = wire::missing(&self.bytes).map_err(garbage)?;
+        debug_assert!(missing > 0, "a whole frame is taken before more is read");
+        let length = missing.clamp(1, buffer.len());
         let descriptors = &mut self.descriptors;
-        let mut receive = || sys::receive(self.stream.as_fd(), &mut buffer, descriptors);
+        let mut receive = || sys::receive(self.stream.as_fd(), &mut buffer[..length], descriptors);
         let read = match when {
             Read::WhenReady => self.stream.try_io(Interest::READABLE, receive),
             Read::Now => receive(),
@@ -306,11 +317,8 @@ impl Channel {
     /// Takes the first whole message off what was read. Frames to be skipped are skipped; descriptors that belong to
     /// nothing that this version knows are closed.
     fn take_first(&mut self) -> Result<Option<Received>, Error> {
-        let garbage = |what: wire::Malformed| {
-            Error::new(ErrorKind::Protocol, format!("the other end sent what is no message: {what}"))
-        };
         while let Some((message, descriptors, length)) = wire::first(&self.bytes).map_err(garbage)? {
-            // No call of `recvmsg` goes on beyond a message's descriptors: those that came are the first ones of this frame.
+            // Those that came are the first ones.
             let lost = self.lost_descriptors && self.descriptors.len() < descriptors;
             let descriptors = if lost { self.descriptors.len() } else { descriptors };
             if lost {
@@ -352,9 +360,13 @@ impl From<UnixStream> for Channel {
 }
 
 #[derive(Clone, Copy)]
-enum Read {
+pub(super) enum Read {
     WhenReady,
     Now,
+}
+
+fn garbage(what: wire::Malformed) -> Error {
+    Error::new(ErrorKind::Protocol, format!("the other end sent what is no message: {what}"))
 }
 
 fn broken(error: io::Error) -> Error {

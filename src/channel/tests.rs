@@ -7,7 +7,7 @@ use std::{
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::{io::AsyncReadExt, time::timeout};
 
-use super::*;
+use super::{channel::Read, *};
 use crate::{
     Error, ErrorKind,
     name::Name,
@@ -164,8 +164,11 @@ async fn a_channel_gives_its_socket_back_unless_something_is_on_its_way() {
     assert_eq!(hear(&mut ours).await.unwrap().unwrap().0, Message::Commit);
     let socket = ours.into_socket().unwrap().expect("nothing is buffered");
     let mut again = Channel::new(socket).unwrap();
-    send(&theirs, &[&Message::LetGo.encode()[..], &[7]].concat(), &[]);
+    // What follows a message lies in the socket still.
+    send(&theirs, &[&Message::LetGo.encode()[..], &Message::Commit.encode()[..7]].concat(), &[]);
     assert_eq!(hear(&mut again).await.unwrap().unwrap().0, Message::LetGo);
+    let mut again = Channel::new(again.into_socket().unwrap().expect("nothing is buffered")).unwrap();
+    assert!(timeout(Duration::from_millis(1), again.next()).await.is_err());
     assert!(again.into_socket().unwrap().is_none(), "the beginning of another message would be lost");
 }
 
@@ -233,13 +236,50 @@ async fn with_few_descriptors_left() {
     assert_eq!(hear(&mut theirs).await.unwrap_err().kind(), ErrorKind::NoDescriptors);
 }
 
-#[test]
-fn an_offer_arrives_without_the_descriptors_for_which_there_is_no_room() {
+/// A process of its own, as above.
+#[tokio::test]
+#[ignore = "started by the test after it"]
+async fn with_few_descriptors_for_a_moment() {
+    let (mut ours, mut theirs) = channels();
+    // The first is longer than what is read at a time.
+    let (mut first, first_files) = offers(2);
+    if let Message::Offer(offers) = &mut first {
+        offers.iter_mut().for_each(|offer| offer.state = vec![7; 6_000]);
+    }
+    let (second, second_files) = offers(2);
+    ours.say(&first, first_files.clone());
+    ours.say(&second, second_files.clone());
+    let next = std::fs::File::open("/dev/null").unwrap();
+    let number = format!("{:?}", next.as_fd()).chars().filter(char::is_ascii_digit).collect::<String>();
+    drop(next);
+    let (limit, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, number.parse::<u64>().unwrap() + 1, most).unwrap();
+    theirs.read(Read::Now).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, limit, most).unwrap();
+    for (message, files, some) in [(first, first_files, 0..2), (second, second_files, 2..3)] {
+        let (heard, came) = hear(&mut theirs).await.unwrap().unwrap();
+        assert!(heard == message && some.contains(&came.len()), "{} came", came.len());
+        let identities = |those: &[&OwnedFd]| those.iter().map(|it| sys::identity(it).unwrap()).collect::<Vec<_>>();
+        let files: Vec<_> = files.iter().take(came.len()).map(|it| &**it).collect();
+        assert_eq!(identities(&came.iter().collect::<Vec<_>>()), identities(&files));
+    }
+}
+
+fn passes_in_a_process_of_its_own(test: &str) {
     let this = std::env::current_exe().unwrap();
-    let run = ["--exact", "--ignored", "channel::tests::with_few_descriptors_left"];
-    let output = std::process::Command::new(this).args(run).output().unwrap();
+    let output = std::process::Command::new(this).args(["--exact", "--ignored", test]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
+
+#[test]
+fn an_offer_arrives_without_the_descriptors_for_which_there_is_no_room() {
+    passes_in_a_process_of_its_own("channel::tests::with_few_descriptors_left");
+}
+
+#[test]
+fn descriptors_that_are_lost_are_not_made_up_for_by_those_of_the_next_offer() {
+    passes_in_a_process_of_its_own("channel::tests::with_few_descriptors_for_a_moment");
 }
 
 #[tokio::test]

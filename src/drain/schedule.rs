@@ -97,6 +97,14 @@ impl Schedule {
         })
     }
 
+    /// Until when those are waited for that could go over to a successor: whoever is left then has a grace to be told and let
+    /// go in, or at least half of the time.
+    pub(super) fn last_call(&self) -> Option<Instant> {
+        let (began, limits) = self.drain?;
+        let [all, grace] = [limits.deadline, limits.grace_over].map(|at| at.saturating_duration_since(began));
+        Some(began + all.saturating_sub(grace).max(all / 2))
+    }
+
     /// From when on a client is told.
     pub(super) fn tell_at(&self, turn: Turn) -> Option<Instant> {
         let Telling { from, until } = self.telling?;
@@ -272,6 +280,14 @@ mod tests {
         assert_eq!(schedule.let_go_at(Turn::MIDDLE, None), Some(now + SECOND * 4));
         assert_eq!(schedule.let_go_at(Turn::MIDDLE, Some(now + SECOND * 5)), Some(now + SECOND * 6));
         assert_eq!((schedule.deadline(), schedule.end()), (Some(now + SECOND * 9), Some(now + SECOND * 10)));
+    }
+
+    #[test]
+    fn who_can_not_go_over_has_a_grace_or_half_the_time_to_be_told_and_let_go_in() {
+        let (now, mut schedule) = begun(&Times::for_stop().grace(SECOND * 5).deadline(SECOND * 20));
+        assert_eq!(schedule.last_call(), Some(now + SECOND * 15));
+        schedule.hasten(now + SECOND, &Times::for_stop().grace(SECOND * 5).deadline(SECOND * 5));
+        assert_eq!(schedule.last_call(), Some(now + SECOND * 3));
     }
 
     #[test]

@@ -184,6 +184,11 @@ impl Watch {
         self.schedule().let_go_at(turn, idle_since)
     }
 
+    /// Until when those are waited for that could go over to a successor; `None` before the drain.
+    pub(crate) fn last_call(&self) -> Option<Instant> {
+        self.schedule().last_call()
+    }
+
     /// When something long is cut; `None` before the drain, and where it has until the deadline.
     pub(crate) fn close_at(&self, policy: Policy) -> Option<Instant> {
         // Nearly always: no lock for each read and write of a drain.

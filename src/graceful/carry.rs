@@ -272,7 +272,9 @@ impl Life {
     }
 
     fn finish(&mut self) {
-        // Before the channel's end says that whatever was offered is the successor's.
+        // Nothing follows from what it says any more but for connections. Before the channel's end says that whatever was
+        // offered is the successor's.
+        self.hear_successor_out();
         self.departures.deadline();
         // One that was replaced has named its successor there. In another pid namespace, that one may bear the same number.
         if let Some(Ground { pid_file: Some(file), .. }) = self.ground.as_ref().filter(|_| !self.is_replaced()) {

@@ -1,10 +1,15 @@
 //! Live connections on their way: from this generation to the next, and from the one before to this one.
 
+use std::iter;
+
+use tokio::time::Instant;
+
 use super::{life::Life, waits::deadline};
 use crate::{
     drain::{Level, Watch},
     handover::{Arrivals, Departing, Departures},
-    process::{Delivery, Reply},
+    phase::Event,
+    process::{Delivery, Reply, Successor},
 };
 
 /// What there is to do about them.
@@ -16,6 +21,8 @@ pub(super) enum Moving {
     Asked,
     /// The successor says nothing of what it was offered.
     Stalled,
+    /// The drain ends soon: who has not gone by now is to be told.
+    LastCall,
     /// The drain's deadline.
     Over,
 }
@@ -23,6 +30,8 @@ pub(super) enum Moving {
 /// Cancel safe.
 pub(super) async fn moving(departures: &mut Departures, arrivals: &mut Arrivals, watch: &Watch) -> Moving {
     let (unclaimed, stalls, is_empty) = (arrivals.next_deadline(), departures.stalls_at(), departures.is_empty());
+    // Nobody takes the schedule's lock while nobody leaves.
+    let last_call = departures.is_open().then(|| watch.last_call()).flatten();
     tokio::select! {
         biased;
         () = watch.reached(Level::Over), if !is_empty => Moving::Over,
@@ -30,14 +39,22 @@ pub(super) async fn moving(departures: &mut Departures, arrivals: &mut Arrivals,
         () = arrivals.changed() => Moving::Asked,
         () = deadline(unclaimed) => Moving::Asked,
         () = deadline(stalls) => Moving::Stalled,
+        () = deadline(last_call) => Moving::LastCall,
     }
 }
 
 impl Life {
     pub(super) fn move_on(&mut self, moving: Moving) {
+        if matches!(moving, Moving::Stalled | Moving::Over) {
+            for event in self.hear_successor_out() {
+                self.live(event);
+            }
+        }
         match moving {
             Moving::Leaving(departing) => self.offer(departing),
             Moving::Asked => self.answer_offers(),
+            // It has answered in the last moment.
+            Moving::Stalled if self.departures.stalls_at().is_none_or(|at| at > Instant::now()) => {}
             // What it was offered it may still take: it is only offered nothing more.
             Moving::Stalled => {
                 crate::log::warn!(
@@ -45,6 +62,7 @@ impl Life {
                 );
                 self.departures.close("the successor does not answer");
             }
+            Moving::LastCall => self.departures.close("the drain ends soon"),
             Moving::Over => self.departures.deadline(),
         }
     }
@@ -72,10 +90,22 @@ impl Life {
         self.hear_replies();
     }
 
-    /// What the successor has said of connections that it was offered.
+    /// What lies in the channel counts, although its deadline has come: a TAKEN that the kernel has accepted is one.
+    pub(super) fn hear_successor_out(&mut self) -> Vec<Event> {
+        let events = iter::from_fn(|| self.successor.as_mut().and_then(Successor::next_now)).collect();
+        self.hear_replies();
+        events
+    }
+
+    /// What the successor has said of connections that it was offered. Before any was, what becomes of one that fails
+    /// concerns none: the next one is offered them.
     pub(super) fn hear_replies(&mut self) {
         let Some(successor) = &mut self.successor else { return };
-        for reply in successor.replies() {
+        let replies = successor.replies();
+        if !self.departures.was_expected() {
+            return;
+        }
+        for reply in replies {
             match reply {
                 Reply::Taken(ids) => self.departures.taken(&ids),
                 Reply::Declined(those) => self.departures.declined(those),

@@ -211,6 +211,13 @@ impl Life {
             event = signal(&mut self.ground) => Some(event),
             Some(ask) = self.asks.recv() => self.hear(ask),
             Some(why) = self.failed.recv() => Some(Event::ServeFailed(why)),
+            // These are seldom ready, and never twice. Beneath the channels they would wait while ten thousand connections pass.
+            () = service(&mut self.service) => self.supervisor_knows(),
+            () = deadline(due) => self.due(),
+            () = sleep_until(self.news), if news => {
+                self.tell_news();
+                None
+            }
             event = predecessor(&mut self.predecessor) => self.heard_of_predecessor(event),
             event = successor(&mut self.successor) => {
                 self.hear_replies();
@@ -220,7 +227,6 @@ impl Life {
                 self.move_on(moving);
                 None
             }
-            () = service(&mut self.service) => self.supervisor_knows(),
             done = work(&mut self.work) => self.done(done),
             taken = final_state(&mut self.final_state) => {
                 self.pass_final_state(taken);
@@ -241,11 +247,6 @@ impl Life {
             visitor = door(&mut self.door), if is_asked => self.see_in(visitor),
             Some(why) = self.failed_restarts.recv() => {
                 self.note_outcome(Err(why));
-                None
-            }
-            () = deadline(due) => self.due(),
-            () = sleep_until(self.news), if news => {
-                self.tell_news();
                 None
             }
             () = drained(self.shared.drain.clone(), company), if draining => Some(Event::OthersDrained),

@@ -15,11 +15,8 @@ use crate::{
         Taking,
         taking::{Action, Event},
     },
-    wire::{Message, Offer},
+    wire::{MOST_UNDECIDED, Message, Offer},
 };
-
-/// As many as a predecessor may have undecided.
-const MOST: usize = 64;
 
 /// Takes connections into this process. The roof says what it is given, and tells what it has heard.
 pub(crate) struct Arrivals {
@@ -94,8 +91,8 @@ impl Arrivals {
             if let Some(event) = event {
                 (arrived.taking, _) = arrived.taking.on(event);
             }
-            if self.undecided() >= MOST {
-                self.decline(arrived, format!("{MOST} connections are undecided already"));
+            if self.undecided() >= MOST_UNDECIDED {
+                self.decline(arrived, format!("{MOST_UNDECIDED} connections are undecided already"));
             } else if !arrived.taking.is_settled() {
                 self.held.push(arrived);
             }
@@ -254,6 +251,13 @@ impl Arrivals {
     fn number(&mut self) -> u64 {
         self.last_number += 1;
         self.last_number
+    }
+}
+
+/// The roof's loop has ended: nobody comes any more, and whoever waits behind an entrance is to know it.
+impl Drop for Arrivals {
+    fn drop(&mut self) {
+        self.entrances.close("this generation has ended");
     }
 }
 

@@ -30,6 +30,11 @@ impl Departure {
         Self { giving: Giving::first(), to, socket: Arc::new(socket), read, state, waited, answer, permit }
     }
 
+    /// Whether a successor that is well has no reason to wait. Those of a protocol it may hold until somebody asks for it.
+    pub(super) fn is_answered_at_once(&self) -> bool {
+        matches!(self.to, wire::Destination::Serve { .. })
+    }
+
     /// What comes with the socket, in bytes.
     pub(super) fn length(&self) -> usize {
         self.read.len() + self.state.len()

@@ -9,10 +9,10 @@ use crate::{
 };
 
 /// In one frame.
-const MOST: usize = 32;
-const MOST_BYTES: usize = 2 * 1024 * 1024;
+const PER_FRAME: usize = 32;
+const BYTES_PER_FRAME: usize = 2 * 1024 * 1024;
 
-/// A successor that has said nothing for so long about what it was offered is offered nothing more.
+/// A successor that has said nothing for so long about what it has to answer at once is offered nothing more.
 const STALL: Duration = Duration::from_secs(5);
 
 /// Carries connections out of this process. The roof says what it is given, and tells what it has heard.
@@ -22,7 +22,7 @@ pub(crate) struct Departures {
     undecided: BTreeMap<u64, Offered>,
     last_id: u64,
     last_number: u64,
-    /// When something was last offered, or decided.
+    /// When one that has to be answered at once was last offered, or decided.
     moved: Option<Instant>,
     /// What was undecided has been given up, so a late answer is no lie.
     given_up: bool,
@@ -52,9 +52,19 @@ impl Departures {
         (departures, exit)
     }
 
+    /// Whether a successor was to take connections, at any time. What becomes of one before that concerns no connection.
+    pub(crate) fn was_expected(&self) -> bool {
+        self.inbox.was_expected()
+    }
+
     /// A successor will take connections, but not yet: the exit is open, without room.
     pub(crate) fn expect(&mut self) {
         self.inbox.expect();
+    }
+
+    /// Whether somebody may wait for room.
+    pub(crate) fn is_open(&self) -> bool {
+        self.inbox.is_open()
     }
 
     /// FINAL END was said: from now on there is room.
@@ -75,7 +85,7 @@ impl Departures {
     /// Nothing is lost: what comes meanwhile is in the next one.
     pub(crate) async fn next(&mut self) -> Departing {
         loop {
-            let batch = self.inbox.take(MOST, MOST_BYTES);
+            let batch = self.inbox.take(PER_FRAME, BYTES_PER_FRAME);
             if !batch.is_empty() {
                 return self.offer(batch);
             }
@@ -85,7 +95,9 @@ impl Departures {
 
     fn offer(&mut self, batch: Vec<Departure>) -> Departing {
         self.last_number += 1;
-        self.moved = Some(Instant::now());
+        if batch.iter().any(Departure::is_answered_at_once) {
+            self.moved = Some(Instant::now());
+        }
         let number = self.last_number;
         let (mut offers, mut descriptors) = (Vec::new(), Vec::new());
         for mut departure in batch {
@@ -137,10 +149,10 @@ impl Departures {
         self.settle_all(Event::Deadline, "the drain's deadline has come");
     }
 
-    /// When the successor has said nothing for too long about what it was offered. The roof then calls
+    /// When the successor has said nothing for too long about what it has to answer at once. The roof then calls
     /// [`Departures::close`], which takes nothing back.
     pub(crate) fn stalls_at(&self) -> Option<Instant> {
-        let waits = !self.undecided.is_empty() && self.inbox.is_open();
+        let waits = self.inbox.is_open() && self.undecided.values().any(|it| it.departure.is_answered_at_once());
         self.moved.filter(|_| waits).map(|moved| moved + STALL)
     }
 

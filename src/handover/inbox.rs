@@ -9,10 +9,12 @@ use std::{
 use tokio::sync::{Notify, Semaphore};
 
 use super::{Lane, departure::Departure};
+use crate::wire::MOST_UNDECIDED;
 
-/// How many may be undecided at a time: 64, of which each lane has its share.
+/// How many may be undecided at a time: each lane has its share.
 const SERVE: usize = 48;
 const RAW: usize = 16;
+const _: () = assert!(SERVE + RAW == MOST_UNDECIDED);
 
 /// What those who leave and those who carry them out share.
 pub(super) struct Inbox {
@@ -25,6 +27,7 @@ pub(super) struct Inbox {
 
 #[derive(Default)]
 struct Content {
+    was_expected: bool,
     has_opened: bool,
     closed: Option<String>,
     /// At most as many as there are permits.
@@ -61,10 +64,15 @@ impl Inbox {
     }
 
     pub(super) fn expect(&self) {
-        let content = self.content();
+        let mut content = self.content();
+        content.was_expected = true;
         if content.closed.is_none() {
             self.is_open.store(true, Ordering::Release);
         }
+    }
+
+    pub(super) fn was_expected(&self) -> bool {
+        self.content().was_expected
     }
 
     /// Once; and never again once it was closed.

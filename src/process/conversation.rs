@@ -27,6 +27,7 @@ pub(super) struct Conversation {
     channel: Channel,
     names: Vec<Name>,
     claimed: Vec<Name>,
+    has_accepted: bool,
     /// It has said so with ACCEPTED.
     knows_final_state: bool,
     /// The same.
@@ -57,6 +58,7 @@ impl Conversation {
             channel,
             names,
             claimed: Vec::new(),
+            has_accepted: false,
             knows_final_state: false,
             takes_connections: false,
             replies: Vec::new(),
@@ -140,8 +142,7 @@ impl Conversation {
                 return None;
             }
             Ok(Step::End) => {
-                self.replies.push(Reply::Ended);
-                self.hear_no_more();
+                self.hear_no_more(Reply::Ended);
                 return Some(Event::ChannelClosed);
             }
             Err(error) => {
@@ -153,14 +154,16 @@ impl Conversation {
                 self.pass_batch();
                 return None;
             }
-            Message::Accepted { version, capabilities } if self.unsaid.is_none() => {
+            Message::Accepted { version, capabilities } if self.unsaid.is_none() && !self.has_accepted => {
+                self.has_accepted = true;
                 self.knows_final_state = capabilities.iter().any(|it| it == wire::FINAL_STATE);
                 self.takes_connections = capabilities.iter().any(|it| it == wire::HAND_OVER);
                 let spoken = wire::OLDEST_VERSION..=wire::NEWEST_VERSION;
                 if spoken.contains(&version) { Event::Accepted } else { self.failed(wrong_version(version, version)) }
             }
             Message::Refused { refusal, oldest, newest, why } => {
-                self.hear_no_more();
+                // Whatever it says of an offer after this is not heard.
+                self.hear_no_more(Reply::Garbled);
                 Event::Refused(refused(refusal, oldest, newest, &why))
             }
             Message::Extend { milliseconds } => Event::NeedsTime(Duration::from_millis(milliseconds)),
@@ -198,12 +201,15 @@ impl Conversation {
     fn failed(&mut self, error: Error) -> Event {
         self.unsaid = None;
         // A message that its death has cut off is no nonsense: whatever was whole was heard, and nothing more comes.
-        self.replies.push(if error.kind() == ErrorKind::Torn { Reply::Ended } else { Reply::Garbled });
-        self.hear_no_more();
+        self.hear_no_more(if error.kind() == ErrorKind::Torn { Reply::Ended } else { Reply::Garbled });
         Event::Failed(error)
     }
 
-    fn hear_no_more(&mut self) {
+    fn hear_no_more(&mut self, last: Reply) {
+        if last == Reply::Ended {
+            self.channel.say_no_more();
+        }
+        self.replies.push(last);
         self.heard_enough = true;
         self.until_taken = None;
     }

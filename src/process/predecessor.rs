@@ -237,9 +237,14 @@ impl Predecessor {
     /// What those before it wait for is not told by anybody from here on: better unknown than outdated.
     fn gone(&mut self, how: Delivery) -> Option<Event> {
         self.note_settled();
-        self.hung_up = matches!(how, Delivery::HungUp);
-        self.deliveries.push(how);
-        self.channel = None;
+        // One that has taken the restart back lives, and what it has offered since, against all order, is its own.
+        self.hung_up = self.took_back || matches!(how, Delivery::HungUp);
+        self.deliveries.push(if self.hung_up { Delivery::HungUp } else { how });
+        if let Some(channel) = self.channel.take() {
+            // It hears that this process hangs up also where a helper of this one's holds the same end open.
+            channel.shut_writing();
+            channel.shut_reading();
+        }
         self.refuser = None;
         self.draining.clear();
         self.settle_final_state();

@@ -233,7 +233,7 @@ impl Successor {
     /// Its process has ended. What it had said is heard first: a helper of its own may hold the channel open, so the
     /// reading half is shut and read to its end.
     fn ended(&mut self) -> Event {
-        if let Talk::Channel(conversation) = &self.talk {
+        if let (Talk::Channel(conversation), true) = (&self.talk, self.body.has_ended()) {
             conversation.shut_reading();
         }
         if let Some(event) = self.said_by_now() {

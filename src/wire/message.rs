@@ -125,6 +125,9 @@ pub(crate) const FINAL_STATE: &str = "final-state";
 /// What ACCEPTED lists: whoever does is offered connections, and says TAKEN or DECLINED.
 pub(crate) const HAND_OVER: &str = "hand-over";
 
+/// How many connections may be offered and not yet taken or declined. Of more, a successor declines the rest.
+pub(crate) const MOST_UNDECIDED: usize = 64;
+
 impl Message {
     /// FINAL END, with reasons that are cut where they are too long.
     pub(crate) fn final_end(mut failed: Vec<(Name, String)>) -> Self {
@@ -352,6 +355,15 @@ fn cut(why: &mut String) {
 fn failure(from: &mut Reader<'_>) -> Result<(Name, String), Malformed> {
     let name = Name::passed(&from.string()?).map_err(|error| Malformed::new(error.to_string()))?;
     Ok((name, from.string()?))
+}
+
+/// How many bytes are missing of the first frame, as far as can be told: of its header, then of all of it. 0: nothing is.
+pub(crate) fn missing(bytes: &[u8]) -> Result<usize, Malformed> {
+    let Some(head) = bytes.first_chunk::<HEADER>() else {
+        return Ok(HEADER - bytes.len());
+    };
+    let end = HEADER + Header::decode(*head)?.length as usize;
+    Ok(end.saturating_sub(bytes.len()))
 }
 
 /// Splits the first whole frame off `bytes`: its message (`None` for one to be skipped), how many descriptors it

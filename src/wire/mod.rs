@@ -23,7 +23,7 @@ pub(crate) use bytes::Malformed;
 pub(crate) use codes::{Begun, Origin, Refusal, SocketKind, Wish};
 pub(crate) use frame::{NEWEST_VERSION, OLDEST_VERSION, PEEK, peek_pid};
 pub(crate) use manifest::{Ancestor, Hello, Socket};
-pub(crate) use message::{FINAL_STATE, HAND_OVER, Message, first};
+pub(crate) use message::{FINAL_STATE, HAND_OVER, MOST_UNDECIDED, Message, first, missing};
 pub(crate) use offer::{Destination, Offer};
 pub(crate) use piece::{Gathered, Piece, pieces};
 pub(crate) use visit::{Answer, Want};
