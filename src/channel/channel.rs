@@ -318,22 +318,20 @@ impl Channel {
     /// nothing that this version knows are closed.
     fn take_first(&mut self) -> Result<Option<Received>, Error> {
         while let Some((message, descriptors, length)) = wire::first(&self.bytes).map_err(garbage)? {
-            // Those that came are the first ones.
-            let lost = self.lost_descriptors && self.descriptors.len() < descriptors;
-            let descriptors = if lost { self.descriptors.len() } else { descriptors };
-            if lost {
-                self.lost_descriptors = false;
-                if !matches!(message, None | Some(Message::Offer(_))) {
-                    let what = "receive from the other end";
-                    return Err(Error::io(ErrorKind::Protocol, what, Errno::EMFILE.into()));
-                }
+            let came = self.descriptors.len();
+            let lost = self.lost_descriptors && came < descriptors;
+            if lost && !matches!(message, None | Some(Message::Offer(_))) {
+                return Err(Error::io(ErrorKind::Protocol, "receive from the other end", Errno::EMFILE.into()));
             }
-            if self.descriptors.len() < descriptors {
-                let what = format!("{} of {descriptors} descriptors came with a message", self.descriptors.len());
+            // More would be taken for those of the next message, and a client's connection for another's.
+            if came != descriptors && !lost {
+                let what = format!("{came} of {descriptors} descriptors came with a message");
                 return Err(Error::new(ErrorKind::Protocol, what));
             }
             self.bytes.drain(..length);
-            let mut descriptors: Vec<_> = self.descriptors.drain(..descriptors).collect();
+            self.lost_descriptors = false;
+            // Those that came are the first ones.
+            let mut descriptors = mem::take(&mut self.descriptors);
             if let Some(message) = message {
                 descriptors.truncate(message.descriptors());
                 return Ok(Some((message, descriptors)));

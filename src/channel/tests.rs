@@ -265,6 +265,17 @@ async fn with_few_descriptors_for_a_moment() {
     }
 }
 
+/// Or they would be taken for those of the next one.
+#[tokio::test]
+async fn descriptors_that_belong_to_no_message_are_nonsense() {
+    let (mut ours, theirs) = channel();
+    send(&theirs, &Message::Commit.encode(), &[theirs.as_fd()]);
+    let (offer, files) = offers(1);
+    send(&theirs, &offer.encode(), &[files[0].as_fd()]);
+    let error = hear(&mut ours).await.unwrap_err();
+    assert_eq!((error.kind(), &*error.to_string()), (ErrorKind::Protocol, "1 of 0 descriptors came with a message"));
+}
+
 fn passes_in_a_process_of_its_own(test: &str) {
     let this = std::env::current_exe().unwrap();
     let output = std::process::Command::new(this).args(["--exact", "--ignored", test]).output().unwrap();

@@ -111,6 +111,7 @@ impl Life {
                 Reply::Declined(those) => self.departures.declined(those),
                 Reply::LeftOut(number) => self.departures.left_out(number),
                 Reply::Garbled => self.departures.garbled(),
+                Reply::Mute => self.departures.mute(),
                 Reply::Ended => self.departures.channel_ended(),
             }
         }

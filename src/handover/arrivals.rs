@@ -43,6 +43,8 @@ enum Predecessor {
 
 struct Arrived {
     taking: Taking,
+    /// Where it goes, or why nowhere.
+    door: Result<Door, String>,
     offer: Offer,
     socket: OwnedFd,
 }
@@ -82,7 +84,7 @@ impl Arrivals {
                 self.declined.push((offer.id, "no descriptors left".to_owned()));
                 continue;
             };
-            let mut arrived = Arrived { taking: Taking::first(), offer, socket };
+            let mut arrived = Arrived { taking: Taking::first(), door: Door::of(&offer.to), offer, socket };
             let event = match self.predecessor {
                 Predecessor::Talks => None,
                 Predecessor::Gone => Some(Event::PredecessorGone),
@@ -141,8 +143,8 @@ impl Arrivals {
 
     /// When those for a protocol for which nobody has asked are declined: [`Arrivals::say`] does it.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        let deadline = |arrived: &Arrived| match Door::of(&arrived.offer.to) {
-            Ok(Door::Protocol(name)) => self.deadlines.get(&name).copied().flatten(),
+        let deadline = |arrived: &Arrived| match &arrived.door {
+            Ok(Door::Protocol(name)) => self.deadlines.get(name).copied().flatten(),
             _ => None,
         };
         self.held.iter().filter_map(deadline).min()
@@ -161,12 +163,12 @@ impl Arrivals {
     fn decide(&mut self) -> Vec<Admitted> {
         let mut admitted = Vec::new();
         for mut arrived in mem::take(&mut self.held) {
-            let admission = match Door::of(&arrived.offer.to) {
-                Ok(door) => match self.entrances.admit(&door, &arrived.offer, arrived.socket.as_fd()) {
+            let admission = match &arrived.door {
+                Ok(door) => match self.entrances.admit(door, &arrived.offer, arrived.socket.as_fd()) {
                     Admission::Nobody => self.nobody(door),
                     admission => admission,
                 },
-                Err(why) => Admission::No(why),
+                Err(why) => Admission::No(why.clone()),
             };
             match admission {
                 Admission::Nobody => self.held.push(arrived),
@@ -184,7 +186,7 @@ impl Arrivals {
 
     /// Whether one that nobody takes is held: those of a protocol, for a time, because the application may not have come
     /// to ask for it.
-    fn nobody(&mut self, door: Door) -> Admission {
+    fn nobody(&mut self, door: &Door) -> Admission {
         let name = match door {
             Door::Serve(name) => return Admission::No(format!("nobody serves the socket `{name}`")),
             Door::Protocol(name) => name,
@@ -263,7 +265,7 @@ impl Drop for Arrivals {
 
 impl Arrived {
     fn admitted(self, place: Place) -> Admitted {
-        let Self { taking, offer: Offer { id, to, waited_milliseconds, read, state }, socket } = self;
+        let Self { taking, offer: Offer { id, to, waited_milliseconds, read, state }, socket, .. } = self;
         let waited = Duration::from_millis(waited_milliseconds);
         Admitted { taking, id, parcel: Parcel { to, socket, read, state, waited }, place }
     }

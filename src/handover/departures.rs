@@ -144,6 +144,11 @@ impl Departures {
         self.settle_all(Event::Garbled, "the successor talks nonsense");
     }
 
+    /// The same where the fault is this process's own: it can't say any more, and does not listen either.
+    pub(crate) fn mute(&mut self) {
+        self.settle_all(Event::Garbled, "nothing can be said to the successor any more");
+    }
+
     /// The drain's deadline: this process's copies are closed, and the successor decides alone. Closed.
     pub(crate) fn deadline(&mut self) {
         self.settle_all(Event::Deadline, "the drain's deadline has come");
@@ -162,8 +167,10 @@ impl Departures {
     }
 
     fn answered(&mut self, id: u64, event: Event, why: &str) {
-        if self.undecided.contains_key(&id) {
-            self.moved = Some(Instant::now());
+        if let Some(offered) = self.undecided.get(&id) {
+            if offered.departure.is_answered_at_once() {
+                self.moved = Some(Instant::now());
+            }
             self.tell(id, event, why);
         } else if self.given_up && id <= self.last_id {
             crate::log::debug!(id, "the successor has decided about a connection that was given up");

@@ -200,8 +200,12 @@ impl Conversation {
 
     fn failed(&mut self, error: Error) -> Event {
         self.unsaid = None;
-        // A message that its death has cut off is no nonsense: whatever was whole was heard, and nothing more comes.
-        self.hear_no_more(if error.kind() == ErrorKind::Torn { Reply::Ended } else { Reply::Garbled });
+        self.hear_no_more(match error.kind() {
+            // A message that its death has cut off is no nonsense: whatever was whole was heard, and nothing more comes.
+            ErrorKind::Torn => Reply::Ended,
+            ErrorKind::Socket => Reply::Mute,
+            _ => Reply::Garbled,
+        });
         Event::Failed(error)
     }
 

@@ -188,7 +188,10 @@ impl Predecessor {
 
     fn note_settled(&mut self) {
         let settled = self.channel.as_mut().map(Channel::settled).unwrap_or_default();
+        let took_back = self.took_back;
         self.deliveries.extend(settled.into_iter().map(|(number, settled)| match settled {
+            // One that has taken the restart back lives, though its channel has ended.
+            Settled::PeerGone if took_back => Delivery::Unsaid(number),
             // It is dead: nobody else will ever have what this process said that it takes.
             Settled::Accepted | Settled::PeerGone => Delivery::WentOut(number),
             Settled::LeftOut | Settled::Unsaid => Delivery::Unsaid(number),

@@ -11,6 +11,9 @@ pub(crate) enum Reply {
     /// It said what it must not say. Whatever it says of an offer from here on is not heard, so nobody knows who has that
     /// connection.
     Garbled,
+    /// This side can't say any more, for want of something, perhaps from the middle of a message on, for the rest of which
+    /// the successor would wait. It is not heard any more either.
+    Mute,
     /// Its channel has ended, and was read to its end: what it has not taken by now it never will.
     Ended,
 }

@@ -294,3 +294,17 @@ fn a_process_that_ends_closes_what_it_holds_and_says_nothing() {
     is_the_only_owner_of(said, &mut first);
     is_the_only_owner_of(held, &mut second);
 }
+
+/// As when the roof's loop has panicked.
+#[test]
+fn who_waits_behind_an_entrance_learns_that_nobody_carries_any_more() {
+    let (arrivals, entrances, hall, _ticket) = served(1);
+    let waits = Arc::downgrade(&hall);
+    drop(hall);
+    assert!(waits.upgrade().is_some());
+    drop(arrivals);
+    assert!(waits.upgrade().is_none(), "the entrance is still open");
+    let late = Hall::of(1);
+    let _ticket = entrances.open(Door::Serve(name("http")), Arc::clone(&late) as _);
+    assert_eq!(Arc::strong_count(&late), 1, "and none opens any more");
+}

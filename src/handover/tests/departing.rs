@@ -188,6 +188,37 @@ async fn a_stall_is_counted_from_the_last_word_or_offer() {
     assert_eq!(after(&departures), None, "nothing is undecided");
 }
 
+/// The successor holds it by right, until somebody asks for it.
+#[tokio::test(start_paused = true)]
+async fn one_of_a_protocol_is_no_stall_however_long_it_is_undecided() {
+    let (mut departures, exit) = open();
+    let after = |departures: &Departures| departures.stalls_at().map(|at| at - Instant::now());
+    let _both = [left(&exit, chat()), left(&exit, chat())];
+    batch(&mut departures);
+    advance(Duration::from_secs(3600)).await;
+    assert_eq!(after(&departures), None);
+    // Nor does it hide one, or prolong it.
+    let _third = left(&exit, http());
+    batch(&mut departures);
+    advance(Duration::from_secs(2)).await;
+    departures.taken(&[1]);
+    let _fourth = left(&exit, chat());
+    batch(&mut departures);
+    assert_eq!(after(&departures), Some(Duration::from_secs(3)));
+    departures.taken(&[3]);
+    assert_eq!(after(&departures), None, "the others are held");
+}
+
+#[test]
+fn what_becomes_of_a_successor_concerns_connections_only_once_it_is_to_take_them() {
+    let (mut departures, _) = Departures::new();
+    assert!(!departures.was_expected());
+    departures.expect();
+    assert!(departures.was_expected() && departures.is_open());
+    departures.close("over");
+    assert!(departures.was_expected() && !departures.is_open(), "what was offered may still be decided");
+}
+
 #[test]
 fn at_the_deadline_the_copy_is_closed_and_the_successor_decides_alone() {
     let (mut departures, exit) = open();
@@ -241,6 +272,17 @@ fn who_talks_nonsense_has_no_say_and_may_have_the_connection() {
     departures.declined(vec![(1, "after all".to_owned())]);
     departures.channel_ended();
     assert_eq!(exit.why_closed(), "the successor talks nonsense");
+}
+
+#[test]
+fn where_nothing_can_be_said_any_more_the_successor_may_have_the_connection() {
+    let (mut departures, exit) = open();
+    let (mut leaving, mut client) = left(&exit, http());
+    drop(batch(&mut departures));
+    departures.mute();
+    assert!(matches!(fate(&mut leaving), Some(Fate::Undecided)));
+    assert_eq!(client.sees(), Sees::End);
+    assert_eq!(exit.why_closed(), "nothing can be said to the successor any more");
 }
 
 #[test]

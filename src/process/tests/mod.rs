@@ -2,6 +2,7 @@
 
 mod foreign;
 mod met;
+mod offers;
 mod state;
 mod take_over;
 
