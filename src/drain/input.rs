@@ -43,6 +43,13 @@ impl<Io: 'static> Input<Io> {
     }
 }
 
+impl<Io> Input<Io> {
+    /// As if no read had waited yet.
+    pub(super) fn wait_anew(&mut self) {
+        self.waits_since = None;
+    }
+}
+
 impl<Io: AsyncRead + Unpin> Input<Io> {
     /// Reads, once the drain has begun. No bytes: the input has ended.
     pub(super) fn poll_read(

@@ -76,7 +76,9 @@ impl<Io> Tracked<Io> {
 
     /// The connection, and all else, which goes on counting: for what may come back.
     pub(crate) fn take_out(self) -> (Io, Absent<Io>) {
-        let Self { mut io, input, cut, guard } = self;
+        let Self { mut io, mut input, cut, guard } = self;
+        // The time in which nobody can read from it is no pause of its client's.
+        input.iter_mut().for_each(|input| input.wait_anew());
         (io.take(), Absent { io, input, cut, guard })
     }
 
