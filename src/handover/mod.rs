@@ -14,6 +14,7 @@ mod entrances;
 mod exit;
 mod inbox;
 mod parcel;
+pub(crate) mod socket;
 #[cfg(test)]
 mod tests;
 
