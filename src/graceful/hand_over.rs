@@ -68,8 +68,7 @@ impl Graceful {
         S: raw::Stream,
         B: Into<Vec<u8>>,
     {
-        let cause = self.shared.cause.borrow().clone();
-        let (exit, tracker) = (self.shared.exit.clone(), self.tracker().clone());
+        let (exit, tracker, cause) = (self.shared.exit.clone(), self.tracker().clone(), self.shared.cause.subscribe());
         raw::leave(exit, tracker, cause, stream, Name::new(protocol), state.into())
     }
 

@@ -1,10 +1,17 @@
-use std::{fmt, io};
+use std::{fmt, io, os::fd::OwnedFd};
 
 use socket2::SockRef;
 use tokio::net::{TcpStream, UnixStream};
 
-use super::stream::Socket;
-use crate::{Guard, Tracked, drain::Watch, handover::Parcel};
+use super::LOST;
+use crate::{
+    Guard, Tracked,
+    drain::Watch,
+    handover::{
+        Parcel,
+        socket::{Socket, register, shut_down},
+    },
+};
 
 /// A connection that the predecessor has handed over, and what it has told of it.
 ///
@@ -46,21 +53,15 @@ enum Either {
 }
 
 impl Arrival {
-    /// Registers it.
+    /// Registers it. Where that fails, it has ended.
     pub(super) fn new(parcel: Parcel, watch: Watch, guard: Guard) -> io::Result<Self> {
         let Parcel { socket, state, .. } = parcel;
-        let is_unix = {
-            let socket = SockRef::from(&socket);
-            // It is so already, unless somebody has set it back: a blocking one would stop the whole runtime.
-            socket.set_nonblocking(true)?;
-            socket.local_addr()?.is_unix()
-        };
-        let stream = if is_unix {
-            Either::Unix(tracked(UnixStream::of_socket(socket)?, watch, guard))
+        let stream = if SockRef::from(&socket).local_addr()?.is_unix() {
+            tracked(socket, watch, guard).map(Either::Unix)
         } else {
-            Either::Tcp(tracked(TcpStream::of_socket(socket)?, watch, guard))
+            tracked(socket, watch, guard).map(Either::Tcp)
         };
-        Ok(Self { stream, state })
+        Ok(Self { stream: stream?, state })
     }
 
     /// What the predecessor has told of it: its `state`, byte by byte.
@@ -96,8 +97,14 @@ impl Arrival {
     }
 }
 
-fn tracked<T: Socket>(io: T, watch: Watch, guard: Guard) -> Tracked<T> {
-    Tracked::new(io, watch, guard).before_close(T::shut)
+fn tracked<T: Socket>(socket: OwnedFd, watch: Watch, guard: Guard) -> io::Result<Tracked<T>> {
+    match register(socket) {
+        Ok(io) => Ok(Tracked::new(io, watch, guard).before_close(shut_down)),
+        Err(error) => {
+            guard.set_outcome(LOST);
+            Err(error)
+        }
+    }
 }
 
 /// Without the state: it may be secret.

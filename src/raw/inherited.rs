@@ -36,9 +36,9 @@ use crate::{
 /// ```
 #[must_use = "what arrives in it is shut down when it is dropped"]
 pub struct Inherited {
-    protocol: Name,
-    // First: nothing more is to be taken for one who does not listen.
+    // First, so that it is dropped first: nothing more is to be taken for one who does not listen.
     _ticket: Ticket,
+    protocol: Name,
     arrivals: mpsc::UnboundedReceiver<Arrival>,
 }
 
@@ -94,7 +94,6 @@ impl Entrance for Hall {
         Ok(Box::new(move |parcel: Parcel| match Arrival::new(parcel, watch, guard) {
             // Nobody listens any more: it is shut down, by being dropped.
             Ok(arrival) => drop(arrived.send(arrival)),
-            // It is closed, and its client sees that once the predecessor has closed its copy too.
             Err(error) => crate::log::error!(%protocol, %error, "a connection was taken and could not be registered"),
         }))
     }

@@ -50,6 +50,9 @@
 //!     Ok(())
 //! }
 //! ```
+//!
+//! Each arrival counts by itself. Whoever gives the loop of `arrive` a task takes one that does not, a plain
+//! `tokio::spawn`: see `Graceful::inherited`.
 
 mod arrival;
 mod inherited;
@@ -62,6 +65,11 @@ pub use inherited::Inherited;
 pub(crate) use leave::leave;
 pub use not_handed_over::NotHandedOver;
 pub use stream::Stream;
+
+use crate::drain::{Outcome, Why};
+
+/// What is reported of a connection that is this process's, and that its reactor does not take or give.
+const LOST: Outcome = Outcome::Cut(Why::Undecided);
 
 #[cfg(test)]
 mod tests;

@@ -26,11 +26,14 @@ use crate::Error;
 pub enum NotHandedOver<S> {
     /// It is this process's as before, and nobody else has read from it or written to it.
     Back {
-        /// The connection, registered with the runtime again.
+        /// The connection, registered with the runtime again. A [`Tracked`](crate::Tracked) one that was offered is shut
+        /// down when it is dropped; a plain one its owner has to shut down: a child of a successor that has died may still
+        /// hold a copy of the socket, and a mere close would show the client nothing.
         stream: S,
         /// The state, as it was given.
         state: Vec<u8>,
-        /// [`ErrorKind::Refused`](crate::ErrorKind::Refused): the successor did not want it, or has ended.
+        /// [`ErrorKind::Refused`](crate::ErrorKind::Refused): the successor did not want it, or has ended, or is not asked
+        /// any more, because the drain ends soon.
         /// [`ErrorKind::Nobody`](crate::ErrorKind::Nobody): there is none that takes connections.
         /// [`ErrorKind::Ending`](crate::ErrorKind::Ending): this generation stops.
         /// [`ErrorKind::Deadline`](crate::ErrorKind::Deadline): it had no turn until the drain's deadline.
@@ -40,9 +43,11 @@ pub enum NotHandedOver<S> {
     },
     /// It is this process's no more.
     Lost {
-        /// [`ErrorKind::Deadline`](crate::ErrorKind::Deadline): at the drain's deadline the successor had not decided. It may
-        /// still take it; if not, it is closed. [`ErrorKind::Connection`](crate::ErrorKind::Connection): the system refused to
-        /// take its socket out of the runtime, or to register it again, and it is closed.
+        /// [`ErrorKind::Deadline`](crate::ErrorKind::Deadline): the successor had not decided at the drain's deadline, or
+        /// when it was heard to talk nonsense, after which nothing that it says is believed; or it has died, and this
+        /// process had no descriptor left for what came back. The successor may still take it; if not, it is closed.
+        /// [`ErrorKind::Connection`](crate::ErrorKind::Connection): the system refused to take its socket out of the runtime,
+        /// or to register it again, and it is closed.
         why: Error,
     },
 }
@@ -86,8 +91,9 @@ impl<S> fmt::Display for NotHandedOver<S> {
     }
 }
 
+/// What lies beneath [`NotHandedOver::why`], which is said already.
 impl<S: fmt::Debug> error::Error for NotHandedOver<S> {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        Some(self.why())
+        error::Error::source(self.why())
     }
 }

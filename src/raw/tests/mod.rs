@@ -10,13 +10,17 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpStream, UnixStream},
+    runtime::Handle,
+    sync::watch,
     time::timeout,
 };
+
+mod lost;
 
 use super::*;
 use crate::{
     Cause, ErrorKind, Graceful, Report, Successor,
-    drain::{Drain, EndInput, Kind, Times, Why},
+    drain::{Drain, EndInput, Kind, Times},
     handover::{Arrivals, Departures, Entrances, Exit},
     name::Name,
     wire::Message,
@@ -33,6 +37,8 @@ struct World {
     entrances: Entrances,
     arrivals: Arrivals,
     successor: Drain,
+    /// Whose reactor registers what arrives, if not the test's.
+    reactor: Option<Handle>,
 }
 
 impl World {
@@ -50,7 +56,7 @@ impl World {
         let (predecessor, successor, entrances) = (Drain::new(), Drain::new(), Entrances::default());
         predecessor.begin(replaced(), &Times::for_restart());
         let arrivals = Arrivals::new(entrances.clone(), Duration::ZERO);
-        Self { exit, departures, predecessor, entrances, arrivals, successor }
+        Self { exit, departures, predecessor, entrances, arrivals, successor, reactor: None }
     }
 
     fn inherited(&self, protocol: &str) -> Inherited {
@@ -64,7 +70,8 @@ impl World {
         state: &str,
     ) -> Pin<Box<dyn Future<Output = Result<(), NotHandedOver<S>>>>> {
         let (exit, tracker) = (self.exit.clone(), self.predecessor.tracker());
-        Box::pin(leave(exit, tracker, Some(replaced()), stream, Name::new(protocol), state.into()))
+        let (_, cause) = watch::channel(Some(replaced()));
+        Box::pin(leave(exit, tracker, cause, stream, Name::new(protocol), state.into()))
     }
 
     /// One batch is offered, and answered; but what is taken, the predecessor hears only by what this gives.
@@ -77,6 +84,7 @@ impl World {
         for (number, message) in self.arrivals.say() {
             match message {
                 Message::Taken(ids) => {
+                    let _entered = self.reactor.as_ref().map(Handle::enter);
                     self.arrivals.went_out(number);
                     taken.extend(ids);
                 }
@@ -190,6 +198,7 @@ async fn what_is_refused_comes_back_whole() {
     let stream = world.predecessor.tracker().track(server).end_input(EndInput::AfterWhatCame);
     let refused = world.decide(world.leave(stream, "chat", "read")).await.unwrap_err();
     assert!(refused.to_string().contains("nobody asked for the protocol `chat`"), "{refused}");
+    assert!(std::error::Error::source(&refused).is_none(), "what is said once is no source");
     assert_eq!(refused.why().kind(), ErrorKind::Refused);
     let (mut stream, state) = refused.into_parts().unwrap();
     assert_eq!(state, b"read");
@@ -219,19 +228,37 @@ async fn what_is_undecided_when_the_successor_dies_comes_back() {
     hear(&mut client, "answer").await;
 }
 
+/// The successor's channel is held by a child of its own, with the offer that it never read.
 #[tokio::test]
-async fn what_is_undecided_at_the_deadline_is_given_up_and_counted() {
+async fn what_came_back_ends_for_its_client_although_somebody_holds_a_copy() {
     let mut world = World::open();
-    let (_client, server) = tcp().await;
-    let mut leaving = world.leave(server, "lines", "");
+    let (mut client, server) = tcp().await;
+    let stream = world.predecessor.tracker().track(server);
+    let mut leaving = world.leave(stream, "lines", "");
+    assert!(is_pending(&mut leaving).await);
+    let _unread = world.departures.next().await;
+    world.departures.channel_ended();
+    drop(timeout(PATIENCE, leaving).await.unwrap().unwrap_err().into_parts());
+    hear_the_end(&mut client).await;
+}
+
+/// A read of the server's own that waited before counts for nothing after it.
+#[tokio::test(start_paused = true)]
+async fn the_time_in_which_a_connection_was_away_is_no_pause_of_its_clients() {
+    const PAUSE: Duration = Duration::from_secs(2);
+    let mut world = World::open();
+    let (mut client, server) = UnixStream::pair().unwrap();
+    let mut stream = world.predecessor.tracker().track(server).end_input(EndInput::WhenIdle(PAUSE));
+    assert!(is_pending(&mut pin!(stream.read(&mut [0]))).await);
+    let mut leaving = world.leave(stream, "lines", "");
     assert!(is_pending(&mut leaving).await);
     drop(world.departures.next().await);
-    world.departures.deadline();
-    let lost = timeout(PATIENCE, leaving).await.unwrap().unwrap_err();
-    assert_eq!(lost.why().kind(), ErrorKind::Deadline);
-    assert!(lost.into_parts().is_none());
-    let report = world.report().await;
-    assert_eq!((report.cut(), report.cut_by(Why::Undecided)), (1, 1), "{report}");
+    tokio::time::sleep(PAUSE * 2).await;
+    world.departures.channel_ended();
+    let (mut stream, _) = leaving.await.unwrap_err().into_parts().unwrap();
+    assert!(is_pending(&mut pin!(stream.read(&mut [0]))).await, "an end before the client had a chance to say a word");
+    say(&mut client, "question").await;
+    hear(&mut stream, "question").await;
 }
 
 #[tokio::test]
@@ -250,6 +277,19 @@ async fn nothing_waits_in_a_generation_that_is_not_replaced() {
     let (mut server, _) = refused.into_parts().unwrap();
     say(&mut server, "answer").await;
     hear(&mut client, "answer").await;
+}
+
+#[tokio::test]
+async fn a_call_counts_from_its_beginning_and_asks_for_the_cause_when_it_is_awaited() {
+    let graceful = Graceful::detached();
+    let (_client, server) = UnixStream::pair().unwrap();
+    let leaving = graceful.hand_over(server, "lines", "read");
+    assert_eq!(graceful.tracker().len(), 1);
+    graceful.stop();
+    graceful.watch().draining().await;
+    let refused = timeout(PATIENCE, leaving).await.unwrap().unwrap_err();
+    assert_eq!(refused.why().kind(), ErrorKind::Ending);
+    assert!(graceful.tracker().is_empty());
 }
 
 #[tokio::test]
