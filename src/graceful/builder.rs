@@ -96,8 +96,25 @@ impl Builder {
     }
 
     /// How long a live connection that the predecessor [hands over](Graceful::hand_over) waits for somebody to ask for
-    /// [its protocol](Graceful::inherited) (5 s). After that it goes back, and the predecessor serves it on. Counted from
-    /// the first such connection, for each protocol.
+    /// [its protocol](Graceful::inherited), or to fetch one of the 64 that wait there (5 s). After that it goes back, and the
+    /// predecessor serves it on. Counted from the first such connection, for each protocol.
+    ///
+    /// # Examples
+    ///
+    /// A server that asks for its connections when it has loaded what belongs to them:
+    ///
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tokio_hotrestart::Error> {
+    /// use std::time::Duration;
+    /// use tokio_hotrestart::Graceful;
+    ///
+    /// # async fn load_rooms() {}
+    /// let graceful = Graceful::builder().unclaimed_deadline(Duration::from_secs(30)).build().await?;
+    /// graceful.ready().await?;
+    /// load_rooms().await; // meanwhile they are held, unread
+    /// let inherited = graceful.inherited("chat")?;
+    /// # drop(inherited); Ok(()) }
+    /// ```
     pub fn unclaimed_deadline(mut self, after: Duration) -> Self {
         self.settings.unclaimed = after;
         self

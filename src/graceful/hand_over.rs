@@ -18,12 +18,16 @@ impl Graceful {
     /// 1 MiB. What was written must have been flushed by then.
     ///
     /// It waits until the successor has said whether it takes the connection, and before that for the
-    /// [final state](Self::pass_final_state) to go first. The drain waits with it, until its deadline. No more than 16 such
-    /// connections are on their way at a time; the others wait for their turn, unread.
+    /// [final state](Self::pass_final_state) to go first. From the call on the connection counts: the drain waits with it,
+    /// until its deadline. No more than 16 such connections are on their way at a time; the others wait for their turn,
+    /// unread, until a grace before that deadline, when they are given back to be told.
+    ///
+    /// `Ok` means that the successor has taken it. It counts as [handed over](crate::Report::handed_over) then, whatever
+    /// becomes of it: if the successor dies in the next moment, the connection ends with it.
     ///
     /// # Errors
     ///
-    /// [`NotHandedOver`]: with the connection, whole, in all cases but two. At once, and without a word to anybody: before the
+    /// [`NotHandedOver`]: with the connection, whole, but where it is [lost](NotHandedOver::Lost). At once, and without a word to anybody: before the
     /// drain of a restart, in a stop, for a successor that can't take connections (an older version, a
     /// [foreign](crate::Builder::foreign_successor) one), for a name that can't be one, and for too much state.
     ///
@@ -79,7 +83,13 @@ impl Graceful {
     /// as it drains. They come after `ready`, when the predecessor has let go. Several who ask for one protocol get
     /// them in turn.
     ///
-    /// In a generation without a predecessor the stream is over at once.
+    /// In a generation without a predecessor the stream is over at once. Else it is over when the predecessor has drained,
+    /// which may take as long as its restart's deadline: so whoever waits for the next one does that in a task that the drain
+    /// does not wait for, a plain `tokio::spawn`. In one of [`spawn`](Self::spawn) a generation that is soon replaced itself
+    /// could not end before its predecessor does. Each connection counts by itself.
+    ///
+    /// Of three generations that follow each other quickly the middle one still takes, to hand on, while it drains. When it
+    /// has nothing left it ends, and what the first one offers it then goes back: those clients are told, and reconnect.
     ///
     /// # Errors
     ///
@@ -98,7 +108,7 @@ impl Graceful {
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tokio_hotrestart::Error> {
     /// # let graceful = Graceful::detached();
     /// let mut inherited = graceful.inherited("lines")?;
-    /// graceful.spawn(async move {
+    /// tokio::spawn(async move {
     ///     while let Some(arrival) = inherited.next().await {
     ///         if let Ok((stream, unread)) = arrival.into_tcp() {
     ///             tokio::spawn(serve(stream, unread));
