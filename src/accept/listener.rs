@@ -204,10 +204,13 @@ impl Listener for UnixListener {
     }
 }
 
+/// A connection. A listener would be shut down where it is taken for one and ended, for everybody who has it.
 fn is_stream(socket: BorrowedFd<'_>, domains: &[Domain]) -> bool {
     let socket = SockRef::from(&socket);
     let is_of_domain = socket.domain().is_ok_and(|domain| domains.contains(&domain));
-    is_of_domain && socket.r#type().is_ok_and(|kind| kind == Type::STREAM)
+    is_of_domain
+        && socket.r#type().is_ok_and(|kind| kind == Type::STREAM)
+        && socket.is_listener().is_ok_and(|listens| !listens)
 }
 
 /// As the reactor wants it, whatever the predecessor has left it in.
