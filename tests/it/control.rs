@@ -26,10 +26,10 @@ use crate::{
     fake,
     support::{
         Clients, Control, Fifo, Fleet, Footprint, Setup,
-        control::{not_run, wait},
+        control::wait,
         echo::{Client, echo},
         frames::{self, Wire},
-        http,
+        http, not_run,
         notify::NotifySocket,
         process, this,
     },
@@ -632,7 +632,7 @@ fn can_be_nobody() -> bool {
     let outcome = probe.args(["--list", "--exact", "no such test"]).uid(NOBODY).gid(NOBODY).output();
     let possible = outcome.as_ref().is_ok_and(|output| output.status.success());
     if !possible {
-        not_run(&format!("no process of another user's here: {outcome:?}"));
+        not_run("ROOT", &format!("no process of another user's here: {outcome:?}"));
     }
     possible
 }

@@ -13,6 +13,10 @@ use crate::support::{
 /// - `take`: hears HELLO, the sockets, END. `hear:NAME`: reads on until that frame.
 /// - `NAME`: says the frame of this name as it was recorded. `half:NAME`: only its first half.
 /// - `claim:9`: READY with this socket. `speak:9`: ACCEPTED of this version. `refuse:why`: REFUSED for a reason of its own.
+/// - `able:final-state,hand-over`: ACCEPTED, and what it can do.
+/// - `offered:9`: reads on until so many live connections have been offered. `taken:9`: the same, and takes all that were;
+///   `declined:9`: and declines them; `taking:9`: takes what comes as it comes, and tells how many: `took …`.
+/// - `share`: another process has the channel too, for ever.
 /// - `say:bytes`, `close` (the channel).
 /// - `tell:line`: on stdout, to the test; `write:line`: on stderr.
 /// - `await:fifo`: until the test lets it go on.
@@ -23,10 +27,10 @@ pub fn release(release: &Release, steps: &str) {
 
 /// The line of shell that becomes this successor.
 pub fn becomes(steps: &str) -> String {
-    let this = this();
-    let arguments = "fake::successor --exact --ignored --nocapture --test-threads=1 --quiet";
-    format!("HR_FAKE='{steps}' exec '{}' {arguments}", this.display())
+    format!("HR_FAKE='{steps}' exec '{}' {}", this().display(), ARGUMENTS.join(" "))
 }
+
+const ARGUMENTS: [&str; 6] = ["fake::successor", "--exact", "--ignored", "--nocapture", "--test-threads=1", "--quiet"];
 
 /// Not a test: what [`release`] starts.
 #[test]
@@ -54,8 +58,17 @@ pub fn play(step: &str, channel: &Wire) {
         }
         ("claim", place) => channel.say(&frames::ready(&[number(place)])),
         ("speak", version) => channel.say(&frames::accepted(number(version) as u16)),
+        ("able", capabilities) => {
+            channel.say(&frames::able(1, &capabilities.split(',').collect::<Vec<_>>()));
+        }
+        ("offered", many) => drop(ids(channel, many)),
+        ("taken", many) => channel.say(&frames::taken(ids(channel, many))),
+        ("declined", many) => channel.say(&frames::declined(ids(channel, many), "not today")),
+        ("taking", many) => taking(channel, number(many) as usize),
+        ("share", _) => drop(share()),
         ("refuse", why) => channel.say(&frames::refused(&why.replace('_', " "))),
         ("say", bytes) => channel.say(bytes.as_bytes()),
+        ("FINAL-TAKEN", _) => channel.say(&frames::final_taken()),
         ("close", _) => nix::unistd::close(channel.0).expect("it was open"),
         ("tell", line) => println!("{}", line.replace('_', " ")),
         ("write", line) => eprintln!("{}", line.replace('_', " ")),
@@ -67,6 +80,27 @@ pub fn play(step: &str, channel: &Wire) {
         },
         (name, _) => channel.say(&frames::recorded(name)),
     }
+}
+
+/// Of those that are offered, until they are so many. Their descriptors are closed.
+fn ids(channel: &Wire, many: &str) -> Vec<u64> {
+    channel.offers(number(many) as usize).into_iter().map(|(offered, _)| offered.id).collect()
+}
+
+fn taking(channel: &Wire, many: usize) {
+    let mut took = 0;
+    while took < many {
+        let ids: Vec<_> = channel.offers(1).into_iter().map(|(offered, _)| offered.id).collect();
+        took += ids.len();
+        channel.say(&frames::taken(ids));
+    }
+    println!("took count={took} pid={}", std::process::id());
+}
+
+/// Started by this one, it inherits what this one has.
+fn share() -> std::process::Child {
+    let mut other = std::process::Command::new(this());
+    other.args(ARGUMENTS).env("HR_FAKE", "linger").spawn().expect("started")
 }
 
 /// Each batch of sockets is acknowledged, or END never comes.

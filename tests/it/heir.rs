@@ -25,18 +25,19 @@ const DEADLINE: &str = "1500";
 const PROBATION: &str = "3000";
 
 /// This test, as a server sees it that was asked to let it take over.
-struct Heir(UnixStream);
+#[derive(Debug)]
+pub struct Heir(UnixStream);
 
 impl Heir {
     #[track_caller]
-    fn come(at: &Control) -> Self {
+    pub fn come(at: &Control) -> Self {
         let heir = Self(at.connect());
         heir.wire().say(&frames::want(frames::TAKE_OVER));
         heir
     }
 
     #[allow(clippy::disallowed_methods, reason = "the frames are sent by hand")]
-    fn wire(&self) -> Wire {
+    pub fn wire(&self) -> Wire {
         Wire(self.0.as_raw_fd())
     }
 
@@ -47,7 +48,7 @@ impl Heir {
     }
 
     /// Takes these steps, as `fake` names them.
-    fn plays(&self, steps: &str) {
+    pub fn plays(&self, steps: &str) {
         steps.split(' ').filter(|step| !step.is_empty()).for_each(|step| fake::play(step, &self.wire()));
     }
 }

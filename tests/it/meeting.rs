@@ -23,10 +23,10 @@ use tokio_hotrestart::ErrorKind;
 
 use crate::support::{
     Clients, Control, Fifo, Fleet, Footprint, Setup,
-    control::{self, Prober, not_run, wait},
+    control::{self, Prober, wait},
     echo::{Client, Load, echo},
     frames::Wire,
-    process,
+    not_run, process,
 };
 
 /// What the server ends with when it was refused a start.
@@ -487,7 +487,7 @@ fn contained(setup: Setup, proc: &str) -> Option<Setup> {
     if possible.as_ref().is_ok_and(|output| output.status.success()) {
         return Some(setup.through("unshare", container));
     }
-    not_run(&format!("no pid namespace here: {possible:?}"));
+    not_run("ROOT", &format!("no pid namespace here: {possible:?}"));
     None
 }
 

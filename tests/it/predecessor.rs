@@ -29,7 +29,7 @@ const PATIENCE: Option<Duration> = Some(Duration::from_secs(60));
 
 /// How the two come together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+pub enum Way {
     /// The channel is inherited through exec.
     Spawned,
     /// At the control path.
@@ -37,16 +37,18 @@ enum Way {
 }
 
 /// This process, as a server sees it that is started as its successor.
-struct Predecessor {
+#[derive(Debug)]
+pub struct Predecessor {
     way: Way,
     channel: UnixStream,
     queue: Queue,
-    heir: Fleet,
+    pub heir: Fleet,
     /// The path at which they have met, and its listener.
     control: Option<(Control, UnixListener)>,
 }
 
 /// A listener that both processes have, and a client in its queue from the beginning: whoever may accept, does.
+#[derive(Debug)]
 struct Queue {
     listener: TcpListener,
     client: TcpStream,
@@ -57,7 +59,7 @@ impl Predecessor {
         Self::of(way, Setup::new())
     }
 
-    fn of(way: Way, setup: Setup) -> Self {
+    pub fn of(way: Way, setup: Setup) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (heir, channel, control) = match way {
@@ -74,7 +76,7 @@ impl Predecessor {
         Self { way, channel, queue: Queue { listener, client }, heir, control }
     }
 
-    fn wire(&self) -> Wire {
+    pub fn wire(&self) -> Wire {
         Wire(self.channel.as_raw_fd())
     }
 
@@ -122,41 +124,36 @@ impl Predecessor {
     }
 
     /// The same, and it can serve.
-    fn until_ready(&mut self) {
+    pub fn until_ready(&mut self) {
         self.introduce();
         self.wire().until("READY");
     }
 
-    fn commit(&mut self) {
+    pub fn commit(&mut self) {
         self.wire().say(&frames::recorded("COMMIT"));
         self.heir.until("ready generation=7");
     }
 
     /// Its end is closed without a word. The path at which they have met goes first: the server looks there again.
-    fn dies(self) -> (Fleet, Queue) {
+    pub fn hang_up(self) -> Gone {
         let Self { heir, queue, control, channel, .. } = self;
         drop(control);
         drop(channel);
-        (heir, queue)
+        Gone { heir, queue }
     }
 
     /// Dies, and the server must end with this status and these words and have served nobody.
     #[track_caller]
     fn dies_and_is_not_survived(self, status: i32, words: &str) {
-        let (heir, queue) = self.dies();
+        let Gone { heir, queue } = self.hang_up();
         is_over(heir, status, words);
         queue.is_untouched();
     }
 
     /// Dies, and the server must serve as generation 7.
     #[track_caller]
-    fn dies_and_is_survived(self) {
-        let (mut heir, queue) = self.dies();
-        echo(queue.address()).unwrap();
-        drop(queue);
-        heir.signal(heir.first(), Signal::SIGTERM);
-        assert_eq!(heir.until("done generation=7").number("code"), 0);
-        heir.until_all_have_ended();
+    pub fn dies_and_is_survived(self) {
+        self.hang_up().leaves_a_server_that_serves();
     }
 
     /// Says ABORT, and the server must end with this status and serve nobody.
@@ -175,6 +172,26 @@ impl Predecessor {
         let why = String::from_utf8(payload[7..].to_vec()).unwrap();
         is_over(self.heir, NOT_STARTED, &why);
         why
+    }
+}
+
+/// What is left when the predecessor is gone.
+#[derive(Debug)]
+pub struct Gone {
+    heir: Fleet,
+    queue: Queue,
+}
+
+impl Gone {
+    /// The server serves as generation 7, until it is stopped.
+    #[track_caller]
+    pub fn leaves_a_server_that_serves(self) {
+        let Self { mut heir, queue } = self;
+        echo(queue.address()).unwrap();
+        drop(queue);
+        heir.signal(heir.first(), Signal::SIGTERM);
+        assert_eq!(heir.until("done generation=7").number("code"), 0);
+        heir.until_all_have_ended();
     }
 }
 
@@ -497,7 +514,7 @@ fn has_final_state(way: Way, said: &[Vec<u8>], version: &str, text: Option<&str>
     if said.contains(&frames::final_end()) {
         it.wire().until("FINAL-TAKEN");
     }
-    let (mut heir, queue) = it.dies();
+    let Gone { mut heir, queue } = it.hang_up();
     let state = heir.until("final generation=7 name=blob");
     assert_eq!(&state["version"], version);
     text.inspect(|text| assert_eq!(&state["text"], *text));

@@ -12,7 +12,7 @@ use std::{
 use crate::support::{Fleet, Footprint, Setup, echo::Client, process};
 
 /// Sets a soft limit of a process that runs, as its own user: in a container root may not do it to others.
-fn limit(pid: i32, resource: &str, to: usize) {
+pub fn limit(pid: i32, resource: &str, to: usize) {
     let user = fs::metadata(format!("/proc/{pid}")).expect("it lives").uid();
     let arguments = [format!("--pid={pid}"), format!("--{resource}={to}:")];
     let set = Command::new("prlimit").args(arguments).uid(user).status();
@@ -20,7 +20,7 @@ fn limit(pid: i32, resource: &str, to: usize) {
 }
 
 /// As many numbers as there are below the limit can be used, so this leaves `free` of them.
-fn leave_descriptors(pid: i32, free: usize) {
+pub fn leave_descriptors(pid: i32, free: usize) {
     let used: Vec<_> = process::descriptors(pid).into_iter().map(|it| it.number).collect();
     let limited = (0..).filter(|number| !used.contains(number)).nth(free).expect("numbers are many");
     limit(pid, "nofile", limited as usize);

@@ -4,7 +4,7 @@
 use std::{
     env, io,
     os::{
-        fd::{AsRawFd, RawFd},
+        fd::RawFd,
         linux::net::SocketAddrExt,
         unix::net::{SocketAddr, UnixDatagram},
     },
@@ -12,12 +12,9 @@ use std::{
     time::Duration,
 };
 
-use nix::{
-    sys::{
-        signal::{Signal, raise},
-        socket::{MsgFlags, SockFlag, accept4, recv, send},
-    },
-    unistd::close,
+use nix::sys::{
+    signal::{Signal, raise},
+    socket::{MsgFlags, SockFlag, accept4, recv, send},
 };
 use tokio::{
     io::{Interest, unix::AsyncFd},
@@ -26,7 +23,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Fleet, Line, Release, process, server::say, this};
+use super::{Fleet, Line, Open, Release, process, server::say, this};
 
 /// The next restart starts such a server, which takes these steps, one after the other, and then serves until SIGTERM. Then it says `STOPPING=1`
 /// and finishes what it has begun:
@@ -64,22 +61,6 @@ pub fn serving(fleet: &mut Fleet) -> (i32, Vec<Passed>) {
 pub fn stop(fleet: &mut Fleet, pid: i32) -> Line {
     fleet.signal(pid, Signal::SIGTERM);
     fleet.until("finished")
-}
-
-/// A descriptor that is ours, by its number, as the environment says it.
-#[derive(Debug)]
-struct Open(RawFd);
-
-impl AsRawFd for Open {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        close(self.0).expect("it was open");
-    }
 }
 
 pub fn main() {

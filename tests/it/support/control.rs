@@ -1,7 +1,7 @@
 //! A control path: servers that are started with it, and the operators who ask there.
 
 use std::{
-    io::{self, Write},
+    io,
     os::unix::{fs::PermissionsExt, net::UnixStream},
     path::{Path, PathBuf},
     sync::{
@@ -130,13 +130,4 @@ impl Prober {
         let met = self.thread.join().expect("no panic").expect("somebody is there at any time");
         assert!(met > 0);
     }
-}
-
-/// What only root can try is said past the test harness, which shows what a test prints only if it fails. With
-/// `HR_REQUIRE_ROOT` in the environment that is a failure.
-#[track_caller]
-pub fn not_run(why: &str) {
-    assert!(std::env::var_os("HR_REQUIRE_ROOT").is_none(), "{why}");
-    let name = std::thread::current().name().unwrap_or("a test").to_owned();
-    writeln!(io::stderr(), "NOT RUN: {name}: {why}").expect("a terminal or a file");
 }

@@ -2,7 +2,9 @@
 
 use std::{io, os::fd::RawFd};
 
-use nix::sys::socket::{ControlMessage, MsgFlags, recv, sendmsg};
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
+
+use super::Open;
 
 /// What a release says, as it was recorded for ever.
 const RECORDED: &str = include_str!("../../../src/wire/version1.txt");
@@ -12,7 +14,7 @@ const HEADER: usize = 12;
 pub const MUST_UNDERSTAND: u16 = 1;
 
 /// The kinds of frames, by the names that they have in the protocol.
-const KINDS: [(&str, u16); 19] = [
+const KINDS: [(&str, u16); 22] = [
     ("HELLO", 1),
     ("SOCKETS", 2),
     ("END", 3),
@@ -22,6 +24,7 @@ const KINDS: [(&str, u16); 19] = [
     ("STATE", 9),
     ("FINAL-STATE", 10),
     ("FINAL-END", 11),
+    ("OFFER", 12),
     ("ACCEPTED", 32),
     ("REFUSED", 33),
     ("ARRIVED", 34),
@@ -30,6 +33,8 @@ const KINDS: [(&str, u16); 19] = [
     ("REPLACED", 37),
     ("STOPPING", 38),
     ("FINAL-TAKEN", 39),
+    ("TAKEN", 40),
+    ("DECLINED", 41),
     ("WANT", 64),
     ("ANSWER", 65),
 ];
@@ -118,6 +123,10 @@ pub fn final_end() -> Vec<u8> {
     frame(kind("FINAL-END"), 0, &0_u32.to_le_bytes(), 0)
 }
 
+pub fn final_taken() -> Vec<u8> {
+    frame(kind("FINAL-TAKEN"), 0, &[], 0)
+}
+
 pub const TAKE_OVER: u8 = 1;
 
 pub fn end(sockets: u32) -> Vec<u8> {
@@ -131,12 +140,148 @@ pub fn ready(places: &[u32]) -> Vec<u8> {
 }
 
 pub fn accepted(version: u16) -> Vec<u8> {
-    frame(kind("ACCEPTED"), MUST_UNDERSTAND, &[&version.to_le_bytes()[..], &[0; 4]].concat(), 0)
+    able(version, &[])
+}
+
+/// ACCEPTED, by a successor that can do more than the first release could.
+pub fn able(version: u16, capabilities: &[&str]) -> Vec<u8> {
+    let count = (capabilities.len() as u32).to_le_bytes();
+    let capabilities = capabilities.iter().flat_map(|capability| text(capability));
+    let payload = version.to_le_bytes().into_iter().chain(count).chain(capabilities).collect::<Vec<_>>();
+    frame(kind("ACCEPTED"), MUST_UNDERSTAND, &payload, 0)
 }
 
 /// With a reason of no special kind.
 pub fn refused(why: &str) -> Vec<u8> {
     frame(kind("REFUSED"), MUST_UNDERSTAND, &[&[0, 1, 0, 1, 0][..], &text(why)].concat(), 0)
+}
+
+/// A live connection, as it is offered.
+#[derive(Debug)]
+pub struct Offered {
+    pub id: u64,
+    pub to: To,
+    /// For how many milliseconds it has waited.
+    pub waited: u64,
+    pub read: Vec<u8>,
+    pub state: Vec<u8>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum To {
+    /// Who serves the socket of this name, and whether anything has been served on it.
+    Serve(String, Begun),
+    Protocol(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begun {
+    Fresh = 1,
+    Http1 = 2,
+}
+
+impl Offered {
+    /// Between two requests, for who serves this socket.
+    pub fn idle(id: u64, socket: &str) -> Self {
+        let to = To::Serve(socket.to_owned(), Begun::Http1);
+        Self { id, to, waited: 0, read: Vec::new(), state: Vec::new() }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let to = match &self.to {
+            To::Serve(socket, begun) => [&[1][..], &text(socket), &[*begun as u8]].concat(),
+            To::Protocol(name) => [&[2][..], &text(name)].concat(),
+        };
+        let waited = self.waited.to_le_bytes();
+        block(&[&self.id.to_le_bytes()[..], &block(&to), &waited, &block(&self.read), &block(&self.state)].concat())
+    }
+
+    fn of(bytes: &mut &[u8]) -> Self {
+        let it = &mut next_block(bytes);
+        let (id, mut to) = (number(it), next_block(it));
+        let kind = split(&mut to, 1)[0];
+        let name = next_text(&mut to);
+        let to = match (kind, to) {
+            (1, [1]) => To::Serve(name, Begun::Fresh),
+            (1, [2]) => To::Serve(name, Begun::Http1),
+            (2, []) => To::Protocol(name),
+            odd => panic!("offered to {odd:?}"),
+        };
+        Self { id, to, waited: number(it), read: next_block(it).to_vec(), state: next_block(it).to_vec() }
+    }
+}
+
+/// OFFER, with a descriptor for each.
+pub fn offer(those: &[Offered]) -> Vec<u8> {
+    let count = (those.len() as u32).to_le_bytes();
+    let payload: Vec<u8> = count.into_iter().chain(those.iter().flat_map(Offered::bytes)).collect();
+    frame(kind("OFFER"), 0, &payload, those.len() as u16)
+}
+
+pub fn taken(ids: impl IntoIterator<Item = u64>) -> Vec<u8> {
+    let ids: Vec<_> = ids.into_iter().collect();
+    let count = (ids.len() as u32).to_le_bytes();
+    let payload: Vec<u8> = count.into_iter().chain(ids.into_iter().flat_map(u64::to_le_bytes)).collect();
+    frame(kind("TAKEN"), 0, &payload, 0)
+}
+
+/// All of them for one reason.
+pub fn declined(ids: impl IntoIterator<Item = u64>, why: &str) -> Vec<u8> {
+    let one = |id: u64| {
+        let item = [&id.to_le_bytes()[..], &text(why)].concat();
+        [&(item.len() as u16).to_le_bytes()[..], &item].concat()
+    };
+    let those: Vec<_> = ids.into_iter().map(one).collect();
+    let payload = [&(those.len() as u32).to_le_bytes()[..], &those.concat()].concat();
+    frame(kind("DECLINED"), 0, &payload, 0)
+}
+
+/// The ids in a payload of TAKEN.
+pub fn taken_of(mut payload: &[u8]) -> Vec<u64> {
+    (0..count(&mut payload)).map(|_| number(&mut payload)).collect()
+}
+
+/// The ids in a payload of DECLINED, and why.
+pub fn declined_of(mut payload: &[u8]) -> Vec<(u64, String)> {
+    let one = |payload: &mut &[u8]| {
+        let length = split(payload, 2);
+        let mut item = split(payload, u16::from_le_bytes([length[0], length[1]]).into());
+        (number(&mut item), next_text(&mut item))
+    };
+    (0..count(&mut payload)).map(|_| one(&mut payload)).collect()
+}
+
+fn offers_of(mut payload: &[u8]) -> Vec<Offered> {
+    (0..count(&mut payload)).map(|_| Offered::of(&mut payload)).collect()
+}
+
+fn block(bytes: &[u8]) -> Vec<u8> {
+    [&(bytes.len() as u32).to_le_bytes()[..], bytes].concat()
+}
+
+fn split<'a>(bytes: &mut &'a [u8], count: usize) -> &'a [u8] {
+    let (first, rest) = bytes.split_at(count);
+    *bytes = rest;
+    first
+}
+
+fn count(bytes: &mut &[u8]) -> usize {
+    u32::from_le_bytes(split(bytes, 4).try_into().expect("4 bytes")) as usize
+}
+
+fn number(bytes: &mut &[u8]) -> u64 {
+    u64::from_le_bytes(split(bytes, 8).try_into().expect("8 bytes"))
+}
+
+fn next_block<'a>(bytes: &mut &'a [u8]) -> &'a [u8] {
+    let length = count(bytes);
+    split(bytes, length)
+}
+
+fn next_text(bytes: &mut &[u8]) -> String {
+    let length = split(bytes, 2);
+    let text = split(bytes, u16::from_le_bytes([length[0], length[1]]).into());
+    String::from_utf8(text.to_vec()).expect("ASCII")
 }
 
 /// An end of the channel. By its number, because a hand-made successor finds a number in its environment.
@@ -158,9 +303,16 @@ impl Wire {
 
     /// The next frame's kind and payload; its descriptors are dropped. `None`: the other end is gone.
     pub fn next(&self) -> Option<(u16, Vec<u8>)> {
-        let head = self.take(HEADER)?;
+        self.receive().map(|(kind, payload, _)| (kind, payload))
+    }
+
+    /// The same, with what came beside it.
+    pub fn receive(&self) -> Option<(u16, Vec<u8>, Vec<Open>)> {
+        let mut descriptors = Vec::new();
+        let head = self.take(HEADER, &mut descriptors)?;
         let length = u32::from_le_bytes(head[4..8].try_into().expect("4 bytes"));
-        Some((u16::from_le_bytes([head[0], head[1]]), self.take(length as usize)?))
+        let payload = self.take(length as usize, &mut descriptors)?;
+        Some((u16::from_le_bytes([head[0], head[1]]), payload, descriptors))
     }
 
     /// Reads on until a frame of this name has come.
@@ -173,14 +325,41 @@ impl Wire {
         }
     }
 
-    fn take(&self, count: usize) -> Option<Vec<u8>> {
+    /// Reads on until so many live connections have been offered, or a few more.
+    pub fn offers(&self, many: usize) -> Vec<(Offered, Open)> {
+        let mut offered = Vec::new();
+        while offered.len() < many {
+            let heard = self.receive();
+            let (it, payload, sockets) = heard.unwrap_or_else(|| panic!("the other end is gone: {}", offered.len()));
+            if it == kind("OFFER") {
+                let those = offers_of(&payload);
+                assert_eq!(those.len(), sockets.len(), "a descriptor for each");
+                offered.extend(those.into_iter().zip(sockets));
+            }
+        }
+        offered
+    }
+
+    fn take(&self, count: usize, descriptors: &mut Vec<Open>) -> Option<Vec<u8>> {
         let mut bytes = vec![0; count];
         let mut filled = 0;
         while filled < count {
-            match recv(self.0, &mut bytes[filled..], MsgFlags::empty()) {
-                Ok(0) | Err(nix::errno::Errno::ECONNRESET) => return None,
-                Ok(more) => filled += more,
+            let mut room = nix::cmsg_space!([RawFd; 253]);
+            let mut rest = [io::IoSliceMut::new(&mut bytes[filled..])];
+            match recvmsg::<()>(self.0, &mut rest, Some(&mut room), MsgFlags::MSG_CMSG_CLOEXEC) {
+                Err(nix::errno::Errno::ECONNRESET) => return None,
                 Err(error) => panic!("receive: {error}"),
+                Ok(message) => {
+                    for beside in message.cmsgs().expect("room for all") {
+                        if let ControlMessageOwned::ScmRights(numbers) = beside {
+                            descriptors.extend(numbers.into_iter().map(Open));
+                        }
+                    }
+                    match message.bytes {
+                        0 => return None,
+                        more => filled += more,
+                    }
+                }
             }
         }
         Some(bytes)

@@ -2,7 +2,6 @@
 
 use std::{
     env, fs,
-    io::{self, Write},
     os::unix::{fs::PermissionsExt, net::UnixDatagram},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -15,7 +14,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{Fleet, Setup, process};
+use super::{Fleet, Setup, not_run, process};
 
 /// Where distributions have it.
 const PROGRAMS: [&str; 2] = ["/usr/lib/systemd/systemd", "/lib/systemd/systemd"];
@@ -81,11 +80,7 @@ impl Manager {
         match Self::try_start() {
             Ok(manager) => Some(manager),
             Err(why) => {
-                assert!(env::var_os("HR_REQUIRE_SYSTEMD").is_none(), "no systemd to test with: {why}");
-                let name = std::thread::current().name().unwrap_or("a test").to_owned();
-                // Past the test harness, which shows what a test prints only if it fails.
-                writeln!(io::stderr(), "NOT RUN: {name}: no systemd to test with: {why}")
-                    .expect("a terminal or a file");
+                not_run("SYSTEMD", &format!("no systemd to test with: {why}"));
                 None
             }
         }

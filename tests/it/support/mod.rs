@@ -2,6 +2,7 @@
 
 pub mod activated;
 pub mod control;
+pub mod crowd;
 pub mod doors;
 pub mod drain;
 pub mod echo;
@@ -16,7 +17,9 @@ pub mod kinds;
 pub mod lock;
 pub mod long;
 mod manager;
+mod not_run;
 pub mod notify;
+mod open;
 pub mod opener;
 mod orders;
 pub mod process;
@@ -33,6 +36,8 @@ pub use control::Control;
 pub use fifo::Fifo;
 pub use fleet::{Fleet, Line, Setup};
 pub use manager::{Manager, example};
+pub use not_run::not_run;
+pub use open::Open;
 pub use orders::Orders;
 pub use program::{Release, again, this, write_program};
 pub use traffic::Traffic;

@@ -90,6 +90,11 @@ pub fn descriptors(pid: i32) -> Vec<Descriptor> {
     entries.filter_map(descriptor).collect()
 }
 
+/// How many descriptors it has open: without a look at each, for there may be thousands.
+pub fn open(pid: i32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).expect("it lives").count()
+}
+
 /// What one of its descriptors leads to.
 pub fn target(pid: i32, number: i32) -> PathBuf {
     fs::read_link(format!("/proc/{pid}/fd/{number}")).expect("it is open")
