@@ -16,7 +16,7 @@ use tokio_rustls::{
 
 use super::{
     Fleet,
-    server::{app, say},
+    server::{app, hand_over, say},
 };
 
 const CERTIFICATE: &str = "certificate";
@@ -58,12 +58,14 @@ pub async fn open(graceful: &Graceful, generation: u64) -> Result<(), tokio_hotr
             }
             "make" => {
                 let app = app.clone().into_make_service_with_connect_info::<SocketAddr>();
-                tokio::spawn(graceful.serve(listener, app));
+                tokio::spawn(graceful.serve(listener, app).hand_over(hand_over()));
             }
             "closure" => {
                 let app = app.clone();
                 let known = move |peer| app.clone().layer(Extension(ConnectInfo::<SocketAddr>(peer)));
-                tokio::spawn(graceful.serve_with(listener, move |connection| known(*connection.peer())));
+                tokio::spawn(
+                    graceful.serve_with(listener, move |connection| known(*connection.peer())).hand_over(hand_over()),
+                );
             }
             "loop" => drop(tokio::spawn(accept(graceful.clone(), listener, app.clone()))),
             other => panic!("no such door: {other}"),

@@ -47,6 +47,11 @@ impl Setup {
         self.variable(&format!("HR_{name}"), value)
     }
 
+    /// Live connections stay with the generation that has accepted them: what is tested is how it ends them.
+    pub fn without_handover(self) -> Self {
+        self.with("HAND_OVER", "never")
+    }
+
     /// One that is not the server's own.
     pub fn variable(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);

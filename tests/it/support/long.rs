@@ -34,7 +34,7 @@ use tokio_hotrestart::{
 
 use super::{
     Fleet,
-    server::{app, say},
+    server::{app, hand_over, say},
 };
 
 /// `HR_POLICY`: of the main listener and of raw connections. `now`, or milliseconds; else they finish.
@@ -75,7 +75,7 @@ pub async fn open(graceful: &Graceful, generation: u64) -> Result<(), tokio_hotr
     }
     if let Some(path) = path("HR_LAST_UNIX") {
         let admin = graceful.listen_unix("admin", path).await?;
-        tokio::spawn(graceful.serve(admin, app(graceful.clone(), generation)).last_to_close());
+        tokio::spawn(graceful.serve(admin, app(graceful.clone(), generation)).hand_over(hand_over()).last_to_close());
     }
     if let Some(fifo) = path("HR_AT_EXIT") {
         let wait = move || {
@@ -125,7 +125,7 @@ async fn echo_raw(graceful: Graceful, mut listener: TcpListener) {
 /// How those that were cut were cut, where there were any: `cut … why=http1:closed_by_policy:1,…`.
 pub fn tell(report: &Report, generation: u64) {
     let kinds = [Kind::Handshake, Kind::Fresh, Kind::Http1, Kind::Http2, Kind::Upgraded, Kind::Task, Kind::Other];
-    let reasons = [Why::Deadline, Why::Policy, Why::HalfOpen, Why::LeftBehind];
+    let reasons = [Why::Deadline, Why::Policy, Why::HalfOpen, Why::LeftBehind, Why::Undecided];
     let each = kinds.into_iter().flat_map(|kind| reasons.map(|why| (kind, why, report.of(kind).cut_by(why))));
     let some = each.filter(|(_, _, count)| *count > 0).map(|(kind, why, count)| format!("{kind}:{why}:{count}"));
     let why = some.collect::<Vec<_>>().join(",").replace(' ', "_");

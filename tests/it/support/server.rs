@@ -25,6 +25,7 @@ use tokio_hotrestart::{
     Builder, Graceful, Listener, Report, Signals,
     drain::{Kind, Times, Watch},
     scrub,
+    serve::HandOver,
 };
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
@@ -102,18 +103,25 @@ async fn live(graceful: &Graceful, generation: u64) -> Result<i32, tokio_hotrest
     let echo = graceful.listen("echo", text("HR_ECHO").unwrap_or_else(|| "127.0.0.1:0".into())).await?;
     let echo_address = echo.local_addr().expect("bound");
     #[cfg(feature = "serve")]
-    tokio::spawn(graceful.serve(http, app(graceful.clone(), generation)).policy(long::policy()));
+    {
+        let serve = graceful.serve(http, app(graceful.clone(), generation)).policy(long::policy());
+        let mut serve = serve.hand_over(hand_over());
+        if let Some(most) = number("HR_MAX_CONNECTIONS") {
+            serve = serve.max_connections(most);
+        }
+        tokio::spawn(serve);
+    }
     if let Some(path) = text("HR_UNIX") {
         let unix = graceful.listen_unix("unix", path).backlog(backlog).await?;
         #[cfg(feature = "serve")]
-        tokio::spawn(graceful.serve(unix, app(graceful.clone(), generation)));
+        tokio::spawn(graceful.serve(unix, app(graceful.clone(), generation)).hand_over(hand_over()));
     }
     tokio::spawn(serve_echo(graceful.clone(), echo));
     #[cfg(feature = "serve")]
     if let Some(address) = text("HR_LAST") {
         let health = graceful.listen("health", address).await?;
         say(format_args!("health generation={generation} address={}", health.local_addr().expect("bound")));
-        tokio::spawn(graceful.serve(health, app(graceful.clone(), generation)).last_to_close());
+        tokio::spawn(graceful.serve(health, app(graceful.clone(), generation)).hand_over(hand_over()).last_to_close());
     }
     if let Some(address) = text("HR_EXTRA") {
         let extra = graceful.listen("extra", address).await?;
@@ -161,12 +169,13 @@ async fn live(graceful: &Graceful, generation: u64) -> Result<i32, tokio_hotrest
     }
     long::tell(&report, generation);
     say(format_args!(
-        "done generation={generation} pid={} finished={} told={} raced={} cut={} code={} clean={} lost={} kinds={} failures={}",
+        "done generation={generation} pid={} finished={} told={} raced={} cut={} handed={} code={} clean={} lost={} kinds={} failures={}",
         std::process::id(),
         report.finished(),
         report.told(),
         report.raced(),
         report.cut(),
+        report.handed_over(),
         report.exit_code(),
         report.is_clean(),
         report.successor_lost(),
@@ -178,6 +187,15 @@ async fn live(graceful: &Graceful, generation: u64) -> Result<i32, tokio_hotrest
         std::future::pending::<()>().await;
     }
     Ok(report.exit_code().into())
+}
+
+/// `HR_HAND_OVER=never`: no live connection goes to the successor.
+pub fn hand_over() -> HandOver {
+    match text("HR_HAND_OVER").as_deref() {
+        None => HandOver::default(),
+        Some("never") => HandOver::Never,
+        Some(other) => panic!("hand over {other}?"),
+    }
 }
 
 /// `fresh:finished/told/raced/cut,…`: how those of each kind ended, where there were any.
