@@ -220,7 +220,7 @@ fn one_of_0_is_none() {
 
 #[test]
 fn a_restart_has_none() {
-    let mut fleet = endless().start();
+    let mut fleet = endless().without_handover().start();
     let mut kept = Client::served(fleet.http);
     fleet.restart(0, fleet.first());
     assert_eq!(kept.get("/").generation, 0);

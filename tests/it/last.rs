@@ -11,7 +11,7 @@ use std::{
 use nix::sys::signal::Signal;
 
 use crate::support::{
-    Control, Fifo, Fleet,
+    Control, Fifo, Fleet, Setup,
     drain::{Way, server},
     echo::{Client as Lines, echo},
     http::Client,
@@ -118,14 +118,19 @@ fn its_own_connections_end_by_its_second() {
 
 #[test]
 fn at_a_restart_it_belongs_to_the_successor_like_any_other() {
-    let mut fleet = server().with("LAST", LAST).start();
-    let health = long::address(&mut fleet, "health");
-    let _lines = Lines::served(fleet.echo);
-    let mut kept = hello(health);
-    let second = fleet.restart(0, fleet.first());
-    for _ in 0..20 {
-        assert_eq!(Client::connect(health).get("/").generation, 1);
-    }
+    let (mut fleet, mut kept, second, lines) = restarted(Setup::new());
+    // Handed over as soon as its turn comes.
+    process::until(|| {
+        let answer = kept.get("/");
+        assert!(!answer.close);
+        answer.generation == 1
+    });
+    ended(&mut fleet, second, lines);
+}
+
+#[test]
+fn at_a_restart_it_is_told_like_any_other_where_it_is_not_handed_over() {
+    let (mut fleet, mut kept, second, lines) = restarted(server());
     // Told within the grace, or let go when it is over, although its generation lives on.
     process::until(|| {
         kept.ask("/");
@@ -134,8 +139,25 @@ fn at_a_restart_it_belongs_to_the_successor_like_any_other() {
             answer.close
         })
     });
-    assert!(Fleet::lives(fleet.first()));
-    fleet.signal(fleet.first(), Signal::SIGKILL);
+    ended(&mut fleet, second, lines);
+}
+
+/// With a client that has been served there, in a generation that drains on. The successor accepts.
+fn restarted(setup: Setup) -> (Fleet, Client, i32, Lines) {
+    let mut fleet = setup.with("LAST", LAST).start();
+    let health = long::address(&mut fleet, "health");
+    let (lines, kept) = (Lines::served(fleet.echo), hello(health));
+    let second = fleet.restart(0, fleet.first());
+    for _ in 0..20 {
+        assert_eq!(Client::connect(health).get("/").generation, 1);
+    }
+    (fleet, kept, second, lines)
+}
+
+fn ended(fleet: &mut Fleet, second: i32, mut lines: Lines) {
+    lines.line().expect("its generation lives on");
+    drop(lines);
+    assert_eq!(fleet.until("done generation=0").number("cut"), 0);
     fleet.stop(second, 1);
 }
 

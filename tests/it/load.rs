@@ -48,10 +48,26 @@ fn ended_well(fleet: &mut Fleet, generation: u64) -> Line {
     done
 }
 
-/// The same with clients that keep their connections. Each is told of its connection's end before it comes.
+/// The same with clients that keep their connections: each keeps its first, through all generations.
+#[track_caller]
+fn survive_kept(setup: Setup, clients: u32, mode: Mode) {
+    let (tallies, ends) = survive(setup, |fleet| vec![Load::new(fleet.http, mode).clients(clients)]);
+    kept(&tallies);
+    let counts = |done: &Line| ["handed", "finished"].map(|count| done.number(count));
+    ends.iter().for_each(|done| assert_eq!(counts(done), [clients.into(), 0], "{done:?}"));
+}
+
+/// The same where connections stay with their generation. Each is told of its connection's end before it comes.
 #[track_caller]
 fn survive_told(setup: Setup, clients: u32, mode: Mode) {
-    all_told(survive(setup, |fleet| vec![Load::new(fleet.http, mode).clients(clients)]));
+    all_told(survive(setup.without_handover(), |fleet| vec![Load::new(fleet.http, mode).clients(clients)]));
+}
+
+/// One after the other.
+#[track_caller]
+fn survive_either_way(setup: impl Fn() -> Setup, clients: u32, mode: Mode) {
+    survive_kept(setup(), clients, mode.clone());
+    survive_told(setup(), clients, mode);
 }
 
 /// Both sides say so. (Not where clients come on fresh connections: they end them themselves, told or not.)
@@ -68,6 +84,12 @@ pub fn told(tallies: &[Tally]) {
     assert!(tally.untold() == 0 && tally.told() >= RESTARTS, "{tally}");
 }
 
+/// No client of these saw its connection end at all.
+#[track_caller]
+pub fn kept(tallies: &[Tally]) {
+    tallies.iter().for_each(|tally| assert_eq!(tally.reconnects(), 0, "{tally}"));
+}
+
 fn stream() -> Exchange {
     Exchange::stream(Duration::from_millis(150))
 }
@@ -77,13 +99,13 @@ fn slow() -> Exchange {
 }
 
 #[test]
-fn kept_alive_connections_are_told_and_lose_nothing() {
-    survive_told(server(), 8, Mode::KeepAlive(Exchange::get()));
+fn kept_alive_connections_are_kept_or_told_and_lose_nothing() {
+    survive_either_way(server, 8, Mode::KeepAlive(Exchange::get()));
 }
 
 #[test]
 fn kept_alive_connections_lose_nothing_on_a_current_thread_runtime() {
-    survive_told(on_one_thread(), 8, Mode::KeepAlive(Exchange::get()));
+    survive_either_way(on_one_thread, 8, Mode::KeepAlive(Exchange::get()));
 }
 
 /// Nor those of a server that tells one after the other.
@@ -94,34 +116,34 @@ fn kept_alive_connections_that_are_told_by_turns_lose_nothing() {
 
 #[test]
 fn small_uploads_come_back_whole() {
-    survive_told(server(), 8, Mode::KeepAlive(Exchange::post(3_000)));
+    survive_either_way(server, 8, Mode::KeepAlive(Exchange::post(3_000)));
 }
 
 #[test]
 fn middling_uploads_come_back_whole() {
-    survive_told(server(), 8, Mode::KeepAlive(Exchange::post(200_000)));
+    survive_kept(server(), 8, Mode::KeepAlive(Exchange::post(200_000)));
 }
 
 #[test]
 fn uploads_of_several_megabytes_come_back_whole() {
-    survive_told(server(), 2, Mode::KeepAlive(Exchange::post(4_000_000)));
+    survive_kept(server(), 2, Mode::KeepAlive(Exchange::post(4_000_000)));
 }
 
 #[test]
 fn downloads_of_several_megabytes_are_whole() {
     let size = 6_000_000;
     let exchange = Exchange::get_at(format!("/large/{size}"), large(size));
-    survive_told(server(), 2, Mode::KeepAlive(exchange));
+    survive_kept(server(), 2, Mode::KeepAlive(exchange));
 }
 
 #[test]
 fn slow_requests_are_waited_for() {
-    survive_told(server(), 16, Mode::KeepAlive(slow()));
+    survive_either_way(server, 16, Mode::KeepAlive(slow()));
 }
 
 #[test]
 fn streams_are_waited_for() {
-    survive_told(server(), 16, Mode::KeepAlive(stream()));
+    survive_either_way(server, 16, Mode::KeepAlive(stream()));
 }
 
 #[test]
@@ -136,37 +158,43 @@ fn fresh_connections_are_all_answered_on_a_current_thread_runtime() {
 
 #[test]
 fn pipelines_lose_nothing() {
-    survive_told(server(), 8, Mode::Pipelined { exchange: Exchange::get(), depth: 8 });
+    survive_either_way(server, 8, Mode::Pipelined { exchange: Exchange::get(), depth: 8 });
 }
 
 /// The client still reads, or still sends, when the server ends the connection: an end in one step would reset it.
 #[test]
 fn pipelines_of_large_answers_lose_nothing() {
-    survive_told(server(), 4, Mode::Pipelined { exchange: Exchange::post(200_000), depth: 8 });
+    survive_either_way(server, 4, Mode::Pipelined { exchange: Exchange::post(200_000), depth: 8 });
 }
 
 #[test]
 fn pipelines_of_large_answers_lose_nothing_on_a_current_thread_runtime() {
     let mode = Mode::Pipelined { exchange: Exchange::post(200_000), depth: 8 };
-    survive_told(on_one_thread(), 4, mode);
+    survive_either_way(on_one_thread, 4, mode);
+}
+
+/// Their state can't be taken out of them, so they are told.
+#[cfg(feature = "http2")]
+fn survive_over_http2(setup: Setup, exchange: Exchange, streams: usize) {
+    all_told(survive(setup, |fleet| vec![Load::new(fleet.http, Mode::Http2 { exchange, streams }).clients(4)]));
 }
 
 #[cfg(feature = "http2")]
 #[test]
 fn streams_of_http2_lose_nothing() {
-    survive_told(server(), 4, Mode::Http2 { exchange: Exchange::get(), streams: 8 });
+    survive_over_http2(server(), Exchange::get(), 8);
 }
 
 #[cfg(feature = "http2")]
 #[test]
 fn streams_of_http2_lose_nothing_on_a_current_thread_runtime() {
-    survive_told(on_one_thread(), 4, Mode::Http2 { exchange: Exchange::get(), streams: 8 });
+    survive_over_http2(on_one_thread(), Exchange::get(), 8);
 }
 
 #[cfg(feature = "http2")]
 #[test]
 fn uploads_over_http2_come_back_whole() {
-    survive_told(server(), 4, Mode::Http2 { exchange: Exchange::post(50_000), streams: 4 });
+    survive_over_http2(server(), Exchange::post(50_000), 4);
 }
 
 /// Closed by the application, which sees the drain: a message that crosses the close frame is sent again.
@@ -177,30 +205,41 @@ fn websockets_are_closed_in_order() {
 }
 
 /// They are between two requests nearly always, so that most restarts find them idle.
-#[test]
-fn thinking_clients_are_told_with_their_next_answer() {
-    let load = |fleet: &Fleet| Load::new(fleet.http, Mode::KeepAlive(Exchange::get())).clients(64);
-    all_told(survive(server(), |fleet| vec![load(fleet).think(Duration::from_millis(50))]));
+fn thinking(fleet: &Fleet) -> Vec<Load> {
+    let load = Load::new(fleet.http, Mode::KeepAlive(Exchange::get())).clients(64);
+    vec![load.think(Duration::from_millis(50))]
 }
 
-/// Two loads, one on kept-alive connections and one on fresh ones.
+#[test]
+fn thinking_clients_are_kept() {
+    kept(&survive(server(), |fleet| thinking(fleet)).0);
+}
+
+#[test]
+fn thinking_clients_are_told_with_their_next_answer() {
+    all_told(survive(server().without_handover(), |fleet| thinking(fleet)));
+}
+
+/// Two loads, one on kept-alive connections and one on fresh ones. What each has counted.
 #[track_caller]
-fn survive_over_unix(setup: Setup, clients: u32) {
+fn survive_over_unix(setup: Setup, clients: u32) -> Vec<Tally> {
     let path = setup.place().join("socket");
     let load = |mode| Load::new(path.clone(), mode).clients(clients);
     let loads = vec![load(Mode::KeepAlive(Exchange::get())), load(Mode::Fresh(Exchange::get()))];
-    told(&survive(setup.with("UNIX", &path), |_| loads).0);
+    survive(setup.with("UNIX", &path), |_| loads).0
 }
 
 #[test]
 fn a_unix_socket_loses_nothing() {
-    survive_over_unix(server(), 4);
+    kept(&survive_over_unix(server(), 4));
+    told(&survive_over_unix(server().without_handover(), 4));
 }
 
 /// Clients wait in `connect` nearly always.
 #[test]
 fn a_unix_socket_whose_queue_is_full_loses_nothing() {
-    survive_over_unix(server().with("BACKLOG", "1"), 16);
+    kept(&survive_over_unix(server().with("BACKLOG", "1"), 16));
+    told(&survive_over_unix(server().without_handover().with("BACKLOG", "1"), 16));
 }
 
 /// Every way of asking, over both kinds of sockets.
@@ -228,20 +267,22 @@ fn everything(fleet: &Fleet, unix: PathBuf) -> Vec<Load> {
 }
 
 #[track_caller]
-fn survive_everything(setup: Setup) {
-    let path = setup.place().join("socket");
-    let setup = setup.with("UNIX", &path);
-    told(&survive(setup, |fleet| everything(fleet, path)).0);
+fn survive_everything(setup: impl Fn() -> Setup) {
+    for setup in [setup(), setup().without_handover()] {
+        let path = setup.place().join("socket");
+        let setup = setup.with("UNIX", &path);
+        told(&survive(setup, |fleet| everything(fleet, path)).0);
+    }
 }
 
 #[test]
 fn everything_at_once_loses_nothing() {
-    survive_everything(server());
+    survive_everything(server);
 }
 
 #[test]
 fn everything_at_once_loses_nothing_on_a_current_thread_runtime() {
-    survive_everything(on_one_thread());
+    survive_everything(on_one_thread);
 }
 
 #[test]

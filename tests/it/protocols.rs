@@ -5,11 +5,11 @@ use std::{net::SocketAddr, time::Duration};
 use ::load::{Exchange, Load, Mode};
 
 use crate::{
-    load::{server, survive, told},
-    support::{Fleet, Tunnel, doors, http::Client},
+    load::{kept, server, survive, told},
+    support::{Fleet, Setup, Tunnel, doors, http::Client},
 };
 
-/// On kept-alive and on fresh connections.
+/// On kept-alive and on fresh connections, and at last over HTTP/2.
 fn loads(to: SocketAddr) -> Vec<Load> {
     let load = |mode| Load::new(to, mode).clients(4).think(Duration::from_millis(2));
     vec![
@@ -32,16 +32,25 @@ fn tls_loses_nothing() {
     told(&survive(server().with("DOORS", "tls").with("TLS", place.path()), loads).0);
 }
 
+/// With handover and without.
+#[track_caller]
+fn kept_or_told(door: &str) {
+    let survive = |setup: Setup| survive(setup.with("DOORS", door), |fleet| loads(doors::address(fleet, door))).0;
+    kept(&survive(server())[..3]);
+    told(&survive(server().without_handover()));
+}
+
 #[test]
 fn a_service_made_by_a_closure_loses_nothing() {
-    told(&survive(server().with("DOORS", "closure"), |fleet| loads(doors::address(fleet, "closure"))).0);
+    kept_or_told("closure");
 }
 
 #[test]
 fn a_make_service_loses_nothing() {
-    told(&survive(server().with("DOORS", "make"), |fleet| loads(doors::address(fleet, "make"))).0);
+    kept_or_told("make");
 }
 
+/// Nobody knows whose its connections would be.
 #[test]
 fn an_accept_loop_of_ones_own_loses_nothing() {
     told(&survive(server().with("DOORS", "loop"), |fleet| loads(doors::address(fleet, "loop"))).0);
