@@ -28,6 +28,7 @@ mod failure;
 mod fake;
 mod foreign;
 mod generations;
+mod handover;
 mod heir;
 mod hooks;
 #[cfg(feature = "http2")]
