@@ -20,6 +20,7 @@ mod asking;
 mod bodies;
 #[cfg(feature = "cli")]
 mod cli;
+mod clients;
 mod container;
 mod control;
 mod death;
