@@ -92,10 +92,12 @@ impl Departure {
     }
 }
 
-/// Whoever does not wait for its connection any more has given it up: what comes back is closed. Only then is there room
+/// Whoever does not wait for its connection any more has given it up: what comes back is ended. Only then is there room
 /// for another.
 fn tell(owner: oneshot::Sender<Fate>, fate: Fate, permit: Permit) {
-    drop(owner.send(fate));
+    if let Err(Fate::Back(parcel, _)) = owner.send(fate) {
+        parcel.end();
+    }
     drop(permit);
 }
 

@@ -32,7 +32,7 @@ pub(crate) enum Fate {
     /// This process's again, whole, and why.
     Back(Parcel, String),
     /// This process's drain deadline came, or nothing that the successor says can be believed any more: it may still take
-    /// it. Here it is closed.
+    /// it. Here it is closed. So is one that has come back when there was no descriptor for it.
     Undecided,
 }
 
@@ -119,6 +119,16 @@ impl Future for Leaving {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Fate> {
         // Every departure is settled by a word. If one were not, nothing would be known of it.
         Poll::Ready(ready!(Pin::new(&mut self.0).poll(cx)).unwrap_or(Fate::Undecided))
+    }
+}
+
+/// One that has come back, and that its owner has not fetched, is ended as one that comes later.
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.close();
+        if let Ok(Fate::Back(parcel, _)) = self.0.try_recv() {
+            parcel.end();
+        }
     }
 }
 

@@ -1,4 +1,6 @@
-use std::{fmt, os::fd::OwnedFd, time::Duration};
+use std::{fmt, net::Shutdown, os::fd::OwnedFd, time::Duration};
+
+use socket2::SockRef;
 
 use crate::wire::Destination;
 
@@ -18,6 +20,13 @@ pub(crate) struct Parcel {
 impl Parcel {
     /// Of what was read and the state, in bytes: two of them fit into one frame.
     pub(crate) const LONGEST: usize = 1024 * 1024;
+
+    /// Nobody serves it, here or elsewhere: it ends for its client, whoever else has a copy of the socket still.
+    pub(super) fn end(self) {
+        if let Err(error) = SockRef::from(&self.socket).shutdown(Shutdown::Both) {
+            crate::log::debug!(%error, "a connection that nobody waits for had ended already");
+        }
+    }
 
     /// What comes with the socket, in bytes.
     pub(super) fn length(&self) -> usize {
