@@ -41,7 +41,8 @@ pub enum Why {
     /// Nothing could cut it, and it was still open a second after the deadline: somebody holds its guard, or a task does
     /// not come to an await.
     LeftBehind,
-    /// It was being handed over, and for all that is known here the successor does not serve it.
+    /// It was changing hands, and for all that is known here nobody serves it: the successor had not decided, or something
+    /// failed that it takes to give a socket away, or to take one.
     Undecided,
 }
 
