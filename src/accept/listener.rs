@@ -98,6 +98,43 @@ pub trait Listener: Send + Unpin + 'static {
 
     /// Whether [`adopt`](Self::adopt) can make one of its connections of this socket, which a predecessor offers. It is the
     /// predecessor's still: to look at, and not to touch.
+    ///
+    /// # Examples
+    ///
+    /// A listener around tokio's, whose connections come over too:
+    ///
+    /// ```
+    /// use std::{io, net::SocketAddr, os::fd::{BorrowedFd, OwnedFd}, task::{Context, Poll}};
+    /// use tokio::net::{TcpListener, TcpStream};
+    /// use tokio_hotrestart::Listener;
+    ///
+    /// struct OfMine(TcpListener);
+    ///
+    /// impl Listener for OfMine {
+    ///     type Io = TcpStream;
+    ///     type Addr = SocketAddr;
+    ///
+    ///     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+    ///         self.0.poll_accept(cx)
+    ///     }
+    ///
+    ///     fn local_addr(&self) -> io::Result<SocketAddr> {
+    ///         self.0.local_addr()
+    ///     }
+    ///
+    ///     fn socket(&self) -> Option<BorrowedFd<'_>> {
+    ///         Listener::socket(&self.0)
+    ///     }
+    ///
+    ///     fn takes(connection: BorrowedFd<'_>) -> bool {
+    ///         <TcpListener as Listener>::takes(connection)
+    ///     }
+    ///
+    ///     fn adopt(connection: OwnedFd) -> io::Result<(TcpStream, SocketAddr)> {
+    ///         <TcpListener as Listener>::adopt(connection)
+    ///     }
+    /// }
+    /// ```
     fn takes(connection: BorrowedFd<'_>) -> bool
     where
         Self: Sized,
@@ -110,7 +147,8 @@ pub trait Listener: Send + Unpin + 'static {
     /// given it.
     ///
     /// The predecessor may still hold its own copy of the socket, and then a mere close would show the client nothing: an
-    /// `Io` other than tokio's must end by `shutdown(2)` when it is dropped.
+    /// `Io` other than tokio's must end by `shutdown(2)` when it is dropped. Nor can such an `Io` leave again: only tokio's TCP
+    /// and Unix streams are handed over to a successor; all others are drained.
     ///
     /// # Errors
     ///

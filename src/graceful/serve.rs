@@ -14,7 +14,8 @@ impl Graceful {
     /// (`into_make_service_with_connect_info::<SocketAddr>()`).
     ///
     /// The listener is registered by this call, so [`ready`](Self::ready) may follow before the future is first polled.
-    /// It accepts once this generation is confirmed.
+    /// It accepts once this generation is confirmed. From this call on a predecessor may hand connections over to it, after
+    /// [`ready`](Self::ready): some of them wait until it is polled and its make-service is ready, the others stay there.
     ///
     /// # Examples
     ///
