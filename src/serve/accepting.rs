@@ -24,11 +24,12 @@ use super::{
     settings::Settings,
     slots::Slots,
     sniff::Sniffer,
+    socket,
 };
 use crate::{
     Error, ErrorKind, Listener, Tracker,
     accept::Acceptor,
-    drain::{Kind, Level, Watch},
+    drain::{Kind, Level, Outcome, Watch, Why},
     handover::Parcel,
 };
 
@@ -212,10 +213,16 @@ impl<K, H> Accepting<K, H> {
         K: Make<L>,
         H: Handshake<L::Io>,
     {
-        let Arrived { parcel: Parcel { socket, read, waited, .. }, begun, ticket } = arrival.into_inner();
-        let (sniffer, peer) = match L::adopt(socket) {
-            Ok((io, peer)) => (Sniffer::inherited(io), peer),
-            Err(error) => return self.settings.say_ended(&ticket.guard, Err(&failed("adopt", &error))),
+        let Arrived { parcel: Parcel { socket, read, waited, .. }, begun, ticket, .. } = arrival.into_inner();
+        let (sniffer, peer) = match socket::or_shut_down(socket, L::adopt) {
+            Ok((io, peer)) => (Sniffer::shared(io), peer),
+            Err(error) => {
+                // Of a client that is gone there is nothing to lose.
+                if error.kind() != io::ErrorKind::NotConnected {
+                    ticket.guard.set_outcome(Outcome::Cut(Why::Undecided));
+                }
+                return self.settings.say_ended(&ticket.guard, Err(&failed("adopt", &error)));
+            }
         };
         if self.nodelay {
             set_nodelay(sniffer.io());
@@ -224,9 +231,12 @@ impl<K, H> Accepting<K, H> {
         let io = match self.handshake.adopt(sniffer.into_io()) {
             Ok(io) => io,
             // It was offered while `handshake` was being set, and admitted just before.
-            Err(io) => return drop(Sniffer::inherited(io)),
+            Err(io) => {
+                ticket.guard.set_outcome(Outcome::Cut(Why::Undecided));
+                return drop(Sniffer::shared(io));
+            }
         };
-        let inherited = Inherited { sniffer: Sniffer::inherited(io), begun, read, since: before(waited) };
+        let inherited = Inherited { sniffer: Sniffer::shared(io), begun, read, since: before(waited) };
         let (settings, watch) = (self.settings.clone(), self.watch.clone());
         match service {
             Start::Done(service) => {

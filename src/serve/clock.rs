@@ -1,4 +1,4 @@
-use std::{mem, task::Context};
+use std::task::Context;
 
 use tokio::time::Instant;
 
@@ -31,8 +31,8 @@ pub(super) struct Clock {
     waiting: Waiting,
     /// `None`: from before anybody looked at the time.
     since: Option<Instant>,
-    /// The next wait is one that has begun elsewhere, at `since`.
-    is_carried: bool,
+    /// This wait has begun elsewhere, at `since`.
+    carried: Option<Waiting>,
     alarm: Alarm,
 }
 
@@ -45,12 +45,14 @@ impl Clock {
     /// Of one that has waited for its first head since then.
     pub(super) fn since_then(since: Instant) -> Self {
         let waiting = Waiting { wait: Wait::Head, turn: 0 };
-        Self { waiting, since: Some(since), is_carried: false, alarm: Alarm::default() }
+        Self { waiting, since: Some(since), carried: None, alarm: Alarm::default() }
     }
 
-    /// The wait that comes next has begun then: it is of a connection that has changed hands in it.
-    pub(super) fn carry(&mut self, since: Instant) {
-        (self.waiting.turn, self.since, self.is_carried) = (u32::MAX, Some(since), true);
+    /// That wait has begun then: it is of a connection that has changed hands in it. Of any other nothing is known: the client
+    /// may have begun its head, or have been answered already, when it is first looked at.
+    pub(super) fn carry(&mut self, since: Instant, wait: Waiting) {
+        (self.since, self.carried) = (Some(since), Some(wait));
+        self.waiting = Waiting { wait: Wait::Busy, turn: wait.turn.wrapping_sub(1) };
     }
 
     #[inline]
@@ -63,7 +65,7 @@ impl Clock {
     pub(super) fn note(&mut self, waiting: Waiting, timed: bool) {
         if waiting != self.waiting {
             self.waiting = waiting;
-            if !mem::take(&mut self.is_carried) || waiting.wait == Wait::Busy {
+            if self.carried.take() != Some(waiting) {
                 self.since = timed.then(Instant::now);
             }
         }

@@ -14,7 +14,7 @@ use super::farewell::NO_HTTP2;
 use super::http2::Http2;
 use super::{
     Handler, Io,
-    clock::Clock,
+    clock::{Clock, Wait},
     due::Due,
     farewell::{Farewell, failed},
     herald::Herald,
@@ -171,6 +171,8 @@ impl<T: Io, S: Handler> Future for Connection<T, S> {
         this.level = this.follower.poll_level(cx);
         this.link.set_dry(false);
         if this.level == Level::Over {
+            // Of one that is away the roof hears the last word at the deadline, and only what comes back is cut.
+            ready!(this.poll_away(cx))?;
             return Poll::Ready(this.cut());
         }
         let mut has_withheld = false;
@@ -178,6 +180,9 @@ impl<T: Io, S: Handler> Future for Connection<T, S> {
             let leaves = !has_withheld && this.may_leave();
             if leaves {
                 this.begin_leaving(cx);
+            } else {
+                // One that ends would keep its turn from the others.
+                this.room = None;
             }
             if let Poll::Ready(result) = this.poll_phase(cx) {
                 this.phase = Phase::Ended;
@@ -196,6 +201,10 @@ impl<T: Io, S: Handler> Future for Connection<T, S> {
                         continue;
                     }
                 }
+            }
+            if has_withheld && this.is_between_requests() {
+                // Nobody has asked for room.
+                cx.waker().wake_by_ref();
             }
             let due = this.due();
             if !this.clock.poll_due(cx, is_new_task, due.map(|(at, _)| at)) {
@@ -241,7 +250,11 @@ impl<T: Io, S: Handler> Connection<T, S> {
                 Phase::Http1(http1) => http1.was_passed_on(),
                 _ => false,
             };
-            let result = result.map_err(|error| failed("serve", &error));
+            let result = match result {
+                // For hyper a connection that has changed hands is a new one, which owes it a request.
+                Err(error) if error.is_incomplete_message() && self.link.waiting().wait == Wait::Idle => Ok(()),
+                result => result.map_err(|error| failed("serve", &error)),
+            };
             let Some(io) = self.link.take_home() else {
                 if was_passed_on {
                     self.link.upgrade();

@@ -58,7 +58,7 @@ pub fn downcast<T: Io>(upgraded: Upgraded) -> Result<(Tracked<T>, Vec<u8>), Upgr
     let (watch, policy) = (link.watch.clone(), link.policy());
     let guard = link.guard().standing_in(Arc::clone(&link) as Arc<dyn Any + Send + Sync>);
     let stream = Tracked::new(io, watch, guard).policy(policy);
-    Ok((if link.is_inherited() { stream.before_close(shut_down::<T>) } else { stream }, read))
+    Ok((if link.is_shared() { stream.before_close(shut_down::<T>) } else { stream }, read))
 }
 
 fn shut_down<T: Io>(io: &T) {

@@ -36,7 +36,7 @@ impl<T: Io, S: Handler> Connection<T, S> {
     }
 
     /// `None`: it ends already.
-    fn note_wait(&mut self) -> Option<Wait> {
+    pub(super) fn note_wait(&mut self) -> Option<Wait> {
         let waiting = match &self.phase {
             Phase::Sniffing(..) => self.clock.waiting(), // for its first head, since it was made
             Phase::Http1(_) => self.link.note_waiting(),

@@ -95,7 +95,7 @@ impl<T: Io, S: Handler> Connection<T, S> {
             Phase::Http1(http1) if self.link.waiting().wait == Wait::Idle => {
                 // Nobody will answer what lies there.
                 let parts = http1.into_parts();
-                parts.is_some_and(|(transport, read, _)| !read.is_empty() || transport.last_look().is_some())
+                parts.is_some_and(|(transport, read, _)| !read.is_empty() || transport.has_unread())
             }
             Phase::Http1(http1) if self.link.ends_by_close() => http1.into_parts().is_some_and(|(transport, ..)| {
                 transport.reset();
@@ -104,8 +104,7 @@ impl<T: Io, S: Handler> Connection<T, S> {
             Phase::Http1(_) => true,
             #[cfg(feature = "http2")]
             Phase::Http2(http2) => http2.waiting().wait != Wait::Idle,
-            Phase::Away(leaving, _) => self.cut_away(leaving)?,
-            Phase::Ending(_) | Phase::Ended => false,
+            Phase::Away(..) | Phase::Ending(_) | Phase::Ended => false,
         };
         if !is_in_its_middle {
             return Ok(());

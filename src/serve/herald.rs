@@ -47,6 +47,9 @@ impl<S: Handler> Service<Request<Incoming>> for Herald<S> {
         let (asked, version) = (Asked::of(&request), request.version());
         if asked != Asked::Stream {
             self.link.has_head();
+            if self.link.is_leaving() {
+                self.link.set_body(&request.body().size_hint());
+            }
             if version < Version::HTTP_11 {
                 self.link.stay();
             }

@@ -1,7 +1,7 @@
 use std::{convert::Infallible, os::fd::BorrowedFd, sync::Arc};
 
 use socket2::SockRef;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::{link, server::Wiring, slots::Slots, socket};
 use crate::{
@@ -11,6 +11,10 @@ use crate::{
     wire::{Begun, Destination, Offer},
 };
 
+/// How many may wait until the server gets to them: several frames of a predecessor's. Who is declined is served on there;
+/// without this a make-service that is not ready would get them all, and nobody served them.
+const READY_FOR: usize = 256;
+
 /// By which connections of a predecessor come into a `serve`, from its call on: they may be offered before it is polled.
 pub(super) struct Intake {
     /// Cloned into each connection: when the last is gone, so is the last connection.
@@ -19,6 +23,8 @@ pub(super) struct Intake {
     pub(super) arrivals: mpsc::UnboundedReceiver<Arrival>,
     arrives: mpsc::UnboundedSender<Arrival>,
     takes: fn(BorrowedFd<'_>) -> bool,
+    /// Of which each holds one that was admitted, until the server has it.
+    ready: Arc<Semaphore>,
     /// Keeps the entrance open.
     ticket: Option<handover::Ticket>,
     is_barred: bool,
@@ -28,7 +34,16 @@ impl Intake {
     pub(super) fn new(takes: fn(BorrowedFd<'_>) -> bool) -> Self {
         let (family, last) = mpsc::channel(1);
         let (arrives, arrivals) = mpsc::unbounded_channel();
-        Self { family, last, arrivals, arrives, takes, ticket: None, is_barred: false }
+        Self {
+            family,
+            last,
+            arrivals,
+            arrives,
+            takes,
+            ready: Arc::new(Semaphore::new(READY_FOR)),
+            ticket: None,
+            is_barred: false,
+        }
     }
 
     /// Where the listener has a name. Opened again, it is as the settings are now.
@@ -39,6 +54,7 @@ impl Intake {
             watch: wiring.watch.clone(),
             tracker: wiring.tracker.clone(),
             places: slots.places().clone(),
+            ready: self.ready.clone(),
             family: self.family.downgrade(),
             arrives: self.arrives.clone(),
         };
@@ -74,6 +90,7 @@ struct Entry {
     watch: Watch,
     tracker: Tracker,
     places: Arc<Semaphore>,
+    ready: Arc<Semaphore>,
     /// Of a `serve` whose last connection is gone nobody is left to take one.
     family: mpsc::WeakSender<Infallible>,
     arrives: mpsc::UnboundedSender<Arrival>,
@@ -100,10 +117,13 @@ impl Entrance for Entry {
         let Ok(slot) = self.places.clone().try_acquire_owned() else {
             return Err("no place among max_connections".to_owned());
         };
+        let Ok(turn) = self.ready.clone().try_acquire_owned() else {
+            return Err("the server is not ready for more".to_owned());
+        };
         let ticket = link::Ticket { guard: self.tracker.guard_of(kind), slot: Some(slot), family: Some(family) };
         let arrives = self.arrives.clone();
         Ok(Box::new(move |parcel| {
-            let arrival = Arrival(Some(Arrived { parcel, begun, ticket }));
+            let arrival = Arrival(Some(Arrived { parcel, begun, ticket, turn }));
             if arrives.send(arrival).is_err() {
                 crate::log::debug!("a connection was handed over to a server that was dropped meanwhile: closed");
             }
@@ -118,6 +138,8 @@ pub(super) struct Arrived {
     pub(super) parcel: Parcel,
     pub(super) begun: Begun,
     pub(super) ticket: link::Ticket,
+    #[allow(dead_code)] // held, and never read
+    turn: OwnedSemaphorePermit,
 }
 
 impl Arrival {

@@ -4,16 +4,15 @@ use std::{
     mem,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
     time::Duration,
 };
 
-use socket2::SockRef;
 use tokio::time::Instant;
 
 use super::{
     Connection, Handler, Io,
-    clock::{Clock, Wait},
+    clock::{Clock, Wait, Waiting},
     farewell::failed,
     herald::Herald,
     link::{Link, Ticket},
@@ -26,7 +25,7 @@ use super::{
 use crate::{
     Error, ErrorKind,
     drain::{Kind, Level, Outcome, Watch, Why},
-    handover::{Fate, Lane, Leaving, Parcel, Permit},
+    handover::{Fate, Lane, Parcel, Permit},
     wire::{Begun, Destination},
 };
 
@@ -63,7 +62,7 @@ impl<T: Io, S: Handler> Connection<T, S> {
             this.clock = Clock::since_then(since);
             this.sniff_on(sniffer, &read, service);
         } else {
-            this.clock.carry(since);
+            this.clock.carry(since, this.next_wait(&read));
             this.serve_on(sniffer.into_io(), read, service);
         }
         this
@@ -97,12 +96,7 @@ impl<T: Io, S: Handler> Connection<T, S> {
     /// Nothing that others wait for is kept over a request.
     pub(super) fn leave(&mut self, cx: &mut Context<'_>) -> Result<Left, Error> {
         let permit = self.link.end_leaving();
-        let is_between_requests = match &self.phase {
-            Phase::Sniffing(..) => true,
-            Phase::Http1(_) => self.link.waiting().wait != Wait::Busy && !self.link.is_upgraded(),
-            _ => false,
-        };
-        if !is_between_requests || !self.link.may_leave() {
+        if !self.is_between_requests() || !self.link.may_leave() {
             self.room = None;
             return Ok(if permit.is_some() { Left::Withheld } else { Left::No });
         }
@@ -116,8 +110,21 @@ impl<T: Io, S: Handler> Connection<T, S> {
         };
         self.room = None;
         match permit {
-            Some(permit) => self.go(permit).map(|()| Left::Yes),
+            Some(permit) => {
+                // What travels is the age of this wait, and not of the request before it.
+                self.note_wait();
+                self.go(permit).map(|()| Left::Yes)
+            }
             None => Ok(Left::No),
+        }
+    }
+
+    /// After a poll that was pending.
+    pub(super) fn is_between_requests(&self) -> bool {
+        match &self.phase {
+            Phase::Sniffing(..) => true,
+            Phase::Http1(_) => self.link.waiting().wait != Wait::Busy && !self.link.is_upgraded(),
+            _ => false,
         }
     }
 
@@ -138,13 +145,16 @@ impl<T: Io, S: Handler> Connection<T, S> {
                 return Ok(());
             }
         };
+        // For how long half a head has been in hyper's buffer, behind another request, nobody knows.
+        let is_half = begun == Begun::Http1 && self.clock.waiting().wait == Wait::Idle && !read.is_empty();
+        let since = if is_half { None } else { self.clock.since() };
         let name = self.link.settings.socket.clone().expect("the exit of a socket without a name is closed");
         let parcel = Parcel {
             to: Destination::Serve { socket: name, begun },
             socket: socket::from_io(io).map_err(|error| self.lost("take out of the reactor", &error))?,
             read,
             state: Vec::new(),
-            waited: self.clock.since().map(|since| since.elapsed()).unwrap_or_default(),
+            waited: since.map(|since| since.elapsed()).unwrap_or_default(),
         };
         self.phase = Phase::Away(self.link.settings.exit.leave(permit, parcel), service);
         Ok(())
@@ -165,25 +175,11 @@ impl<T: Io, S: Handler> Connection<T, S> {
                 crate::log::debug!(socket = name, why, "a connection was not handed over, and is drained");
                 Poll::Ready(self.come_back(parcel, service))
             }
-            Fate::Undecided => Poll::Ready(Err(self.undecided())),
-        }
-    }
-
-    /// The deadline, while it is away. Whether it was in its middle.
-    pub(super) fn cut_away(&mut self, mut leaving: Leaving) -> Result<bool, Error> {
-        // What has been decided is known by now, though this task has not been woken for it yet.
-        match Pin::new(&mut leaving).poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Fate::Taken) => {
-                self.link.guard().set_outcome(Outcome::HandedOver);
-                Ok(false)
+            Fate::Undecided => {
+                self.link.guard().set_outcome(Outcome::Cut(Why::Undecided));
+                let fault = "handed over, and it is not known here whether the successor serves it";
+                Poll::Ready(Err(Error::new(ErrorKind::Connection, fault)))
             }
-            Poll::Ready(Fate::Back(parcel, _)) => {
-                if self.link.is_inherited() {
-                    socket::shut_down_socket(&SockRef::from(&parcel.socket));
-                }
-                Ok(!parcel.read.is_empty())
-            }
-            Poll::Ready(Fate::Undecided) | Poll::Pending => Err(self.undecided()),
         }
     }
 
@@ -191,14 +187,15 @@ impl<T: Io, S: Handler> Connection<T, S> {
     fn come_back(&mut self, parcel: Parcel, service: S) -> Result<(), Error> {
         let Parcel { to, socket, read, waited, .. } = parcel;
         self.link.stay();
-        let io = socket::into_io(socket).map_err(|error| self.lost("take back into the reactor", &error))?;
+        self.link.share();
+        let io = socket::or_shut_down(socket, socket::into_io)
+            .map_err(|error| self.lost("take back into the reactor", &error))?;
         let since = before(waited);
         if matches!(to, Destination::Serve { begun: Begun::Fresh, .. }) {
             self.clock = Clock::since_then(since);
-            let sniffer = if self.link.is_inherited() { Sniffer::inherited(io) } else { Sniffer::new(io) };
-            self.sniff_on(sniffer, &read, service);
+            self.sniff_on(Sniffer::shared(io), &read, service);
         } else {
-            self.clock.carry(since);
+            self.clock.carry(since, self.next_wait(&read));
             self.serve_on(io, read, service);
         }
         Ok(())
@@ -217,13 +214,16 @@ impl<T: Io, S: Handler> Connection<T, S> {
     fn serve_on(&mut self, io: T, read: Vec<u8>, service: S) {
         let mut transport = Transport::new(io, self.link.clone());
         transport.rewind(read.into());
+        // This registration in the reactor has told nothing yet, and would wake nobody.
+        self.link.set_dry(false);
         self.link.guard().set_kind(Kind::Http1);
         self.phase = self.phase_http1(transport, Herald::new(service, self.link.clone()));
     }
 
-    fn undecided(&self) -> Error {
-        self.link.guard().set_outcome(Outcome::Cut(Why::Undecided));
-        Error::new(ErrorKind::Connection, "handed over, and the successor has not said whether it serves it")
+    /// What a connection that has changed hands waits for, if nothing has come of it since.
+    fn next_wait(&self, read: &[u8]) -> Waiting {
+        let wait = if read.is_empty() { Wait::Idle } else { Wait::Head };
+        Waiting { wait, turn: self.link.next_turn() }
     }
 
     fn lost(&self, operation: &str, error: &std::io::Error) -> Error {

@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use http_body::SizeHint;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::{
@@ -56,10 +57,12 @@ pub(super) struct Link {
     stays: AtomicBool,
     /// It wants to leave in this very poll: hyper gets no more bytes between two requests.
     is_leaving: AtomicBool,
+    /// The body of the request under way, if any, is of few bytes. Known of what has begun while it wanted to leave.
+    is_brief: AtomicBool,
     /// By which it leaves at the end of this poll.
     permit: Mutex<Option<Permit>>,
-    /// It came by handover: the predecessor may still hold its own copy.
-    is_inherited: bool,
+    /// It came by handover, or has come back: another process may hold its own copy.
+    is_shared: AtomicBool,
     home: Mutex<Home>,
 }
 
@@ -83,6 +86,9 @@ enum Home {
     Left,
 }
 
+/// A body is brief that has at most so many bytes: its handler can be given it in little pieces.
+const BRIEF: u64 = 1024;
+
 impl Link {
     pub(super) fn new(watch: Watch, settings: Arc<Settings>, ticket: Ticket) -> Self {
         Self {
@@ -103,15 +109,16 @@ impl Link {
             is_let_go: AtomicBool::new(false),
             stays: AtomicBool::new(false),
             is_leaving: AtomicBool::new(false),
+            is_brief: AtomicBool::new(false),
             permit: Mutex::new(None),
-            is_inherited: false,
+            is_shared: AtomicBool::new(false),
             home: Mutex::new(Home::Awaits),
         }
     }
 
     /// Of a connection that came by handover.
     pub(super) fn inherited(watch: Watch, settings: Arc<Settings>, ticket: Ticket) -> Self {
-        Self { is_inherited: true, ..Self::new(watch, settings, ticket) }
+        Self { is_shared: AtomicBool::new(true), ..Self::new(watch, settings, ticket) }
     }
 
     #[inline]
@@ -130,6 +137,11 @@ impl Link {
         self.head_begun.store(false, Relaxed);
         self.turn.store(self.turn.load(Relaxed).wrapping_add(1), Relaxed);
         self.awaits_head.store(true, Relaxed);
+    }
+
+    /// The number of the head that is awaited next.
+    pub(super) fn next_turn(&self) -> u32 {
+        self.turn.load(Relaxed).wrapping_add(1)
     }
 
     #[inline]
@@ -231,17 +243,17 @@ impl Link {
         self.permit().take()
     }
 
-    /// Whether hyper gets no byte now, because the connection leaves at the end of this poll.
+    #[inline]
+    pub(super) fn is_leaving(&self) -> bool {
+        self.is_leaving.load(Relaxed)
+    }
+
+    /// Where it [is leaving](Self::is_leaving): whether hyper gets no byte now, because the connection leaves at the end of this poll.
     ///
     /// A client that pipelines deeply never lets hyper wait for a head: the next request is there before the answer to this
     /// one is out. So the connection would come to no moment at which it may be taken apart.
-    #[inline]
-    pub(super) fn withholds(&self) -> bool {
-        self.is_leaving.load(Relaxed) && self.withholds_between_requests()
-    }
-
     #[cold]
-    fn withholds_between_requests(&self) -> bool {
+    pub(super) fn withholds(&self) -> bool {
         if self.waiting().wait != Wait::Idle || self.is_upgraded() {
             return false;
         }
@@ -250,6 +262,22 @@ impl Link {
             *permit = self.settings.exit.try_room(Lane::Serve);
         }
         permit.is_some()
+    }
+
+    /// A request with such a body has begun while it wanted to leave.
+    #[cold]
+    pub(super) fn set_body(&self, body: &SizeHint) {
+        self.is_brief.store(body.upper().is_some_and(|length| length <= BRIEF), Relaxed);
+    }
+
+    /// Where it [is leaving](Self::is_leaving): whether hyper gets few bytes at a time, less than a request has.
+    ///
+    /// It reads on while a request is answered, to see the client hang up. A client that always has some requests under way
+    /// would by that have the next one in hyper's buffer whenever an answer is out: hyper would ask for no byte between
+    /// two requests, and there would be none to withhold.
+    #[cold]
+    pub(super) fn is_sparing(&self) -> bool {
+        self.is_brief.load(Relaxed) && !self.awaits_head.load(Relaxed)
     }
 
     fn permit(&self) -> MutexGuard<'_, Option<Permit>> {
@@ -335,16 +363,22 @@ impl Link {
         }
     }
 
-    /// Said of every connection that is dropped without having been ended: one that was handed over is shut down first.
-    /// While the predecessor holds its copy of the socket, a mere close would show the client nothing.
+    /// Said of every connection that is dropped without having been ended: one that was handed over, or offered, is shut
+    /// down first. While another process holds a copy of the socket, a mere close would show the client nothing.
     pub(super) fn close(&self, io: &dyn Any) {
-        if self.is_inherited {
+        if self.is_shared() {
             socket::shut_down(io);
         }
     }
 
-    pub(super) fn is_inherited(&self) -> bool {
-        self.is_inherited
+    /// It was offered, and is ours again: the offer, with a copy of the socket, may lie unread in a channel that somebody
+    /// else keeps open.
+    pub(super) fn share(&self) {
+        self.is_shared.store(true, Relaxed);
+    }
+
+    pub(super) fn is_shared(&self) -> bool {
+        self.is_shared.load(Relaxed)
     }
 
     fn home(&self) -> MutexGuard<'_, Home> {

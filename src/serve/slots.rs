@@ -8,29 +8,37 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 pub(super) struct Slots {
     places: Arc<Semaphore>,
     limit: Option<usize>,
+    /// Places that are no more, by the limit, and were not free when it was set.
+    owed: usize,
 }
 
 const OPEN: &str = "nobody closes the semaphore";
 
 impl Slots {
     pub(super) fn new() -> Self {
-        Self { places: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)), limit: None }
+        Self { places: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)), limit: None, owed: 0 }
     }
 
     pub(super) fn limit(&mut self, to: usize) {
         let to = to.clamp(1, Semaphore::MAX_PERMITS);
         let from = self.limit.replace(to).unwrap_or(Semaphore::MAX_PERMITS);
         match from.checked_sub(to) {
-            Some(fewer) => {
-                self.places.forget_permits(fewer);
+            Some(fewer) => self.owed += fewer - self.places.forget_permits(fewer),
+            None => {
+                let more = (to - from).saturating_sub(self.owed);
+                self.owed = self.owed.saturating_sub(to - from);
+                self.places.add_permits(more);
             }
-            None => self.places.add_permits(to - from),
         }
     }
 
     /// Waits until one is free for whoever is accepted next, and keeps none: until somebody comes, it is as good for one
     /// who comes by handover.
-    pub(super) async fn free(&self) {
+    pub(super) async fn free(&mut self) {
+        while self.owed > 0 {
+            self.places.acquire().await.expect(OPEN).forget();
+            self.owed -= 1;
+        }
         if self.limit.is_some() {
             drop(self.places.acquire().await.expect(OPEN));
         }

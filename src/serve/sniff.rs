@@ -20,8 +20,8 @@ pub(super) struct Sniffer<T: Io> {
     io: Option<T>,
     /// What has been read, all of it the beginning of HTTP/2's preface.
     read: Vec<u8>,
-    /// It came by handover, see `Link::close`.
-    is_inherited: bool,
+    /// See `Link::close`.
+    is_shared: bool,
 }
 
 /// What a connection speaks, and what has been read of it.
@@ -39,12 +39,12 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 impl<T: Io> Sniffer<T> {
     pub(super) fn new(io: T) -> Self {
-        Self { io: Some(io), read: Vec::new(), is_inherited: false }
+        Self { io: Some(io), read: Vec::new(), is_shared: false }
     }
 
-    /// Of a connection that came by handover.
-    pub(super) fn inherited(io: T) -> Self {
-        Self { io: Some(io), read: Vec::new(), is_inherited: true }
+    /// Of a connection that came by handover, or has come back.
+    pub(super) fn shared(io: T) -> Self {
+        Self { io: Some(io), read: Vec::new(), is_shared: true }
     }
 
     pub(super) fn io(&self) -> &T {
@@ -114,7 +114,7 @@ impl<T: Io> Sniffer<T> {
 
 impl<T: Io> Drop for Sniffer<T> {
     fn drop(&mut self) {
-        if let (Some(io), true) = (&self.io, self.is_inherited) {
+        if let (Some(io), true) = (&self.io, self.is_shared) {
             socket::shut_down(io);
         }
     }

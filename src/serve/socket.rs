@@ -39,6 +39,17 @@ pub(super) fn into_io<T: Io>(socket: OwnedFd) -> io::Result<T> {
     io.ok_or_else(|| io::ErrorKind::Unsupported.into())
 }
 
+/// If that fails, the connection ends for its client, whoever else holds a copy.
+pub(super) fn or_shut_down<T>(socket: OwnedFd, then: impl FnOnce(OwnedFd) -> io::Result<T>) -> io::Result<T> {
+    // For whoever fails has closed what it was given. Without one, the client sees the end when the other process closes.
+    let copy = socket.try_clone();
+    then(socket).inspect_err(|_| {
+        if let Ok(copy) = copy {
+            shut_down_socket(&SockRef::from(&copy));
+        }
+    })
+}
+
 /// Ends it for the client, whoever else holds a copy. Not for the sake of its own end: that it is gone already is no error.
 pub(super) fn shut_down(io: &dyn Any) {
     let socket = match (io.downcast_ref::<TcpStream>(), io.downcast_ref::<UnixStream>()) {

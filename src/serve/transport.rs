@@ -54,6 +54,11 @@ impl<T: Io> Transport<T> {
         Some(Bytes::copy_from_slice(&read[..length]))
     }
 
+    /// Whether something was read that hyper has not seen, or lies in the socket.
+    pub(super) fn has_unread(&self) -> bool {
+        !self.ahead.is_empty() || self.last_look().is_some()
+    }
+
     /// Ends it so that the client knows that something is missing, where a clean end would say the contrary: over TCP by a
     /// reset, over TLS without its last word.
     ///
@@ -90,7 +95,8 @@ impl<T: Io> Transport<T> {
 impl<T: Io> AsyncRead for Transport<T> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.link.withholds() {
+        let is_leaving = this.link.is_leaving();
+        if is_leaving && this.link.withholds() {
             return Poll::Pending;
         }
         if !this.ahead.is_empty() {
@@ -111,7 +117,12 @@ impl<T: Io> AsyncRead for Transport<T> {
             return Poll::Pending;
         }
         let before = buf.filled().len();
-        match this.io().poll_read(cx, buf) {
+        let polled = if is_leaving && this.link.is_sparing() {
+            poll_read_little(this.io(), cx, buf)
+        } else {
+            this.io().poll_read(cx, buf)
+        };
+        match polled {
             Poll::Ready(read) => read?,
             Poll::Pending => {
                 this.link.set_dry(true);
@@ -123,6 +134,18 @@ impl<T: Io> AsyncRead for Transport<T> {
         }
         Poll::Ready(Ok(()))
     }
+}
+
+/// Less than the least request has.
+const LITTLE: usize = 8;
+
+#[cold]
+fn poll_read_little<T: Io>(io: Pin<&mut T>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    let mut bytes = [0; LITTLE];
+    let mut little = ReadBuf::new(&mut bytes[..LITTLE.min(buf.remaining())]);
+    ready!(io.poll_read(cx, &mut little))?;
+    buf.put_slice(little.filled());
+    Poll::Ready(Ok(()))
 }
 
 impl<T: Io> AsyncWrite for Transport<T> {

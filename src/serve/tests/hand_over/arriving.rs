@@ -93,6 +93,28 @@ async fn an_offer_may_come_before_the_serve_is_polled_and_counts_against_a_limit
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_more_are_taken_than_a_few_for_a_make_service_that_is_not_ready() {
+    let mut pair = Pair::new();
+    let serve = pair.s.serve_as("http", pair.listener("s"), service_fn(echo_as("s")));
+    let mut clients = Vec::new();
+    let why = loop {
+        let (client, leaving) = pair.hand(Begun::Http1, "", Duration::ZERO);
+        match pair.fate(leaving).await {
+            None => clients.push(client),
+            Some(why) => break why,
+        }
+        assert!(clients.len() <= 256);
+    };
+    assert_eq!(why, "the successor declined it: the server is not ready for more");
+    tokio::spawn(serve);
+    for client in &mut clients {
+        assert_eq!(client.get().await, kept("s/"));
+    }
+    let (_client, leaving) = pair.hand(Begun::Http1, "", Duration::ZERO);
+    assert_eq!(pair.fate(leaving).await, None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_no_serve_can_take_is_declined_before_it_is_taken() {
     let mut pair = Pair::new();
     let (_client, leaving) = pair.hand(Begun::Http1, "", Duration::ZERO);

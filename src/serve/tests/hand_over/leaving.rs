@@ -364,12 +364,14 @@ async fn what_is_away_at_the_deadline_is_undecided_and_what_was_taken_just_befor
         if is_taken {
             sleep(SECOND * 19).await;
             pair.answer();
+        } else {
+            pair.p.drain.watch().reached(crate::drain::Level::Over).await;
+            pair.departures.deadline();
         }
         let report = report.await.unwrap();
         assert_eq!((report.handed_over(), report.cut_by(Why::Undecided)), (is_taken.into(), (!is_taken).into()));
         if !is_taken {
             // The successor may decide later still: it alone does.
-            pair.departures.deadline();
             drop(offered);
             pair.answer();
         }

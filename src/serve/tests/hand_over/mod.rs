@@ -3,7 +3,11 @@
 mod any_cut;
 mod arriving;
 mod leaving;
+mod pipelines;
 mod race;
+mod returning;
+mod room;
+mod waits;
 
 use std::os::fd::OwnedFd;
 
