@@ -27,8 +27,8 @@ pub(crate) struct Arrivals {
     /// By the number of the batch of TAKEN.
     saying: BTreeMap<u64, Vec<Admitted>>,
     declined: Vec<(u64, String)>,
-    /// When those for a protocol for which nobody has asked are declined. Counted from the first: those that come after it
-    /// do not prolong it, or the predecessor would never get them back.
+    /// When those for a protocol that nobody has asked for, or fetches, are declined. Counted from the first: those that
+    /// come after it do not prolong it, or the predecessor would never get them back.
     deadlines: HashMap<Name, Option<Instant>>,
     last_number: u64,
     predecessor: Predecessor,
@@ -162,16 +162,22 @@ impl Arrivals {
     /// Asks for a place for each that is held. Gives those for which TAKEN is to be said.
     fn decide(&mut self) -> Vec<Admitted> {
         let mut admitted = Vec::new();
+        // What can't go back any more has nothing to wait for.
+        let can_wait = self.predecessor == Predecessor::Talks;
         for mut arrived in mem::take(&mut self.held) {
             let admission = match &arrived.door {
-                Ok(door) => match self.entrances.admit(door, &arrived.offer, arrived.socket.as_fd()) {
-                    Admission::Nobody => self.nobody(door),
-                    admission => admission,
+                Ok(door) => match self.entrances.admit(door, &arrived.offer, arrived.socket.as_fd(), can_wait) {
+                    held @ (Admission::Nobody | Admission::Full) => self.hold(door, held),
+                    Admission::Place(place) => {
+                        self.moves_on(door);
+                        Admission::Place(place)
+                    }
+                    refusal @ Admission::No(_) => refusal,
                 },
                 Err(why) => Admission::No(why.clone()),
             };
             match admission {
-                Admission::Nobody => self.held.push(arrived),
+                Admission::Nobody | Admission::Full => self.held.push(arrived),
                 Admission::No(why) => self.decline(arrived, why),
                 Admission::Place(place) => {
                     let (taking, action) = arrived.taking.on(Event::Admitted);
@@ -185,17 +191,25 @@ impl Arrivals {
     }
 
     /// Whether one that nobody takes is held: those of a protocol, for a time, because the application may not have come
-    /// to ask for it.
-    fn nobody(&mut self, door: &Door) -> Admission {
+    /// to ask for it, or to fetch those that it has.
+    fn hold(&mut self, door: &Door, held: Admission) -> Admission {
         let name = match door {
             Door::Serve(name) => return Admission::No(format!("nobody serves the socket `{name}`")),
             Door::Protocol(name) => name,
         };
         let now = Instant::now();
         let deadline = *self.deadlines.entry(name.clone()).or_insert_with(|| now.checked_add(self.unclaimed));
-        match deadline.is_some_and(|deadline| deadline <= now) {
-            true => Admission::No(format!("nobody asked for the protocol `{name}` within {:?}", self.unclaimed)),
-            false => Admission::Nobody,
+        if deadline.is_none_or(|deadline| deadline > now) {
+            return held;
+        }
+        let did = if matches!(held, Admission::Full) { "fetched more of" } else { "asked for" };
+        Admission::No(format!("nobody {did} the protocol `{name}` within {:?}", self.unclaimed))
+    }
+
+    /// Somebody fetches those of a protocol: who is held from now on is held anew.
+    fn moves_on(&mut self, door: &Door) {
+        if let Door::Protocol(name) = door {
+            self.deadlines.remove(name);
         }
     }
 

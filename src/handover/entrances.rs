@@ -18,6 +18,12 @@ pub(crate) trait Entrance: Send + Sync + 'static {
     /// A place for it, in which it counts from here on; or why there is none. The socket is looked at, and not touched: it
     /// is the predecessor's still.
     fn admit(&self, offer: &Offer, socket: BorrowedFd<'_>) -> Result<Place, String>;
+
+    /// Whether so many wait behind it that the next one had better wait before it, from where it can go back. When that
+    /// changes, [`Ticket::moves_on`].
+    fn is_full(&self) -> bool {
+        false
+    }
 }
 
 /// Puts the connection there. Called only when it is this process's own; else it is dropped.
@@ -73,6 +79,8 @@ pub(super) enum Admission {
     Place(Place),
     /// Nobody has that door open.
     Nobody,
+    /// Those who have are full.
+    Full,
     No(String),
 }
 
@@ -106,8 +114,9 @@ impl Entrances {
         self.0.changed.notify_one();
     }
 
-    /// Asks those who have the door open, one after the other, and whoever was asked first comes last the next time.
-    pub(super) fn admit(&self, door: &Door, offer: &Offer, socket: BorrowedFd<'_>) -> Admission {
+    /// Asks those who have the door open, one after the other, and whoever was asked first comes last the next time. Who is
+    /// full is not asked, if the connection can wait.
+    pub(super) fn admit(&self, door: &Door, offer: &Offer, socket: BorrowedFd<'_>, can_wait: bool) -> Admission {
         let asked: Vec<_> = {
             let mut registry = self.0.registry();
             if let Some(why) = &registry.closed {
@@ -118,17 +127,22 @@ impl Entrances {
             open.rotate_left(1);
             asked
         };
-        let mut refusal = None;
+        let mut refusal = Admission::Nobody;
         for entrance in asked {
+            if can_wait && entrance.is_full() {
+                refusal = Admission::Full;
+                continue;
+            }
             match entrance.admit(offer, socket) {
                 Ok(place) => return Admission::Place(place),
-                Err(why) => refusal = Some(why),
+                Err(why) if !matches!(refusal, Admission::Full) => refusal = Admission::No(why),
+                Err(_) => {}
             }
         }
-        refusal.map_or(Admission::Nobody, Admission::No)
+        refusal
     }
 
-    /// An entrance was opened, or all were closed, since this was last asked for. For one who waits; cancel safe.
+    /// An entrance was opened, or has room again, or all were closed, since this was last asked for. For one who waits; cancel safe.
     pub(super) async fn changed(&self) {
         self.0.changed.notified().await;
     }
@@ -146,6 +160,13 @@ pub(crate) struct Ticket {
     entrances: Entrances,
     door: Door,
     number: u64,
+}
+
+impl Ticket {
+    /// Somebody who waited behind the entrance has been fetched.
+    pub(crate) fn moves_on(&self) {
+        self.entrances.0.changed.notify_one();
+    }
 }
 
 impl Drop for Ticket {

@@ -12,7 +12,7 @@ use tokio::{
     net::{TcpStream, UnixStream},
     runtime::Handle,
     sync::watch,
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 mod lost;
@@ -49,13 +49,24 @@ impl World {
         world
     }
 
+    /// The same, and for so long the successor holds what nobody takes.
+    fn holding(unclaimed: Duration) -> Self {
+        let mut world = Self::new(unclaimed);
+        world.departures.open();
+        world
+    }
+
     /// The predecessor drains, and its final state is on its way.
     fn expecting() -> Self {
+        Self::new(Duration::ZERO)
+    }
+
+    fn new(unclaimed: Duration) -> Self {
         let (mut departures, exit) = Departures::new();
         departures.expect();
         let (predecessor, successor, entrances) = (Drain::new(), Drain::new(), Entrances::default());
         predecessor.begin(replaced(), &Times::for_restart());
-        let arrivals = Arrivals::new(entrances.clone(), Duration::ZERO);
+        let arrivals = Arrivals::new(entrances.clone(), unclaimed);
         Self { exit, departures, predecessor, entrances, arrivals, successor, reactor: None }
     }
 
@@ -80,6 +91,11 @@ impl World {
         let Message::Offer(offers) = departing.message else { panic!("no offer") };
         let descriptors = departing.descriptors.iter().map(|fd| Some(fd.try_clone().unwrap()));
         self.arrivals.offered(offers.into_iter().zip(descriptors).collect());
+        self.say()
+    }
+
+    /// What the successor says now.
+    fn say(&mut self) -> Vec<u64> {
         let mut taken = Vec::new();
         for (number, message) in self.arrivals.say() {
             match message {
@@ -98,6 +114,12 @@ impl World {
     /// The same, and the predecessor hears it.
     async fn carry(&mut self) {
         let taken = self.offer().await;
+        self.departures.taken(&taken);
+    }
+
+    /// What the successor says now, and the predecessor hears.
+    fn answer(&mut self) {
+        let taken = self.say();
         self.departures.taken(&taken);
     }
 
@@ -425,6 +447,75 @@ async fn it_is_over_when_the_predecessor_has_gone_and_nothing_is_left() {
     assert!(timeout(PATIENCE, inherited.next()).await.unwrap().is_none());
     let mut late = world.inherited("lines");
     assert!(timeout(PATIENCE, late.next()).await.unwrap().is_none());
+}
+
+/// One after the other, with clients that hold on.
+async fn taken(world: &mut World, many: usize) -> Vec<UnixStream> {
+    let mut clients = Vec::new();
+    for _ in 0..many {
+        let (client, server) = UnixStream::pair().unwrap();
+        world.decide(world.leave(server, "lines", "")).await.unwrap();
+        clients.push(client);
+    }
+    clients
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_fetches_is_held_behind_the_first_64_and_goes_back_in_the_end() {
+    let mut world = World::holding(Duration::from_secs(5));
+    let mut inherited = world.inherited("lines");
+    world.arrivals.changed().await;
+    let _clients = taken(&mut world, 64).await;
+    let (_client, server) = UnixStream::pair().unwrap();
+    let mut leaving = world.leave(server, "lines", "65");
+    assert!(is_pending(&mut leaving).await);
+    world.carry().await;
+    assert!(is_pending(&mut leaving).await && is_pending(&mut pin!(world.arrivals.changed())).await);
+    // One is fetched, and one comes.
+    assert!(inherited.next().await.is_some());
+    world.arrivals.changed().await;
+    world.answer();
+    leaving.await.unwrap();
+    // None is fetched, and the next goes back.
+    let (_client, server) = UnixStream::pair().unwrap();
+    let mut leaving = world.leave(server, "lines", "66");
+    assert!(is_pending(&mut leaving).await);
+    world.carry().await;
+    assert_eq!(world.arrivals.next_deadline(), Some(Instant::now() + Duration::from_secs(5)));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    world.answer();
+    let refused = leaving.await.unwrap_err();
+    assert!(refused.to_string().contains("nobody fetched more of the protocol `lines` within 5s"), "{refused}");
+    assert_eq!(refused.into_parts().unwrap().1, b"66");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_can_not_go_back_any_more_is_taken_although_others_wait() {
+    let mut world = World::holding(Duration::from_secs(5));
+    let mut inherited = world.inherited("lines");
+    let _clients = taken(&mut world, 64).await;
+    let (_client, server) = UnixStream::pair().unwrap();
+    let mut leaving = world.leave(server, "lines", "65");
+    assert!(is_pending(&mut leaving).await);
+    world.carry().await;
+    world.arrivals.predecessor_gone();
+    let mut count = 0;
+    while timeout(PATIENCE, inherited.next()).await.unwrap().is_some() {
+        count += 1;
+    }
+    assert_eq!(count, 65);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_arrives_when_the_drain_is_over() {
+    let mut world = World::open();
+    let _inherited = world.inherited("lines");
+    let _held = world.successor.tracker().guard();
+    world.successor.begin(replaced(), &Times::for_restart().deadline(Duration::ZERO));
+    timeout(PATIENCE, world.successor.ended()).await.unwrap();
+    let (_client, server) = UnixStream::pair().unwrap();
+    let refused = world.decide(world.leave(server, "lines", "")).await.unwrap_err();
+    assert!(refused.to_string().contains("the drain is over"), "{refused}");
 }
 
 #[tokio::test]
