@@ -2,8 +2,8 @@
 
 use super::*;
 
-/// By whom the first of so many answers after the drain's begin is that is not the predecessor's. Never more than a window
-/// of requests lies in the kernel, each whole.
+/// How many the predecessor answers after the drain's begin. Never more than a window of requests lies in the kernel, each
+/// whole.
 async fn by_p(request: &str) -> usize {
     const WINDOW: usize = 16;
     let takes_its_time = |request: Request<Incoming>| -> BoxReply {
@@ -23,15 +23,13 @@ async fn by_p(request: &str) -> usize {
         client.answer().await;
     }
     let _report = pair.begin();
-    let mut by_p = 0;
-    for _ in 0..50 * WINDOW {
+    for by_p in 0..50 * WINDOW {
         client.send(request).await;
         let answer = pair.during(client.answer()).await;
         assert_eq!((answer.status, answer.closes), (200, false));
         if answer.body.starts_with('s') {
             return by_p;
         }
-        by_p += 1;
     }
     panic!("it never moves")
 }
