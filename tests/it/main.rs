@@ -53,6 +53,7 @@ mod program;
 mod protocols;
 mod queue;
 mod races;
+mod raw;
 mod readme;
 mod restart;
 mod scale;

@@ -24,6 +24,7 @@ pub mod opener;
 mod orders;
 pub mod process;
 mod program;
+mod raw;
 pub mod server;
 mod state;
 pub mod status;

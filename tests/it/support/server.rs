@@ -29,7 +29,7 @@ use tokio_hotrestart::{
 };
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
-use super::{Fifo, doors, hooks, kinds, lock::Lock, long, orders, state, step::Step};
+use super::{Fifo, doors, hooks, kinds, lock::Lock, long, orders, raw, state, step::Step};
 
 /// One line, written at once, so that lines of two generations never mix.
 pub fn say(line: fmt::Arguments<'_>) {
@@ -134,6 +134,7 @@ async fn live(graceful: &Graceful, generation: u64) -> Result<i32, tokio_hotrest
     doors::open(graceful, generation).await?;
     kinds::open(graceful, generation).await?;
     long::open(graceful, generation).await?;
+    raw::open(graceful).await?;
     if let Some(extra) = number::<u64>("HR_EXTEND_MS") {
         graceful.extend_ready_deadline(Duration::from_millis(extra));
     }
