@@ -1,8 +1,9 @@
 //! Lines, there and back: `examples/tcp_line.rs`, `examples/tcp_echo.rs` and `examples/udp_echo.rs`.
 
 use std::{
-    io::{self, BufRead, BufReader, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream, UdpSocket},
+    os::unix::fs::symlink,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -13,7 +14,7 @@ use std::{
 
 use nix::sys::signal::Signal;
 
-use super::{RESTARTS, Server, in_order};
+use super::{RESTARTS, Server, in_order, lock::flip, server::program};
 
 /// A bound for a broken run, and never part of what is tested.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -32,6 +33,61 @@ fn ten_restarts_disconnect_nobody_in_the_middle_of_a_line() {
         said.rsplit(' ').nth(1).and_then(|count| count.parse::<u64>().ok()).expect("a number")
     };
     assert_eq!((0..=RESTARTS).map(answered).sum::<u64>(), got);
+}
+
+/// Half a line is with another program, which has never heard of lines: it goes back after 5 s.
+#[test]
+fn what_the_successor_does_not_ask_for_is_answered_and_closed_here() {
+    let (mut server, mut client, _place) = half_a_line_with_another_program();
+    server.until(&["logged", "a connection is closed here", "nobody asked for the protocol `lines`"]);
+    assert_eq!(client.the_rest(), "", "all that was whole had its answer");
+    let report = server.report(0);
+    in_order(&report);
+    assert!(!report.contains("handed over"), "{report}");
+    server.signal(Signal::SIGTERM);
+    server.report(1);
+    server.until_all_have_ended();
+}
+
+/// It has the connection while it lives, and does not serve it.
+#[test]
+fn what_a_successor_that_is_killed_was_offered_is_answered_and_closed_here() {
+    let (mut server, mut client, _place) = half_a_line_with_another_program();
+    server.kill();
+    server.until(&["logged", "a connection is closed here", "the successor has ended"]);
+    assert_eq!(client.the_rest(), "");
+    let report = server.report(0);
+    assert!(!report.contains("handed over") && !report.contains("cut"), "{report}");
+}
+
+/// A restart to another program, when a client has had the answer to a line and has sent half of the next.
+#[track_caller]
+fn half_a_line_with_another_program() -> (Server, Client, tempfile::TempDir) {
+    let place = tempfile::tempdir().expect("a directory");
+    let (link, example) = (place.path().join("current"), program("tcp_line"));
+    symlink(&example, &link).expect("a link");
+    let mut server = Server::start_as(&link, &example, &[]);
+    let mut client = Client(BufReader::new(TcpStream::connect(server.address("tcp")).expect("somebody listens")));
+    client.0.get_ref().set_read_timeout(Some(PATIENCE)).expect("a socket");
+    client.0.get_mut().write_all(b"one\ntw").expect("sent");
+    let mut answer = String::new();
+    client.0.read_line(&mut answer).expect("an answer");
+    assert_eq!(answer, "ONE\n");
+    flip(&link, &server.may_become("tcp_echo"));
+    server.restart();
+    (server, client, place)
+}
+
+struct Client(BufReader<TcpStream>);
+
+impl Client {
+    /// Until the end, which is in order.
+    #[track_caller]
+    fn the_rest(&mut self) -> String {
+        let mut rest = String::new();
+        self.0.read_to_string(&mut rest).expect("an end in order");
+        rest
+    }
 }
 
 #[test]
