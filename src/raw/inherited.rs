@@ -25,7 +25,7 @@ use crate::{
 ///
 /// While it lives, what is offered is taken, and waits here: up to 64 connections, each with up to 1 MiB of state. More are
 /// held as those that nobody has asked for, and go back if none is fetched within the
-/// [`unclaimed_deadline`](crate::Builder::unclaimed_deadline). Dropped, it takes nothing more, and what waits in it is shut
+/// `unclaimed_deadline` of the builder. Dropped, it takes nothing more, and what waits in it is shut
 /// down: that can't go back.
 ///
 /// A generation that is replaced while its own predecessor still drains goes on receiving, and hands on what it receives:
