@@ -342,6 +342,9 @@ async fn a_loop_that_panics_drains_and_ends_rather_than_serve_on_deaf() {
     refused(address).await;
 }
 
+#[cfg(feature = "serve")]
+mod connections;
+
 #[cfg(all(feature = "layer", feature = "serve"))]
 mod end {
     use super::*;
