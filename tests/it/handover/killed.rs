@@ -112,6 +112,75 @@ fn a_predecessor_that_stands_still_stops_nobody_who_was_offered() {
     fleet.stop(successor, 1);
 }
 
+/// Nobody serves after it, so whatever it has taken it finishes and tells, and the rest is the predecessor's as before.
+#[test]
+fn a_successor_that_is_stopped_with_its_window_full_loses_nobody() {
+    let (mut fleet, mut crowd, successor) = held(server());
+    fleet.signal(successor, Signal::SIGTERM);
+    process::go_on(successor);
+    let mut told = 0;
+    while told < CLIENTS {
+        for (fate, many) in crowd.ask() {
+            match fate {
+                Fate::Kept(_) => {}
+                Fate::Told(_) => told += many,
+                Fate::Ended => panic!("{many} have ended"),
+            }
+        }
+    }
+    for generation in [0, 1] {
+        let done = fleet.until(&format!("done generation={generation}"));
+        assert_eq!(["raced", "cut", "code"].map(|count| done.number(count)), [0; 3], "{done:?}");
+    }
+    fleet.until_all_have_ended();
+}
+
+/// What waits for its turn is drained, and what was offered is the successor's to decide.
+#[test]
+fn a_predecessor_that_is_stopped_with_the_window_full_offers_nothing_more() {
+    let (mut fleet, mut crowd, successor) = held(server());
+    fleet.signal(fleet.first(), Signal::SIGTERM);
+    while crowd.members() > UNDECIDED {
+        crowd.send();
+        crowd.look();
+    }
+    process::go_on(successor);
+    assert_eq!(crowd.answers(), all(Fate::Kept(1), UNDECIDED));
+    let done = fleet.until("done generation=0");
+    let counts = ["handed", "told", "cut", "code"].map(|count| done.number(count));
+    assert_eq!(counts, [UNDECIDED as u64, (CLIENTS - UNDECIDED) as u64, 0, 0]);
+    drop(crowd);
+    fleet.stop(successor, 1);
+}
+
+/// A predecessor that is killed just before it does this: what has become of its connections, and somebody serves on.
+#[track_caller]
+fn killed_at(step: &str, fate: Fate) {
+    let mut fleet = server().with("AT", format!("0:{step}:kill")).start();
+    let mut crowd = Crowd::served(fleet.http, CLIENTS);
+    fleet.signal(fleet.first(), Signal::SIGUSR2);
+    let successor = fleet.until("ready generation=1").pid();
+    fleet.first_exit();
+    assert_eq!(crowd.ask(), all(fate, CLIENTS), "killed at {step}");
+    assert_eq!(Crowd::served(fleet.http, 1).ask(), all(Fate::Kept(1), 1));
+    drop(crowd);
+    fleet.stop(successor, 1);
+}
+
+#[test]
+fn a_predecessor_that_is_killed_before_it_has_let_go_takes_its_connections_with_it() {
+    for step in ["Confirm", "ProbationOver", "LetGo"] {
+        killed_at(step, Fate::Ended);
+    }
+}
+
+#[test]
+fn a_predecessor_that_is_killed_when_all_have_gone_takes_nobody_with_it() {
+    for step in ["OthersDrained", "EndLast", "Finish"] {
+        killed_at(step, Fate::Kept(1));
+    }
+}
+
 /// A restart in whose midst it is now: the predecessor has closed its copies of so many. The successor's pid.
 fn in_the_midst(given: usize) -> (Fleet, Crowd, i32) {
     let mut fleet = server().with("AT", "0:LetGo:hold").start();

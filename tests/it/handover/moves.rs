@@ -11,14 +11,17 @@ use std::{
 use nix::sys::signal::Signal;
 
 use super::{all, replace, replace_first, server};
-use crate::support::{
-    Fleet, Line,
-    crowd::{Crowd, Fate},
-    doors,
-    drain::accepted,
-    http::Client,
-    process,
-    server::large,
+use crate::{
+    fake,
+    support::{
+        Fleet, Line,
+        crowd::{Crowd, Fate},
+        doors,
+        drain::accepted,
+        http::Client,
+        process,
+        server::large,
+    },
 };
 
 /// Generation 0 has one connection, with which something is done before the restart, and something after generation 0 has
@@ -295,6 +298,31 @@ fn one_whose_client_has_left() {
     process::go_on(successor);
     assert_eq!(fleet.until("done generation=0").number("code"), 0);
     process::until(|| process::open(successor) <= before);
+    fleet.stop(successor, 1);
+}
+
+/// However it fails, the connections of the next one have where to go.
+#[test]
+fn those_of_a_server_whose_restart_has_failed_before() {
+    let fakes = ["exit:3", "take exit:3", "take refuse:no", "hear:HELLO say:HTTP/1.1_400_Bad_Request linger"];
+    let mut fleet = server().start();
+    let mut crowd = Crowd::served(fleet.http, 20);
+    for steps in fakes {
+        fake::release(&fleet.release, steps);
+        fleet.ask(fleet.first());
+        let answer = fleet.answer(0);
+        assert!(!answer.starts_with("replaced"), "{steps}: {answer}");
+        assert_eq!(crowd.ask(), all(Fate::Kept(0), 20));
+    }
+    // On probation.
+    fake::release(&fleet.release, "take able:final-state,hand-over READY hear:COMMIT exit:3");
+    fleet.ask(fleet.first());
+    assert!(fleet.answer(0).starts_with("Probation: "));
+    fleet.release.good();
+    let (successor, done) = replace_first(&mut fleet);
+    assert_eq!(done.number("handed"), 20);
+    assert_eq!(crowd.ask(), all(Fate::Kept(1), 20));
+    drop(crowd);
     fleet.stop(successor, 1);
 }
 

@@ -111,7 +111,8 @@ impl Crowd {
         while rounds < 3 {
             self.send();
             process::until(|| {
-                self.members.iter_mut().for_each(Member::look);
+                let told = self.look();
+                assert_eq!(told, 0, "nobody is told");
                 self.waiting().len() <= many
             });
             let waiting = self.waiting();
@@ -119,6 +120,19 @@ impl Crowd {
             rounds = if waiting.len() == many && waiting == before { rounds + 1 } else { 0 };
             before = waiting;
         }
+    }
+
+    /// Takes the answers that are there. Whoever was told is gone from here on: how many.
+    #[track_caller]
+    pub fn look(&mut self) -> usize {
+        let before = self.members.len();
+        self.members.retain_mut(|member| !matches!(member.look(), Some(Fate::Told(_))));
+        before - self.members.len()
+    }
+
+    /// How many they are.
+    pub fn members(&self) -> usize {
+        self.members.len()
     }
 
     /// Whoever waits for no answer leaves.
@@ -156,13 +170,13 @@ impl Member {
     }
 
     /// Takes the answer, if it is there.
-    fn look(&mut self) {
+    #[track_caller]
+    fn look(&mut self) -> Option<Fate> {
         self.client.stream.set_nonblocking(true).expect("a socket");
         let is_there = self.client.stream.peek(&mut [0]).is_ok();
         self.client.stream.set_nonblocking(false).expect("a socket");
-        if self.words.is_some() && is_there {
-            let fate = self.fate();
-            assert!(matches!(fate, Fate::Kept(_)), "{fate:?}");
-        }
+        let fate = (self.words.is_some() && is_there).then(|| self.fate());
+        assert_ne!(fate, Some(Fate::Ended));
+        fate
     }
 }
