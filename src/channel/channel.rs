@@ -323,14 +323,14 @@ impl Channel {
             if lost && !matches!(message, None | Some(Message::Offer(_))) {
                 return Err(Error::io(ErrorKind::Protocol, "receive from the other end", Errno::EMFILE.into()));
             }
-            // More would be taken for those of the next message, and a client's connection for another's.
-            if came != descriptors && !lost {
+            if came < descriptors && !lost {
                 let what = format!("{came} of {descriptors} descriptors came with a message");
                 return Err(Error::new(ErrorKind::Protocol, what));
             }
             self.bytes.drain(..length);
             self.lost_descriptors = false;
-            // Those that came are the first ones.
+            // Those that came are the first ones, and any more are closed: left here, they would be taken for those of the next
+            // message, and a client's connection for another's.
             let mut descriptors = mem::take(&mut self.descriptors);
             if let Some(message) = message {
                 descriptors.truncate(message.descriptors());

@@ -1,7 +1,7 @@
 //! What is last to close: a health listener answers to the last.
 
 use std::{
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     net::SocketAddr,
     os::unix::net::UnixStream,
     path::Path,
@@ -161,22 +161,29 @@ fn ended(fleet: &mut Fleet, second: i32, mut lines: Lines) {
     fleet.stop(second, 1);
 }
 
-/// Its queue is emptied, as that of any other: whoever has connected before it closes is served.
+/// Its queue is emptied, as that of any other. Whoever connects in the very moment of its closing is reset, for no system
+/// call looks and closes in one: one or two of those who come as fast as they can, and once.
 #[test]
-fn nobody_is_reset_when_it_closes() {
+fn whoever_has_connected_before_it_closes_is_served() {
     let mut fleet = server().with("LAST", LAST).start();
     let health = long::address(&mut fleet, "health");
     let client = move || {
         while let Some(mut client) = Client::try_connect(health) {
-            client.say("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
-            assert_eq!(client.answer().expect("served").body, b"hello world");
+            let asked = client.try_say("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+            match asked.and_then(|()| client.answer()) {
+                Ok(answer) => assert_eq!(answer.body, b"hello world"),
+                Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => return 1,
+                Err(error) => panic!("{error}"),
+            }
         }
+        0
     };
     let clients: Vec<_> = (0..8).map(|_| std::thread::spawn(client)).collect();
     let lines = Lines::served(fleet.echo);
     Way::Stop.begin(&mut fleet);
     drop(lines);
-    clients.into_iter().for_each(|client| client.join().expect("all served"));
+    let resets: usize = clients.into_iter().map(|client| client.join().expect("all others served")).sum();
+    assert!(resets <= 2, "{resets} of 8");
     assert_eq!(fleet.until("done generation=0").number("cut"), 0);
 }
 

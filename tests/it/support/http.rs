@@ -67,7 +67,11 @@ impl Client {
 
     #[track_caller]
     pub fn say(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream.write_all(bytes.as_ref()).expect("the server reads");
+        self.try_say(bytes).expect("the server reads");
+    }
+
+    pub fn try_say(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.stream.write_all(bytes.as_ref())
     }
 
     /// Sends a request.
