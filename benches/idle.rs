@@ -35,7 +35,7 @@ use tokio::{
     io::AsyncReadExt,
     net::TcpListener,
     runtime,
-    task::{JoinSet, LocalSet},
+    task::JoinSet,
     time::{sleep, timeout},
 };
 use tokio_hotrestart::{Graceful, Signals, drain::Times};
@@ -74,7 +74,7 @@ fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     if let Some(kind) = args.be {
-        return runtime.block_on(LocalSet::new().run_until(kind.serve(args.grace)));
+        return runtime.block_on(kind.serve(args.grace));
     }
     let limit = raise_descriptor_limit()?;
     anyhow::ensure!((args.connections as u64) < limit - 100, "the system allows {limit} descriptors");

@@ -4,8 +4,9 @@
 //! over the requests. Every request ends in exactly one bucket, and none is ever tried again. Exits with 1 where one is
 //! lost.
 //!
-//! Clients are sent away one after the other, over a grace of a second and not of the usual five, so that many restarts fit
-//! into a minute: the next one begins when the predecessor has ended, and that is when the last client has gone.
+//! Clients that can't be handed over (HTTP/2, WebSockets) are sent away one after the other, over a grace of a second and not
+//! of the usual five, so that many restarts fit into a minute: the next one begins when the predecessor has ended, and that is
+//! when the last client has gone.
 //!
 //! ```text
 //! cargo bench --bench lossless                                  # 2 restarts each, some 25 s

@@ -3,8 +3,7 @@
 //! From SIGUSR2 to the first answer that a new connection gets from the successor; beside it, from the spawn of an
 //! unrelated copy of the program to its first answer. In turn, under the same load on the first server: 64 kept-alive
 //! clients, and 2 that open a connection for each request, which are also who sees the successor. No probation: the
-//! successor answers before it in any case. Clients are sent away over a second and not over the usual five: what comes
-//! next begins when the predecessor has ended.
+//! successor answers before it in any case.
 //!
 //! ```text
 //! cargo bench --bench restart_time                              # 30 pairs, some 40 s, and 5 with --start-delay 300
@@ -76,7 +75,7 @@ fn row(name: &str, samples: &[f64]) {
 impl Args {
     async fn measure(&self, program: &PathBuf, pairs: usize, delay: u64) -> anyhow::Result<Times> {
         let delay = delay.to_string();
-        let arguments = ["--probation", "0", "--grace", "1", "--start-delay", &delay];
+        let arguments = ["--probation", "0", "--start-delay", &delay];
         let mut fleet = Fleet::start(program, &arguments).await?;
         let think = Duration::from_millis(self.think);
         let plan = |mode| Load::new(fleet.address, mode).think(think);

@@ -23,7 +23,7 @@ use nix::{
     unistd::{ForkResult, fork},
 };
 use support::{Gaps, Harness, ms, quantile};
-use tokio::{task::LocalSet, time::sleep};
+use tokio::time::sleep;
 use tokio_hotrestart::{Graceful, Signals};
 
 /// How long a restart stops the event loop
@@ -46,7 +46,7 @@ async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     // Written, for untouched memory is not there. No page is like another, so that none is merged.
     let ballast: Vec<u64> = (0..(args.gib << 30) as u64 / 8).collect();
-    LocalSet::new().run_until(measure(&args)).await?;
+    measure(&args).await?;
     black_box(ballast);
     Ok(())
 }

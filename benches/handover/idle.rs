@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{
     Args, MS, SECOND, Verdict, server,
-    support::{Fleet, ask_again, ask_once, cpu_time, forget_peak, ms, quantile, raise_descriptor_limit, resident},
+    support::{Fleet, Gap, ask_again, ask_once, cpu_time, forget_peak, ms, quantile, raise_descriptor_limit, resident},
 };
 
 /// What restarts with so many idle connections cost.
@@ -35,6 +35,8 @@ struct Handover {
     cpu: [Duration; 2],
     /// Bytes. The predecessor's beyond what it had before; the successor's after it.
     memory: [u64; 2],
+    /// Of the predecessor's event loop.
+    gap: Gap,
 }
 
 impl Args {
@@ -76,12 +78,13 @@ impl Args {
 
     fn print_delays(&self, rows: &[Row], none: &Row) {
         println!("longest delay of a client that asks every 2 ms, ms, median of {}", self.delays);
-        println!("          restart   cold start   restart beyond that   restart beyond one with none");
+        print!("          restart   cold start   restart beyond that   restart beyond one with none");
+        println!("   predecessor's longest gap (own work)");
         for row in rows.iter().chain([none]) {
             let [restart, cold, without] = [&row.restarts, &row.cold, &none.restarts].map(|max| quantile(max, 0.5));
             let (beyond_cold, beyond_none) = (restart - cold, restart - without);
-            let connections = row.connections;
-            println!("{connections:>6} {restart:>10.1} {cold:>12.1} {beyond_cold:>21.1} {beyond_none:>30.1}");
+            print!("{:>6} {restart:>10.1} {cold:>12.1} {beyond_cold:>21.1} {beyond_none:>30.1}", row.connections);
+            println!(" {:>31.1} ({:.1})", row.median(|it| ms(it.gap.late)), row.median(|it| ms(it.gap.busy)));
         }
     }
 
@@ -139,6 +142,7 @@ async fn hand_over(fleet: &mut Fleet) -> anyhow::Result<Handover> {
         wall: last.drained - last.replaced.min(confirmed),
         cpu: [last.cpu - cpu, cpu_time(successor)?],
         memory: [last.peak.saturating_sub(memory), resident(successor)?],
+        gap: last.gap,
     })
 }
 
@@ -172,15 +176,15 @@ async fn settled(pid: u32) -> anyhow::Result<()> {
 impl Row {
     /// What each connection has cost beyond what a restart with none does: µs, bytes; the predecessor, the successor.
     fn each_beyond(&self, none: &Self) -> [[f64; 2]; 2] {
-        let each = |of: &dyn Fn(&Handover) -> f64| {
-            let [with, without] =
-                [self, none].map(|row| quantile(&row.handovers.iter().map(of).collect::<Vec<_>>(), 0.5));
-            (with - without) / self.connections.max(1) as f64
-        };
+        let each = |of: &dyn Fn(&Handover) -> f64| (self.median(of) - none.median(of)) / self.connections.max(1) as f64;
         [
             [0, 1].map(|side| each(&|handover| 1e3 * ms(handover.cpu[side]))),
             [0, 1].map(|side| each(&|handover| handover.memory[side] as f64)),
         ]
+    }
+
+    fn median(&self, of: impl Fn(&Handover) -> f64) -> f64 {
+        quantile(&self.handovers.iter().map(of).collect::<Vec<_>>(), 0.5)
     }
 
     fn wall(&self, part: f64) -> f64 {

@@ -9,7 +9,7 @@ use tokio_hotrestart::Graceful;
 
 use super::{
     Args,
-    support::{Fleet, cpu_time, now, peak},
+    support::{Fleet, Gap, Gaps, cpu_time, now, peak},
 };
 
 /// What a generation says of itself at its end. Times are of a clock that all processes share.
@@ -23,6 +23,8 @@ pub(super) struct LastWords {
     pub(super) cpu: Duration,
     /// The most memory that was resident.
     pub(super) peak: u64,
+    /// How long something that came while it drained would have waited for its turn; and of that, the thread's own work.
+    pub(super) gap: Gap,
 }
 
 impl Args {
@@ -45,12 +47,11 @@ pub(super) async fn serve(probation: Duration) -> anyhow::Result<ExitCode> {
     println!("{confirmed} generation={generation} confirmed");
     println!("ready generation={generation} pid={pid} http={address}");
     graceful.restart_signal().await;
-    let replaced = now()?;
+    let (replaced, gaps) = (now()?, Gaps::start());
     let report = graceful.drain().await;
-    println!(
-        "{}, generation={generation} ended",
-        LastWords { replaced, drained: now()?, cpu: cpu_time(pid)?, peak: peak(pid)? }
-    );
+    let (drained, gap) = (now()?, gaps.longest());
+    let last = LastWords { replaced, drained, cpu: cpu_time(pid)?, peak: peak(pid)?, gap };
+    println!("{last}, generation={generation} ended");
     if !report.is_clean() {
         println!("{report}");
     }
@@ -80,8 +81,9 @@ pub(super) async fn last_words(fleet: &mut Fleet, generation: u64) -> anyhow::Re
 
 impl std::fmt::Display for LastWords {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let [replaced, drained, cpu] = [self.replaced, self.drained, self.cpu].map(|time| time.as_nanos());
-        write!(f, "{replaced} {drained} {cpu} {}", self.peak)
+        let Self { replaced, drained, cpu, peak, gap: Gap { late, busy } } = *self;
+        let [replaced, drained, cpu, late, busy] = [replaced, drained, cpu, late, busy].map(|time| time.as_nanos());
+        write!(f, "{replaced} {drained} {cpu} {late} {busy} {peak}")
     }
 }
 
@@ -91,8 +93,9 @@ impl FromStr for LastWords {
     fn from_str(line: &str) -> anyhow::Result<Self> {
         let numbers = line.split(',').next().unwrap_or_default().split(' ').map(str::parse);
         let numbers = numbers.collect::<Result<Vec<u64>, _>>()?;
-        let [replaced, drained, cpu, peak] = numbers[..] else { anyhow::bail!("four numbers, not {line:?}") };
-        let [replaced, drained, cpu] = [replaced, drained, cpu].map(Duration::from_nanos);
-        Ok(Self { replaced, drained, cpu, peak })
+        let [times @ .., peak] = &numbers[..] else { anyhow::bail!("no numbers: {line:?}") };
+        let times = times.iter().copied().map(Duration::from_nanos).collect::<Vec<_>>();
+        let [replaced, drained, cpu, late, busy] = times[..] else { anyhow::bail!("five times, not {line:?}") };
+        Ok(Self { replaced, drained, cpu, peak: *peak, gap: Gap { late, busy } })
     }
 }

@@ -1,16 +1,16 @@
 //! How long an event loop does not come round.
 
 use std::{
-    cell::Cell,
-    rc::Rc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use nix::time::{ClockId, clock_gettime};
 use tokio::time::{MissedTickBehavior, interval};
 
-/// The longest gaps that a ticker of a millisecond has seen, on the runtime whose one thread it shares with a server.
-pub(crate) struct Gaps(Rc<Cell<Gap>>);
+/// The longest gaps that a ticker of a millisecond has seen, on the runtime whose one thread it shares with a server. Its turn
+/// comes behind that of every task that was woken before: so long would a request have waited that had come then.
+pub(crate) struct Gaps(Arc<Mutex<Gap>>);
 
 /// The longest of each kind; they need not be the same one.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,21 +22,24 @@ pub(crate) struct Gap {
 }
 
 impl Gaps {
-    /// In a `LocalSet`.
+    /// On a current-thread runtime.
     pub(crate) fn start() -> Self {
         const TICK: Duration = Duration::from_millis(1);
-        let longest = Rc::new(Cell::new(Gap::default()));
-        let noted = Rc::clone(&longest);
-        tokio::task::spawn_local(async move {
+        let longest = Arc::<Mutex<Gap>>::default();
+        let noted = Arc::clone(&longest);
+        // From now, and not from the ticker's first turn: what was woken before comes before that.
+        let (mut last, mut used) = (Instant::now(), processor_time());
+        // A task like any other: those of a `LocalSet` have their turns between others', however many were woken.
+        tokio::spawn(async move {
             let mut ticks = interval(TICK);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            let (mut last, mut used) = (Instant::now(), processor_time());
             loop {
                 ticks.tick().await;
                 let (now, used_now) = (Instant::now(), processor_time());
-                let Gap { late, busy } = noted.get();
+                let mut longest = noted.lock().unwrap_or_else(PoisonError::into_inner);
                 let (gap, work) = ((now - last).saturating_sub(TICK), used_now.saturating_sub(used));
-                noted.set(Gap { late: late.max(gap), busy: busy.max(work) });
+                *longest = Gap { late: longest.late.max(gap), busy: longest.busy.max(work) };
+                drop(longest);
                 (last, used) = (now, used_now);
             }
         });
@@ -45,12 +48,12 @@ impl Gaps {
 
     /// What was seen until now is forgotten.
     pub(crate) fn forget(&self) {
-        self.0.set(Gap::default());
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Gap::default();
     }
 
     /// Since then.
     pub(crate) fn longest(&self) -> Gap {
-        self.0.get()
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
