@@ -250,7 +250,7 @@ async fn who_waits_for_a_successor_that_never_takes_anybody_is_told_before_the_e
     let place = Place::new();
     let (first, address) = place.generation_with(Times::for_restart().grace(SECOND * 2).deadline(SECOND * 8)).await;
     // Connections go only after it, and it has ten seconds.
-    first.pass_final_state("count", 1, || pending::<Result<Vec<u8>, Error>>()).unwrap();
+    first.pass_final_state("count", 1, pending::<Result<Vec<u8>, Error>>).unwrap();
     first.ready().await.unwrap();
     let (mut idle, mut busy) = (Client::connect(&address).await, Client::connect(&address).await);
     for client in [&mut idle, &mut busy] {
