@@ -1,7 +1,6 @@
-use std::{fmt, net::Shutdown, os::fd::OwnedFd, time::Duration};
+use std::{fmt, os::fd::OwnedFd, time::Duration};
 
-use socket2::SockRef;
-
+use super::socket::shut_down;
 use crate::wire::Destination;
 
 /// A live connection in pieces. Its socket is in no reactor, and does not block.
@@ -23,9 +22,7 @@ impl Parcel {
 
     /// Nobody serves it, here or elsewhere: it ends for its client, whoever else has a copy of the socket still.
     pub(super) fn end(self) {
-        if let Err(error) = SockRef::from(&self.socket).shutdown(Shutdown::Both) {
-            crate::log::debug!(%error, "a connection that nobody waits for had ended already");
-        }
+        shut_down(&self.socket);
     }
 
     /// What comes with the socket, in bytes.

@@ -40,9 +40,14 @@ sockets!(TcpStream, UnixStream);
 pub(crate) fn register<T: Socket>(socket: OwnedFd) -> io::Result<T> {
     // It is so already, unless somebody has set it back: a blocking one would stop the whole runtime.
     SockRef::from(&socket).set_nonblocking(true)?;
-    // Who refuses it has closed it by then, and there is nothing left to shut down.
+    or_shut_down(socket, T::of_socket)
+}
+
+/// If that fails, the connection ends for its client, whoever else holds a copy.
+pub(crate) fn or_shut_down<T>(socket: OwnedFd, then: impl FnOnce(OwnedFd) -> io::Result<T>) -> io::Result<T> {
+    // Who fails has closed it by then, and there is nothing left to shut down.
     let copy = socket.try_clone();
-    T::of_socket(socket).inspect_err(|_| match &copy {
+    then(socket).inspect_err(|_| match &copy {
         Ok(copy) => shut_down(copy),
         Err(error) => crate::log::warn!(%error, "a connection ends for its client when all have closed it"),
     })

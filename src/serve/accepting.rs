@@ -24,13 +24,12 @@ use super::{
     settings::Settings,
     slots::Slots,
     sniff::Sniffer,
-    socket,
 };
 use crate::{
     Error, ErrorKind, Listener, Tracker,
     accept::Acceptor,
     drain::{Kind, Level, Outcome, Watch, Why},
-    handover::Parcel,
+    handover::{Parcel, socket::or_shut_down},
 };
 
 /// The task of a `serve`: accepts, adopts what comes from a predecessor, and spawns it.
@@ -214,7 +213,7 @@ impl<K, H> Accepting<K, H> {
         H: Handshake<L::Io>,
     {
         let Arrived { parcel: Parcel { socket, read, waited, .. }, begun, ticket, .. } = arrival.into_inner();
-        let (sniffer, peer) = match socket::or_shut_down(socket, L::adopt) {
+        let (sniffer, peer) = match or_shut_down(socket, L::adopt) {
             Ok((io, peer)) => (Sniffer::shared(io), peer),
             Err(error) => {
                 // Of a client that is gone there is nothing to lose.

@@ -1,13 +1,12 @@
 use std::{convert::Infallible, os::fd::BorrowedFd, sync::Arc};
 
-use socket2::SockRef;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::{link, server::Wiring, slots::Slots, socket};
+use super::{link, server::Wiring, slots::Slots};
 use crate::{
     Tracker,
     drain::{Kind, Level, Watch},
-    handover::{self, Door, Entrance, Parcel, Place},
+    handover::{self, Door, Entrance, Parcel, Place, socket::shut_down},
     wire::{Begun, Destination, Offer},
 };
 
@@ -152,7 +151,7 @@ impl Arrival {
 impl Drop for Arrival {
     fn drop(&mut self) {
         if let Some(Arrived { parcel, .. }) = &self.0 {
-            socket::shut_down_socket(&SockRef::from(&parcel.socket));
+            shut_down(&parcel.socket);
         }
     }
 }

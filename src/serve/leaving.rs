@@ -188,8 +188,7 @@ impl<T: Io, S: Handler> Connection<T, S> {
         let Parcel { to, socket, read, waited, .. } = parcel;
         self.link.stay();
         self.link.share();
-        let io = socket::or_shut_down(socket, socket::into_io)
-            .map_err(|error| self.lost("take back into the reactor", &error))?;
+        let io = socket::into_io(socket).map_err(|error| self.lost("take back into the reactor", &error))?;
         let since = before(waited);
         if matches!(to, Destination::Serve { begun: Begun::Fresh, .. }) {
             self.clock = Clock::since_then(since);

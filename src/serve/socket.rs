@@ -4,14 +4,13 @@
 use std::{
     any::{Any, TypeId},
     io,
-    net::{self, Shutdown},
-    os::{fd::OwnedFd, unix},
+    os::fd::OwnedFd,
 };
 
-use socket2::SockRef;
 use tokio::net::{TcpStream, UnixStream};
 
 use super::Io;
+use crate::handover::socket::{self, Socket};
 
 pub(super) fn is_socket<T: Io>() -> bool {
     [TypeId::of::<TcpStream>(), TypeId::of::<UnixStream>()].contains(&TypeId::of::<T>())
@@ -21,49 +20,30 @@ pub(super) fn is_socket<T: Io>() -> bool {
 pub(super) fn from_io<T: Io>(io: T) -> io::Result<OwnedFd> {
     let mut io = Some(io);
     if let Some(tcp) = taken(&mut io) {
-        return TcpStream::into_std(tcp).map(OwnedFd::from);
+        return TcpStream::into_socket(tcp);
     }
     match taken(&mut io) {
-        Some(unix) => UnixStream::into_std(unix).map(OwnedFd::from),
+        Some(unix) => UnixStream::into_socket(unix),
         None => Err(io::ErrorKind::Unsupported.into()),
     }
 }
 
-/// Into the reactor again.
+/// Into the reactor again. If that can't be, it has ended for its client, too.
 pub(super) fn into_io<T: Io>(socket: OwnedFd) -> io::Result<T> {
     let io = if TypeId::of::<T>() == TypeId::of::<TcpStream>() {
-        taken(&mut Some(TcpStream::from_std(net::TcpStream::from(socket))?))
+        taken(&mut Some(socket::register::<TcpStream>(socket)?))
     } else {
-        taken(&mut Some(UnixStream::from_std(unix::net::UnixStream::from(socket))?))
+        taken(&mut Some(socket::register::<UnixStream>(socket)?))
     };
     io.ok_or_else(|| io::ErrorKind::Unsupported.into())
 }
 
-/// If that fails, the connection ends for its client, whoever else holds a copy.
-pub(super) fn or_shut_down<T>(socket: OwnedFd, then: impl FnOnce(OwnedFd) -> io::Result<T>) -> io::Result<T> {
-    // For whoever fails has closed what it was given. Without one, the client sees the end when the other process closes.
-    let copy = socket.try_clone();
-    then(socket).inspect_err(|_| {
-        if let Ok(copy) = copy {
-            shut_down_socket(&SockRef::from(&copy));
-        }
-    })
-}
-
-/// Ends it for the client, whoever else holds a copy. Not for the sake of its own end: that it is gone already is no error.
+/// Ends it for the client, whoever else holds a copy.
 pub(super) fn shut_down(io: &dyn Any) {
-    let socket = match (io.downcast_ref::<TcpStream>(), io.downcast_ref::<UnixStream>()) {
-        (Some(tcp), _) => SockRef::from(tcp),
-        (_, Some(unix)) => SockRef::from(unix),
-        _ => return,
-    };
-    shut_down_socket(&socket);
-}
-
-/// As [`shut_down`], of one that is in no reactor.
-pub(super) fn shut_down_socket(socket: &SockRef<'_>) {
-    if let Err(error) = socket.shutdown(Shutdown::Both) {
-        crate::log::debug!(%error, "a connection that was handed over had ended already");
+    match (io.downcast_ref::<TcpStream>(), io.downcast_ref::<UnixStream>()) {
+        (Some(tcp), _) => socket::shut_down(tcp),
+        (_, Some(unix)) => socket::shut_down(unix),
+        _ => {}
     }
 }
 

@@ -27,7 +27,12 @@ async fn a_body_that_another_thread_drops_just_then_is_never_parsed_as_a_request
     let roof = Roof::new();
     // So that each is taken apart at the first moment at which it may be.
     roof.drain.begin(Cause::Stopped { by: None }, &times(3600, 3600));
-    let settings = || Settings { exit: exit.clone(), socket: Some(Name::new("http").unwrap()), ..Settings::new() };
+    let settings = || {
+        let mut settings = Settings::new();
+        settings.exit = exit.clone();
+        settings.socket = Some(Name::new("http").unwrap());
+        settings
+    };
     let held = others.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let is_upload = request.method() == "POST";
