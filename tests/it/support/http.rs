@@ -31,12 +31,14 @@ impl Client {
         Self::try_connect(to).expect("somebody listens")
     }
 
-    /// The same; `None` where nobody listens.
+    /// The same; `None` where nobody listens, or does not any more while it connects.
     #[track_caller]
     pub fn try_connect(to: SocketAddr) -> Option<Self> {
         let stream = match TcpStream::connect(to) {
             Ok(stream) => stream,
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return None,
+            Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset) => {
+                return None;
+            }
             Err(error) => panic!("{error}"),
         };
         stream.set_read_timeout(Some(PATIENCE)).expect("set");
@@ -77,7 +79,11 @@ impl Client {
     /// Sends a request.
     #[track_caller]
     pub fn ask(&mut self, path: &str) {
-        self.say(format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n"));
+        self.try_ask(path).expect("the server reads");
+    }
+
+    fn try_ask(&mut self, path: &str) -> io::Result<()> {
+        self.try_say(format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n"))
     }
 
     /// Sends the head of an upload.
@@ -88,8 +94,12 @@ impl Client {
 
     #[track_caller]
     pub fn get(&mut self, path: &str) -> Answer {
-        self.ask(path);
-        self.answer().expect("a whole answer")
+        self.try_get(path).expect("a whole answer")
+    }
+
+    pub fn try_get(&mut self, path: &str) -> io::Result<Answer> {
+        self.try_ask(path)?;
+        self.answer()
     }
 
     /// The next answer. An end before it is `UnexpectedEof`.
