@@ -245,7 +245,7 @@ async fn what_a_dead_predecessor_has_offered_may_still_be_taken() {
     assert_eq!(Arc::strong_count(&room), 2, "more may come");
     advance(UNCLAIMED).await;
     assert!(said(&mut arrivals).is_empty());
-    assert_eq!(hopeless.sees(), Sees::End);
+    hopeless.sees_its_end("nobody has it");
     assert_eq!(Arc::strong_count(&room), 1, "nobody comes any more");
 }
 

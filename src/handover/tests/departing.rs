@@ -137,7 +137,7 @@ fn what_is_taken_is_closed_here() {
     assert!(fate(&mut leaving).is_none() && !departures.is_empty());
     departures.taken(&[1]);
     assert!(matches!(fate(&mut leaving), Some(Fate::Taken)));
-    assert_eq!(client.sees(), Sees::End);
+    client.sees_its_end("nobody has it");
     assert!(departures.is_empty());
 }
 
@@ -267,7 +267,7 @@ fn who_talks_nonsense_has_no_say_and_may_have_the_connection() {
     drop(batch(&mut departures));
     departures.garbled();
     assert!(matches!(fate(&mut leaving), Some(Fate::Undecided)));
-    assert_eq!(client.sees(), Sees::End);
+    client.sees_its_end("nobody has it");
     // What it says later, and its end, give nothing back.
     departures.declined(vec![(1, "after all".to_owned())]);
     departures.channel_ended();
@@ -281,7 +281,7 @@ fn where_nothing_can_be_said_any_more_the_successor_may_have_the_connection() {
     drop(batch(&mut departures));
     departures.mute();
     assert!(matches!(fate(&mut leaving), Some(Fate::Undecided)));
-    assert_eq!(client.sees(), Sees::End);
+    client.sees_its_end("nobody has it");
     assert_eq!(exit.why_closed(), "nothing can be said to the successor any more");
 }
 
@@ -381,7 +381,7 @@ fn who_does_not_wait_for_its_connection_gives_it_away_or_up() {
     let mut offered = offered.into_iter();
     is_the_only_owner_of(offered.next().unwrap().1.unwrap(), &mut taken);
     drop(offered);
-    assert_eq!(declined.sees(), Sees::End);
+    declined.sees_its_end("nobody has it");
     assert!(departures.is_empty());
 }
 

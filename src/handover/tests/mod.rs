@@ -44,6 +44,14 @@ impl Client {
             Err(error) => panic!("{error}"),
         }
     }
+
+    /// Waited for: a process that another test spawns has copies of everything until its exec.
+    #[track_caller]
+    fn sees_its_end(&mut self, otherwise: &str) {
+        self.0.set_nonblocking(false).unwrap();
+        self.0.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        assert_eq!(self.sees(), Sees::End, "{otherwise}");
+    }
 }
 
 fn name(name: &str) -> Name {
@@ -121,7 +129,7 @@ fn is_the_only_owner_of(socket: OwnedFd, client: &mut Client) {
     stream.write_all(b"it is mine").unwrap();
     assert_eq!(client.sees(), Sees::Bytes(b"it is mine".to_vec()));
     drop(stream);
-    assert_eq!(client.sees(), Sees::End, "somebody else has a copy");
+    client.sees_its_end("somebody else has a copy");
 }
 
 /// Takes what there is room for.
