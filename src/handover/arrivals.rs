@@ -194,6 +194,8 @@ impl Arrivals {
     /// to ask for it, or to fetch those that it has.
     fn hold(&mut self, door: &Door, held: Admission) -> Admission {
         let name = match door {
+            // It takes them one after the other, and a predecessor that waits too long drains the others itself.
+            Door::Serve(_) if matches!(held, Admission::Full) => return held,
             Door::Serve(name) => return Admission::No(format!("nobody serves the socket `{name}`")),
             Door::Protocol(name) => name,
         };

@@ -142,6 +142,11 @@ impl Entrances {
         refusal
     }
 
+    /// Behind an entrance that was full there is room again.
+    pub(crate) fn moves_on(&self) {
+        self.0.changed.notify_one();
+    }
+
     /// An entrance was opened, or has room again, or all were closed, since this was last asked for. For one who waits; cancel safe.
     pub(super) async fn changed(&self) {
         self.0.changed.notified().await;
@@ -165,7 +170,7 @@ pub(crate) struct Ticket {
 impl Ticket {
     /// Somebody who waited behind the entrance has been fetched.
     pub(crate) fn moves_on(&self) {
-        self.entrances.0.changed.notify_one();
+        self.entrances.moves_on();
     }
 }
 

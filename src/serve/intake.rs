@@ -6,12 +6,13 @@ use super::{link, server::Wiring, slots::Slots};
 use crate::{
     Tracker,
     drain::{Kind, Level, Watch},
-    handover::{self, Door, Entrance, Parcel, Place, socket::shut_down},
+    handover::{self, Door, Entrance, Entrances, Parcel, Place, socket::shut_down},
     wire::{Begun, Destination, Offer},
 };
 
-/// How many may wait until the server gets to them: several frames of a predecessor's. Who is declined is served on there;
-/// without this a make-service that is not ready would get them all, and nobody served them.
+/// How many may wait until the server gets to them: several frames of a predecessor's. The next ones are held, undecided, so
+/// that the predecessor offers no more; without this a make-service that is not ready would get them all, and nobody served
+/// them.
 const READY_FOR: usize = 256;
 
 /// By which connections of a predecessor come into a `serve`, from its call on: they may be offered before it is polled.
@@ -54,6 +55,7 @@ impl Intake {
             tracker: wiring.tracker.clone(),
             places: slots.places().clone(),
             ready: self.ready.clone(),
+            entrances: wiring.entrances.clone(),
             family: self.family.downgrade(),
             arrives: self.arrives.clone(),
         };
@@ -90,6 +92,7 @@ struct Entry {
     tracker: Tracker,
     places: Arc<Semaphore>,
     ready: Arc<Semaphore>,
+    entrances: Entrances,
     /// Of a `serve` whose last connection is gone nobody is left to take one.
     family: mpsc::WeakSender<Infallible>,
     arrives: mpsc::UnboundedSender<Arrival>,
@@ -119,6 +122,7 @@ impl Entrance for Entry {
         let Ok(turn) = self.ready.clone().try_acquire_owned() else {
             return Err("the server is not ready for more".to_owned());
         };
+        let turn = Turn { permit: Some(turn), entrances: self.entrances.clone() };
         let ticket = link::Ticket { guard: self.tracker.guard_of(kind), slot: Some(slot), family: Some(family) };
         let arrives = self.arrives.clone();
         Ok(Box::new(move |parcel| {
@@ -127,6 +131,10 @@ impl Entrance for Entry {
                 crate::log::debug!("a connection was handed over to a server that was dropped meanwhile: closed");
             }
         }))
+    }
+
+    fn is_full(&self) -> bool {
+        self.ready.available_permits() == 0
     }
 }
 
@@ -138,7 +146,23 @@ pub(super) struct Arrived {
     pub(super) begun: Begun,
     pub(super) ticket: link::Ticket,
     #[allow(dead_code)] // held, and never read
-    turn: OwnedSemaphorePermit,
+    turn: Turn,
+}
+
+/// One of those that may wait. Who is held because there are too many is asked again when there is room for it.
+struct Turn {
+    permit: Option<OwnedSemaphorePermit>,
+    entrances: Entrances,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let was_full = self.permit.as_ref().is_some_and(|permit| permit.semaphore().available_permits() == 0);
+        self.permit = None;
+        if was_full {
+            self.entrances.moves_on();
+        }
+    }
 }
 
 impl Arrival {

@@ -1,6 +1,7 @@
 use std::net::SocketAddr;
 
 use axum::{Router, extract::ConnectInfo, routing::get};
+use futures_util::FutureExt;
 use tokio::time::{Instant, sleep};
 
 use super::*;
@@ -93,25 +94,24 @@ async fn an_offer_may_come_before_the_serve_is_polled_and_counts_against_a_limit
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_more_are_taken_than_a_few_for_a_make_service_that_is_not_ready() {
+async fn no_more_are_taken_than_a_few_for_a_make_service_that_is_not_ready_and_the_others_when_it_is() {
     let mut pair = Pair::new();
     let serve = pair.s.serve_as("http", pair.listener("s"), service_fn(echo_as("s")));
     let mut clients = Vec::new();
-    let why = loop {
+    for _ in 0..256 {
         let (client, leaving) = pair.hand(Begun::Http1, "", Duration::ZERO);
-        match pair.fate(leaving).await {
-            None => clients.push(client),
-            Some(why) => break why,
-        }
-        assert!(clients.len() <= 256);
-    };
-    assert_eq!(why, "the successor declined it: the server is not ready for more");
+        assert_eq!(pair.fate(leaving).await, None);
+        clients.push(client);
+    }
+    let (client, mut leaving) = pair.hand(Begun::Http1, "", Duration::ZERO);
+    pair.settle().await;
+    assert!((&mut leaving).now_or_never().is_none(), "it is held, and not declined");
+    clients.push(client);
     tokio::spawn(serve);
+    assert_eq!(pair.fate(leaving).await, None);
     for client in &mut clients {
         assert_eq!(client.get().await, kept("s/"));
     }
-    let (_client, leaving) = pair.hand(Begun::Http1, "", Duration::ZERO);
-    assert_eq!(pair.fate(leaving).await, None);
 }
 
 #[tokio::test(start_paused = true)]

@@ -80,8 +80,13 @@ impl Pair {
     async fn during<F: Future>(&mut self, future: F) -> F::Output {
         let carry = async {
             loop {
-                let offered = self.departures.next().await;
-                self.offer(&offered);
+                let offered = tokio::select! {
+                    offered = self.departures.next() => Some(offered),
+                    () = self.arrivals.changed() => None,
+                };
+                if let Some(offered) = offered {
+                    self.offer(&offered);
+                }
                 self.answer();
             }
         };
