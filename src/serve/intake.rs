@@ -119,10 +119,8 @@ impl Entrance for Entry {
         let Ok(slot) = self.places.clone().try_acquire_owned() else {
             return Err("no place among max_connections".to_owned());
         };
-        let Ok(turn) = self.ready.clone().try_acquire_owned() else {
-            return Err("the server is not ready for more".to_owned());
-        };
-        let turn = Turn { permit: Some(turn), entrances: self.entrances.clone() };
+        // Where there is none, it has nowhere to wait: its predecessor is gone, and nobody else would serve it.
+        let turn = Turn { permit: self.ready.clone().try_acquire_owned().ok(), entrances: self.entrances.clone() };
         let ticket = link::Ticket { guard: self.tracker.guard_of(kind), slot: Some(slot), family: Some(family) };
         let arrives = self.arrives.clone();
         Ok(Box::new(move |parcel| {
