@@ -1,10 +1,11 @@
 use std::{
     fmt,
     pin::Pin,
+    sync::Arc,
     task::{Context, Waker},
 };
 
-use tokio::sync::futures::OwnedNotified;
+use tokio::sync::{Notify, futures::OwnedNotified};
 
 use super::{Level, Watch};
 
@@ -15,6 +16,7 @@ use super::{Level, Watch};
 pub(crate) struct Follower {
     watch: Watch,
     seen: Level,
+    lane: Arc<Notify>,
     changed: Pin<Box<OwnedNotified>>,
     /// Whom `changed` wakes; `None` before the first poll.
     waker: Option<Waker>,
@@ -22,9 +24,10 @@ pub(crate) struct Follower {
 
 impl Follower {
     pub(super) fn new(watch: Watch) -> Self {
-        let changed = Box::pin(watch.changed().notified_owned());
+        let lane = watch.lane();
+        let changed = Box::pin(Arc::clone(&lane).notified_owned());
         // Looked at after `changed` was made: a rise in between is known to both, one after is told by `changed`.
-        Self { seen: watch.level(), watch, changed, waker: None }
+        Self { seen: watch.level(), watch, lane, changed, waker: None }
     }
 
     /// The level now. The task is woken when it rises.
@@ -55,7 +58,7 @@ impl Follower {
     }
 
     fn renew(&mut self) {
-        self.changed.set(self.watch.changed().notified_owned());
+        self.changed.set(Arc::clone(&self.lane).notified_owned());
         self.waker = None;
         self.seen = self.watch.level();
     }

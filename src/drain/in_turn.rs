@@ -36,10 +36,10 @@ impl Watch {
         let (watch, turn) = (self.clone(), self.turn());
         async move {
             let cause = watch.draining().await;
-            let notify = watch.changed();
+            let lane = watch.lane();
             loop {
                 // Made before the times are looked at: a change in between wakes it although it was never polled.
-                let changed = notify.notified();
+                let changed = lane.notified();
                 let at = watch.schedule().in_turn_at(turn).expect("the times are written before the level rises");
                 if at <= Instant::now() {
                     return cause;

@@ -12,6 +12,7 @@
 
 mod account;
 mod alarm;
+mod bell;
 mod census;
 mod cut;
 mod driver;

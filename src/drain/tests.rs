@@ -367,7 +367,7 @@ fn a_follower_that_is_polled_between_a_rise_and_its_telling_is_woken_by_the_next
     assert_eq!(follower.poll_level(&mut cx), Level::Serving);
     watch.raise_untold(Level::Draining);
     assert_eq!(follower.poll_level(&mut cx), Level::Draining);
-    watch.changed().notify_waiters();
+    watch.tell();
     assert_eq!(follower.poll_level(&mut cx), Level::Draining);
     let before = counts.0.load(Ordering::SeqCst);
     watch.raise(Level::Over);

@@ -6,7 +6,7 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
-use super::{Follower, Level, Policy, Times, Turn, level::AtomicLevel, schedule::Schedule, turn::Turns};
+use super::{Follower, Level, Policy, Times, Turn, bell::Bell, level::AtomicLevel, schedule::Schedule, turn::Turns};
 use crate::generation::Cause;
 
 /// Tells a handler that this generation is ending.
@@ -42,8 +42,8 @@ pub struct Watch(Arc<Broadcast>);
 /// What the drain says to everybody.
 pub(super) struct Broadcast {
     level: AtomicLevel,
-    /// Told of each rise, and not before the first: a follower whose `changed` is used up unseen is woken by nobody.
-    changed: Arc<Notify>,
+    /// Rung at each rise, and not before the first: a follower whose `changed` is used up unseen is woken by nobody.
+    bell: Bell,
     cause: OnceLock<Cause>,
     /// Written before the level rises, and locked until it has: a cut that comes from another thread meanwhile would raise it
     /// before the cause is known. Nobody looks at it while nothing ends.
@@ -68,7 +68,7 @@ impl Watch {
     pub(super) fn new() -> Self {
         Self(Arc::new(Broadcast {
             level: AtomicLevel::new(),
-            changed: Arc::default(),
+            bell: Bell::new(),
             cause: OnceLock::new(),
             schedule: Mutex::default(),
             turns: Turns::new(),
@@ -143,9 +143,14 @@ impl Watch {
     ///
     /// Cancel safe: it only waits.
     pub(crate) async fn reached(&self, level: Level) {
+        // Not before it is needed: most who ask have nothing to wait for.
+        if self.level() >= level {
+            return;
+        }
+        let lane = self.lane();
         loop {
             // Made before the level is looked at: a rise in between wakes it although it was never polled.
-            let changed = self.0.changed.notified();
+            let changed = lane.notified();
             if self.level() >= level {
                 return;
             }
@@ -204,8 +209,9 @@ impl Watch {
         if level >= Level::HalfOpenOver { self.schedule().half_open() } else { None }
     }
 
-    pub(super) fn changed(&self) -> Arc<Notify> {
-        self.0.changed.clone()
+    /// Where one waits for the next change.
+    pub(super) fn lane(&self) -> Arc<Notify> {
+        self.0.bell.lane()
     }
 
     /// Whether it is the first: why a generation ends is said once.
@@ -234,7 +240,7 @@ impl Watch {
         self.0.level.raise(level);
         // Who is woken may ask for it at once.
         drop(schedule);
-        self.0.changed.notify_waiters();
+        self.0.bell.ring();
     }
 
     /// What drains gets less time. What does not is told nothing: see `changed`.
@@ -249,7 +255,7 @@ impl Watch {
             self.0.level.raise(level);
         }
         drop(schedule);
-        self.0.changed.notify_waiters();
+        self.0.bell.ring();
     }
 
     pub(super) fn schedule(&self) -> MutexGuard<'_, Schedule> {
@@ -259,7 +265,7 @@ impl Watch {
 
     pub(super) fn raise(&self, to: Level) {
         if self.0.level.raise(to) {
-            self.0.changed.notify_waiters();
+            self.0.bell.ring();
         }
     }
 
@@ -267,6 +273,11 @@ impl Watch {
     #[cfg(test)]
     pub(super) fn raise_untold(&self, to: Level) {
         self.0.level.raise(to);
+    }
+
+    #[cfg(test)]
+    pub(super) fn tell(&self) {
+        self.0.bell.ring();
     }
 
     pub(super) fn cause(&self) -> Option<&Cause> {
