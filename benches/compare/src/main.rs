@@ -1,4 +1,6 @@
 //! What a restart does to clients: of this crate's servers, and of what a user would run otherwise.
+#![cfg_attr(not(test), expect(dead_code, reason = "what measures comes from the other side"))]
+#![expect(unused_imports, reason = "what measures comes from the other side")]
 
 mod report;
 mod results;

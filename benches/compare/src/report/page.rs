@@ -6,7 +6,7 @@ use super::{
     number::{count, milliseconds},
     palette::{Hue, Palette},
     plot,
-    scenario::Scenario,
+    scenario::{Axes, Scenario},
     standing::{Better, Figure, behind, is_ours},
 };
 use crate::results::{LeftOut, Machine, Results, Run};
@@ -66,12 +66,9 @@ fn about(machine: &Machine) -> Markup {
 }
 
 fn section(number: usize, scenario: &Scenario<'_>, palette: &Palette) -> anyhow::Result<Markup> {
-    let axes = scenario.axes();
-    let mut timelines = Vec::new();
-    for run in &scenario.runs {
-        let hue = palette.hue(run);
-        timelines.push((hue, plot::timeline(run, hue, &axes)?));
-    }
+    let whole = timelines(&scenario.runs, palette, &scenario.axes())?;
+    let restarted: Vec<&Run> = scenario.runs.iter().copied().filter(|run| !run.restarts.is_empty()).collect();
+    let near = scenario.close_up().map(|axes| timelines(&restarted, palette, &axes)).transpose()?;
     let outside = plot::curves(scenario, palette, "Latency of requests that met no restart", |run| &run.outside)?;
     let in_restarts =
         plot::curves(scenario, palette, "Latency of requests that met a restart", |run| &run.in_restarts)?;
@@ -87,7 +84,8 @@ fn section(number: usize, scenario: &Scenario<'_>, palette: &Palette) -> anyhow:
             p.faint {
                 "Common axes. A vertical line is where a restart was asked for; red at the upper edge, where requests were lost."
             }
-            div.grid { @for (hue, picture) in timelines { (figure(html! { (key(hue)) (hue.system) }, &picture)) } }
+            (whole)
+            @if let Some(near) = near { h3 { "The first restart, from near" } (near) }
             h3 { "Latency by percentile" }
             p.faint { "So much of the answers (across) came within this time (up). Both axes are logarithmic." }
             ul.legend { @for run in &scenario.runs { li { (key(palette.hue(run))) (run.system) } } }
@@ -97,12 +95,22 @@ fn section(number: usize, scenario: &Scenario<'_>, palette: &Palette) -> anyhow:
             }
             h3 { "Errors and reconnects of the whole run" }
             p.faint { "Logarithmic, with a place for none." }
-            div.grid {
+            div.grid.wide {
                 (figure(html! { "Requests lost" }, &lost))
                 (figure(html! { "Connections opened again" }, &reopened))
             }
         }
     })
+}
+
+/// One picture for each run, on common axes.
+fn timelines(runs: &[&Run], palette: &Palette, axes: &Axes) -> anyhow::Result<Markup> {
+    let mut pictures = Vec::new();
+    for run in runs {
+        let hue = palette.hue(run);
+        pictures.push(figure(html! { (key(hue)) (hue.system) }, &plot::timeline(run, hue, axes)?));
+    }
+    Ok(html! { div.grid { @for picture in pictures { (picture) } } })
 }
 
 /// The figures by which systems are compared, with those of ours marked that are behind.
@@ -320,7 +328,8 @@ mod tests {
         };
         let said = behind(&["C is small"]);
         assert!(
-            said.contains("behind in throughput (nginx: 900/s): C is small.") && said.contains(r#"class="behind""#)
+            said.contains("behind in throughput (nginx: 900/s): C is small.")
+                && said.contains(r#"behind" title="throughput"#)
         );
         assert!(behind(&[]).contains("behind in throughput (nginx: 900/s). No reason is known yet."));
     }
