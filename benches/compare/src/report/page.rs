@@ -66,6 +66,7 @@ fn about(machine: &Machine) -> Markup {
 }
 
 fn section(number: usize, scenario: &Scenario<'_>, palette: &Palette) -> anyhow::Result<Markup> {
+    let has_timeline = scenario.runs.iter().any(|run| !run.timeline.is_empty());
     let whole = timelines(&scenario.runs, palette, &scenario.axes())?;
     let restarted: Vec<&Run> = scenario.runs.iter().copied().filter(|run| !run.restarts.is_empty()).collect();
     let near = scenario.close_up().map(|axes| timelines(&restarted, palette, &axes)).transpose()?;
@@ -80,12 +81,14 @@ fn section(number: usize, scenario: &Scenario<'_>, palette: &Palette) -> anyhow:
             (figures(scenario, palette))
             (remarks(scenario))
             (further(scenario, palette))
-            h3 { "Over time" }
-            p.faint {
-                "Common axes. A vertical line is where a restart was asked for; red at the upper edge, where requests were lost."
+            @if has_timeline {
+                h3 { "Over time" }
+                p.faint {
+                    "Common axes. A vertical line is where a restart was asked for; red at the upper edge, where requests were lost."
+                }
+                (whole)
+                @if let Some(near) = near { h3 { "The first restart, from near" } (near) }
             }
-            (whole)
-            @if let Some(near) = near { h3 { "The first restart, from near" } (near) }
             h3 { "Latency by percentile" }
             p.faint { "So much of the answers (across) came within this time (up). Both axes are logarithmic." }
             ul.legend { @for run in &scenario.runs { li { (key(palette.hue(run))) (run.system) } } }
@@ -157,28 +160,24 @@ fn figures(scenario: &Scenario<'_>, palette: &Palette) -> Markup {
 
 /// Where ours is behind and why, and what else is to be known of each run.
 fn remarks(scenario: &Scenario<'_>) -> Markup {
-    html! {
-        ul {
-            @for run in &scenario.runs {
-                @let behind = behind(run, &scenario.runs);
-                @if !behind.is_empty() || !run.notes.is_empty() || run.failed_restarts > 0 {
-                    li {
-                        b { (run.system) }
-                        @if run.failed_restarts > 0 {
-                            ": " (run.failed_restarts) " of " (run.restarts.len()) " restarts did not succeed"
-                        }
-                        @if !behind.is_empty() {
-                            ": behind in "
-                            (behind.iter().map(Better::to_string).collect::<Vec<_>>().join("; "))
-                        }
-                        @if !run.notes.is_empty() { ": " (run.notes.join("; ")) }
-                        @else if !behind.is_empty() { ". No reason is known yet" }
-                        "."
-                    }
-                }
-            }
+    let remarks = scenario.runs.iter().filter_map(|run| Some((&run.system, remark(run, &scenario.runs)?)));
+    html! { ul { @for (system, remark) in remarks { li { b { (system) } ": " (remark) "." } } } }
+}
+
+fn remark(run: &Run, scenario: &[&Run]) -> Option<String> {
+    let mut parts = Vec::new();
+    if run.failed_restarts > 0 {
+        parts.push(format!("{} of {} restarts did not succeed", run.failed_restarts, run.restarts.len()));
+    }
+    let behind: Vec<_> = behind(run, scenario).iter().map(Better::to_string).collect();
+    if !behind.is_empty() {
+        parts.push(format!("behind in {}", behind.join(", ")));
+        if run.notes.is_empty() {
+            parts.push("no reason is known yet".to_owned());
         }
     }
+    parts.extend(run.notes.iter().cloned());
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 /// Figures that only this scenario has.
@@ -328,9 +327,9 @@ mod tests {
         };
         let said = behind(&["C is small"]);
         assert!(
-            said.contains("behind in throughput (nginx: 900/s): C is small.")
+            said.contains("behind in throughput (nginx: 900/s); C is small.")
                 && said.contains(r#"behind" title="throughput"#)
         );
-        assert!(behind(&[]).contains("behind in throughput (nginx: 900/s). No reason is known yet."));
+        assert!(behind(&[]).contains("behind in throughput (nginx: 900/s); no reason is known yet."));
     }
 }
