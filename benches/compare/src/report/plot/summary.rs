@@ -44,7 +44,7 @@ pub(in crate::report) fn summary(
         write("What one restart does to clients".into(), 20, 18, bold(19.0, INK, (HPos::Left, VPos::Top)))?;
         let about = match scenario {
             Some(scenario) => {
-                format!("{}: per restart, and the longest wait of the whole run; shorter is better", scenario.name)
+                format!("{}: per restart, and the longest wait of all that met one; shorter is better", scenario.name)
             }
             None => "no run with a restart".into(),
         };
