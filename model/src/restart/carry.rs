@@ -90,8 +90,8 @@ impl<const N: usize> Restart<N> {
                 it.deadline = Some(Deadline::Probation);
                 let successor = it.successor.expect("it is ready").who;
                 if wrong == Some(Wrong::NamesAtCommit) {
-                    it.has_named = true;
-                    world.seen.too_early = true;
+                    note_irrevocable(world, who);
+                    world.processes[who].has_named = true;
                 }
                 world.processes[successor].committed = true;
                 return self.say_down(world, who, Down::Commit);
@@ -171,6 +171,7 @@ impl<const N: usize> Restart<N> {
     }
 
     fn name_successor(&self, world: &mut World<N>, who: usize) -> Option<Event> {
+        note_irrevocable(world, who);
         let it = &mut world.processes[who];
         let successor = it.successor.expect("a successor on probation is held until it has ended");
         it.has_named = true;
@@ -183,6 +184,7 @@ impl<const N: usize> Restart<N> {
     }
 
     fn let_go(&self, world: &mut World<N>, who: usize) {
+        note_irrevocable(world, who);
         self.say_down(world, who, Down::LetGo);
         world.say_up(who, Up::Replaced);
         let it = &mut world.processes[who];
@@ -290,6 +292,10 @@ fn note_use<const N: usize>(world: &mut World<N>, who: usize) {
         it.predecessor == Some(who) && is_there && !is_nobodys && !it.is_forgotten_before_hello()
     });
     world.seen.in_use |= has_it;
+}
+
+fn note_irrevocable<const N: usize>(world: &mut World<N>, who: usize) {
+    world.seen.too_early |= !world.processes[who].probation_is_over;
 }
 
 /// Whether it is dead, or has said so, as far as the kernel can tell this process now.

@@ -61,6 +61,7 @@ impl<const N: usize> Restart<N> {
         let deadline = it.deadline.take().expect("it is armed");
         let successor = it.successor.map(|it| it.who);
         let is_last = matches!(it.life.phase(), Phase::Burying { killed: true, .. });
+        it.probation_is_over |= deadline == Deadline::Probation;
         world.seen.overtaken |= heard.is_some();
         if let (Deadline::End, true, Some(heir)) = (deadline, is_last, successor) {
             world.processes[heir].outwaited = world.processes[heir].killed;

@@ -117,6 +117,28 @@ fn sights<const N: usize>(model: &Restart<N>) -> Vec<Law<N>> {
             world.processes[1].channel.is_held && world.processes[0].gate == Gate::Shut
         }));
     }
+    if left.visits > 0 {
+        sights.push(Law::sometimes("a visitor hears ABORT before it can hear its channel's end", |_, world| {
+            let has_end = |it: &Process| it.channel.above_has_ended && !it.channel.below_has_ended;
+            world.living().any(|it| it.met && it.took_back && has_end(it))
+        }));
+    }
+    if left.oddities > 0 {
+        sights.push(Law::sometimes("a killed successor hangs for longer than anybody waits", |_, world| {
+            world.processes.iter().any(|it| it.outwaited)
+        }));
+    }
+    if N > 2 {
+        sights.push(Law::sometimes("a restart goes well after one that failed", |_, world| {
+            let it = &world.processes[2];
+            it.predecessor == Some(0) && it.committed && it.serves() && world.processes[0].has_let_go
+        }));
+    }
+    if N > 2 && left.restarts > 1 {
+        sights.push(Law::sometimes("a third one serves while the first one still drains", |_, world| {
+            world.turn == Some(2) && world.processes[2].serves() && world.processes[0].has_let_go
+        }));
+    }
     if left.stops > 0 {
         sights.extend([
             Law::sometimes("one on probation is stopped, and its predecessor serves", |_, world| {

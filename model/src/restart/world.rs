@@ -48,7 +48,7 @@ pub(super) struct Seen {
     pub(super) left_behind: bool,
     /// A generation came to its end, and somebody waits for its answer.
     pub(super) unanswered: bool,
-    /// Nothing was irrevocable before the probation was over.
+    /// Something irrevocable was done before the probation was over.
     pub(super) too_early: bool,
 }
 
@@ -64,6 +64,8 @@ pub(super) struct Process {
     /// As `graceful` has it: its gate has been open.
     pub(super) confirmed: bool,
     pub(super) owns_names: bool,
+    /// Its successor's.
+    pub(super) probation_is_over: bool,
     /// It has told the supervisor who comes after it.
     pub(super) has_named: bool,
     pub(super) has_let_go: bool,
@@ -279,6 +281,7 @@ impl Process {
             gate: Gate::Shut,
             confirmed: false,
             owns_names: false,
+            probation_is_over: false,
             has_named: false,
             has_let_go: false,
             stopped: false,
