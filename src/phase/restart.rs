@@ -116,10 +116,18 @@ pub(super) fn burying(error: Error, killed: bool, released: bool, event: Event) 
     match event {
         Event::Ended(_) | Event::SpawnFailed(_) => buried(error, released),
         Event::EndDeadline if killed => buried(error, released),
-        Event::EndDeadline => (kill(error), vec![Action::Kill]),
+        // One that has refused, or stops, was told nothing yet. From the control path it can't be killed, and would take the
+        // channel's end for a death: it would answer there beside this generation, for as long as it drains.
+        Event::EndDeadline => {
+            let take_back = Action::TakeBack(error.message().to_owned());
+            (kill(error), vec![take_back, Action::Kill])
+        }
         // The spawn was slower than the ready deadline: what it brought is not wanted any more.
         Event::Spawned => (kill(error), vec![Action::Kill]),
-        event => after_a_failure(error, stay, event),
+        event => {
+            let dismiss = vec![Action::TakeBack(error.message().to_owned()), Action::Dismiss];
+            after_a_failure(error, dismiss, stay, event)
+        }
     }
 }
 
@@ -133,19 +141,20 @@ fn buried(error: Error, released: bool) -> Next {
 pub(super) fn undoing(error: Error, event: Event) -> Next {
     match event {
         Event::Undone(failures) => (Phase::Serving, vec![Action::AnswerFailed(error.and(&failures))]),
-        event => after_a_failure(error, |error| Phase::Undoing { error }, event),
+        event => after_a_failure(error, vec![], |error| Phase::Undoing { error }, event),
     }
 }
 
-/// It serves, and the failure of its restart has not been told yet.
-fn after_a_failure(error: Error, stay: impl FnOnce(Error) -> Phase, event: Event) -> Next {
+/// It serves, and the failure of its restart has not been told yet. `dismiss`: what is left of the successor, before this
+/// generation ends: its duplicates of the listeners would outlive both.
+fn after_a_failure(error: Error, dismiss: Vec<Action>, stay: impl FnOnce(Error) -> Phase, event: Event) -> Next {
+    let give_up = |error| [dismiss, vec![Action::AnswerFailed(error)]].concat();
     match event {
         Event::ReadyAsked => (stay(error), vec![Action::AnswerReady(Ok(()))]),
-        Event::StopAsked(by) => become_lame_duck(by, vec![Action::AnswerFailed(error)]),
+        Event::StopAsked(by) => become_lame_duck(by, give_up(error)),
         Event::ServeFailed(why) => {
-            let (phase, mut actions) = stop(false, Cause::Failed { why }, 0);
-            actions.insert(0, Action::AnswerFailed(error));
-            (phase, actions)
+            let (phase, actions) = stop(false, Cause::Failed { why }, 0);
+            (phase, [give_up(error), actions].concat())
         }
         Event::Met => (stay(error), vec![Action::TurnAway(busy())]),
         _ => (stay(error), vec![]),

@@ -60,7 +60,7 @@ pub(crate) enum Phase {
 }
 
 /// How far the successor is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Step {
     /// Hooks are asked, and state is collected. `met`: for one that waits at the control path.
     Preparing {
@@ -87,7 +87,7 @@ pub(crate) enum Step {
 }
 
 /// Who serves while this process drains.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Heir {
     /// Nobody of ours: a stop.
     Nobody,

@@ -364,6 +364,28 @@ fn a_stop_before_probation_dismisses_the_successor() {
     }
 }
 
+/// In the moment between, it may stand still, or have closed its channel: nobody would end it after this generation, and its
+/// duplicates of the listeners would outlive both.
+#[test]
+fn a_stop_dismisses_a_failed_successor_that_has_its_time_to_end() {
+    for failure in [Event::ReadyDeadline, Event::Refused(error()), Event::Stopping(String::new())] {
+        let (phase, _) = play(Phase::Restarting(Step::Awaiting), vec![failure]);
+        let (_, told) = play(phase.clone(), vec![Event::StopAsked(None)]);
+        assert_eq!(told, ["TakeBack", "Dismiss", "AnswerFailed", "SayStopping", "BeginLameDuck"]);
+        let (_, told) = play(phase, vec![Event::ServeFailed(error())]);
+        assert_eq!(told, ["TakeBack", "Dismiss", "AnswerFailed", "SayStopping", "Withdraw"]);
+    }
+}
+
+/// Or one at the control path, which can't be killed, would take the end of their channel for a death.
+#[test]
+fn one_that_refuses_or_stops_is_told_that_its_predecessor_serves_on_when_it_takes_too_long() {
+    for farewell in [Event::Refused(error()), Event::Stopping(String::new())] {
+        let (_, told) = play(Phase::Restarting(Step::Awaiting), vec![farewell, Event::EndDeadline]);
+        assert_eq!(told, ["AwaitEnd", "TakeBack", "Kill"]);
+    }
+}
+
 #[test]
 fn a_spawn_that_outlives_the_deadline_is_killed_when_it_comes() {
     let events = vec![Event::ReadyDeadline, Event::Spawned, Event::Ended(Some(ExitStatus::from_raw(9)))];
@@ -448,7 +470,7 @@ fn what_was_given_up_is_taken_back_when_the_successor_is_dead_and_not_before() {
     let (phase, told) = play(Phase::Restarting(Step::Awaiting), vec![Event::Ready, Event::Unreleased(error())]);
     assert_eq!(told, ["Release", "TakeBack", "PutDown"]);
     let (_, told) = play(phase, vec![Event::EndDeadline, Event::Ended(None), Event::Undone(vec![])]);
-    assert_eq!(told, ["Kill", "Undo", "AnswerFailed"]);
+    assert_eq!(told, ["TakeBack", "Kill", "Undo", "AnswerFailed"]);
     // Not what nobody has given up.
     let (_, told) = play(Phase::Restarting(Step::Awaiting), vec![Event::Failed(error()), Event::Ended(None)]);
     assert_eq!(told, ["TakeBack", "PutDown", "AnswerFailed"]);

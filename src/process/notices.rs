@@ -1,6 +1,6 @@
 //! What a foreign successor says, one that knows nothing of this crate: notices as a service sends them to systemd.
 
-use std::{collections::VecDeque, ffi::OsString, io, os::fd::AsFd, time::Duration};
+use std::{collections::VecDeque, ffi::OsString, io, mem, os::fd::AsFd, time::Duration};
 
 use tokio::{
     io::Interest,
@@ -22,7 +22,7 @@ pub(super) struct Notices {
     alive: Option<Duration>,
     alive_at: Option<Instant>,
     ready: bool,
-    /// It has said so, and needs not be told to.
+    /// It has said so, or was told to.
     stopping: bool,
     names: Vec<Name>,
     told: VecDeque<Event>,
@@ -124,8 +124,9 @@ impl Notices {
         }
     }
 
-    pub(super) fn is_stopping(&self) -> bool {
-        self.stopping
+    /// Whether it is to be told to stop: once, and not where it has said so itself.
+    pub(super) fn begin_stop(&mut self) -> bool {
+        !mem::replace(&mut self.stopping, true)
     }
 
     pub(super) fn claimed(&self) -> &[Name] {

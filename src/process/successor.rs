@@ -306,7 +306,11 @@ impl Successor {
         }
         match (&mut self.talk, message) {
             (Talk::Channel(conversation), _) => conversation.say(message, descriptors),
-            (Talk::Notices(notices), Message::Abort { .. }) if !notices.is_stopping() => self.body.terminate(),
+            (Talk::Notices(notices), Message::Abort { .. }) => {
+                if notices.begin_stop() {
+                    self.body.terminate();
+                }
+            }
             (Talk::Notices(_) | Talk::Over { .. }, _) => {}
         }
     }

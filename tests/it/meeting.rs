@@ -477,6 +477,28 @@ fn a_stop_of_the_predecessor_ends_a_successor_that_is_not_ready() {
     assert!(!at.path().exists(), "{}", first.log());
 }
 
+/// It can't be killed from here, and takes its time. The channel's end alone would have it take its predecessor for dead, and
+/// answer at the control path beside it until it has drained.
+#[test]
+fn one_that_is_stopped_before_it_is_ready_and_takes_its_time_is_told_that_its_predecessor_serves_on() {
+    let at = Control::new();
+    let mut first = at.start();
+    let (waits, drains) = (Fifo::new(at.path().with_extension("waits")), Fifo::new(at.path().with_extension("drains")));
+    let setup = at.setup().with("FIFO", waits.path()).with("HOOKS", "1:at_exit:disk:wait").with("HOLD", drains.path());
+    let mut second = setup.with("HOOK_DEADLINE_MS", ENDLESS).spawn();
+    second.until("waiting generation=1");
+    second.signal(second.first(), Signal::SIGTERM);
+    second.until_logged("the predecessor took the restart back", 1);
+    process::until(|| at.status().last_restart.is_some());
+    assert_eq!(at.now(), (0, "ready".into()));
+    assert!(Fleet::lives(second.first()), "{}", second.log());
+    drains.release();
+    waits.release();
+    second.until_all_have_ended();
+    first.stop(first.first(), 0);
+    first.until_all_have_ended();
+}
+
 // ----------------------------------------------------------------------------------------------------- other namespaces
 
 /// As in two containers that share nothing but a directory. `proc`: whether `/proc` is the container's own.

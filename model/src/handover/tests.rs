@@ -1,22 +1,12 @@
 //! The right one holds in every order; each wrong one breaks the law that it should.
 
-use std::{
-    collections::{HashSet, hash_map::DefaultHasher},
-    hash::{Hash, Hasher},
-    time::Instant,
-};
-
-use stateright::{Checker, HasDiscoveries, Model};
-
 use super::{laws::*, *};
+use crate::walk::{assert_no_circle, walk_through, walk_to_breach};
 
 /// Walks through everything.
 fn walk<const N: usize>(window: usize, room: usize) {
-    let begun = Instant::now();
-    let checker = Handover::<N> { window, room, wrong: None }.checker().threads(2).spawn_bfs().join();
-    let (states, depth) = (checker.unique_state_count(), checker.max_depth());
-    println!("{N} connections, window {window}, room {room}: {states} states, {depth} deep, in {:?}", begun.elapsed());
-    checker.assert_properties();
+    let what = format!("{N} connections, window {window}, room {room}");
+    walk_through(&what, Handover::<N> { window, room, wrong: None });
 }
 
 fn breaks(wrong: Wrong, law: &'static str) {
@@ -25,10 +15,7 @@ fn breaks(wrong: Wrong, law: &'static str) {
 
 /// Finds the shortest way to the law's breach.
 fn breaks_among<const N: usize>(room: usize, wrong: Wrong, law: &'static str) {
-    let model = Handover::<N> { window: N, room, wrong: Some(wrong) };
-    let checker = model.checker().finish_when(HasDiscoveries::AllOf([law].into())).spawn_bfs().join();
-    let path = checker.discovery(law).unwrap_or_else(|| panic!("{wrong:?} is not seen to break the law"));
-    println!("{wrong:?}, against {law:?}:\n    {:?}", path.into_actions());
+    walk_to_breach(wrong, Handover::<N> { window: N, room, wrong: Some(wrong) }, law);
 }
 
 #[test]
@@ -135,28 +122,5 @@ fn writing_before_reading_is_a_deadlock() {
 /// So that each run has an end, and whatever holds in each of those in which nothing more comes by itself, comes to hold.
 #[test]
 fn no_step_leads_back() {
-    fn print<const N: usize>(world: &World<N>) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        world.hash(&mut hasher);
-        hasher.finish()
-    }
-    let model = Handover::<2> { window: 2, room: 2, wrong: None };
-    let first = World::first();
-    let (mut on_the_way, mut finished) = (HashSet::from([print(&first)]), HashSet::new());
-    let mut way = vec![(print(&first), model.next_steps(&first))];
-    while let Some((here, steps)) = way.last_mut() {
-        let Some((step, world)) = steps.pop() else {
-            on_the_way.remove(here);
-            finished.insert(*here);
-            way.pop();
-            continue;
-        };
-        let next = print(&world);
-        assert!(!on_the_way.contains(&next), "{step:?} leads back to {world:#?}");
-        if finished.contains(&next) {
-            continue;
-        }
-        on_the_way.insert(next);
-        way.push((next, model.next_steps(&world)));
-    }
+    assert_no_circle(&Handover::<2> { window: 2, room: 2, wrong: None });
 }

@@ -187,6 +187,28 @@ async fn is_taken_back_with_sigterm() {
     exits(&mut successor, 5).await;
 }
 
+/// The second one hurries many a server.
+#[tokio::test]
+async fn is_told_with_one_sigterm_however_often_it_is_taken_back() {
+    let (told, tell) = nix::unistd::pipe2(OFlag::O_CLOEXEC).unwrap();
+    let (never, held) = nix::unistd::pipe2(OFlag::O_CLOEXEC).unwrap();
+    let mut legacy = legacy(&["tell", "never"]);
+    legacy.sockets[0].1 = Arc::new(tell);
+    legacy.sockets[1].1 = Arc::new(never);
+    let drains = "trap \"exit 7\" TERM; echo told >&3; read nothing <&4; exit 5";
+    let script = format!("trap '{drains}' TERM; echo ready >&3; read nothing <&4; exit 6");
+    let mut successor = Successor::foreign(&Place::new().script(&script), legacy, Kinship::Child, None).unwrap();
+    begun(&mut successor).await;
+    let mut told = File::from(told);
+    let mut said = [0; 6];
+    told.read_exact(&mut said).unwrap();
+    successor.say(&Message::Abort { why: "it was not ready by its deadline".into() }, Vec::new());
+    told.read_exact(&mut said[..5]).unwrap();
+    successor.say(&Message::Abort { why: "the predecessor was stopped".into() }, Vec::new());
+    drop(held);
+    exits(&mut successor, 5).await;
+}
+
 // ------------------------------------------------------------------------------------------------- what can't be started
 
 #[tokio::test]
