@@ -35,6 +35,7 @@ mod signpost;
 mod tally;
 mod target;
 mod window;
+mod witness;
 
 pub use exchange::Exchange;
 pub use latency::Latency;
@@ -45,3 +46,4 @@ pub use signpost::Signpost;
 pub use tally::{Generation, Tally};
 pub use target::{Duplex, Stream, Target};
 pub use window::{Open, Window};
+pub use witness::{Befallen, Incident, Opened};
