@@ -7,7 +7,7 @@ use nix::{
     unistd::Pid,
 };
 use tokio::time::{Instant, sleep, timeout};
-use tokio_hotrestart::control;
+use tokio_hotrestart::{Error, Successor, control};
 
 use super::{
     fleet::{Fleet, is_alive},
@@ -25,6 +25,10 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
+    fn of(answer: Result<Successor, Error>) -> Self {
+        answer.map_or_else(|error| Self::Failed(format!("{:?}", error.kind())), |_| Self::Replaced)
+    }
+
     pub(super) fn failed_as(&self, kinds: &[&str]) -> bool {
         matches!(self, Self::Failed(kind) if kinds.contains(&kind.as_str()))
     }
@@ -47,7 +51,7 @@ impl Fleet {
     async fn ask_at_path(&self) -> anyhow::Result<Outcome> {
         let answer = timeout(ANSWER, control::restart(self.place.file("control"))).await;
         let answer = answer.map_err(|_| anyhow::anyhow!("no answer at the control path within {ANSWER:?}"))?;
-        Ok(answer.map_or_else(|error| Outcome::Failed(format!("{:?}", error.kind())), |_| Outcome::Replaced))
+        Ok(Outcome::of(answer))
     }
 
     async fn ask_by_method(&self, pid: Pid) -> anyhow::Result<Outcome> {
@@ -77,7 +81,7 @@ impl Fleet {
                     return Ok(Outcome::Replaced);
                 }
                 if let Some(last) = status.last_restart.filter(|last| last.at >= asked) {
-                    return Ok(last.outcome.map_or_else(|kind| Outcome::Failed(format!("{kind:?}")), |_| Outcome::Replaced));
+                    return Ok(Outcome::of(last.outcome));
                 }
             } else if !is_alive(pid) {
                 return Ok(Outcome::Nobody);

@@ -98,7 +98,7 @@ impl Fleet {
         let mut command = Command::new(self.place.file("program"));
         command.arg("--be").arg(self.place.path()).args(["--ports", &ports]);
         command.args(["--threads", &self.threads.to_string()]);
-        command.env("RUST_LOG", "info").stdin(Stdio::null()).stdout(self.stdout.try_clone()?).stderr(log);
+        command.env("RUST_LOG", "info").env_remove("RUST_BACKTRACE").stdin(Stdio::null()).stdout(self.stdout.try_clone()?).stderr(log);
         let group = *self.group();
         // The group lives as long as anybody in it; where all have ended there is a new one.
         let group = group.filter(|group| killpg(*group, None).is_ok());

@@ -71,5 +71,7 @@ fn main() -> anyhow::Result<ExitCode> {
     if let Some(place) = &args.be.place {
         return server::serve(&args.be, place);
     }
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(soak::soak(&args))
+    // Two threads, so that whoever is about to kill something does not stand behind clients.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(soak::soak(&args))
 }

@@ -90,8 +90,8 @@ async fn live(be: &Be, place: &std::path::Path) -> anyhow::Result<ExitCode> {
         .program(place.join("program"))
         .ready_deadline(READY_DEADLINE)
         .probation(PROBATION)
-        .on_restart(Times::for_restart().grace(Duration::from_secs(1)).deadline(DRAIN_DEADLINE))
-        .on_stop(Times::for_stop().grace(Duration::from_secs(1)).deadline(Duration::from_secs(8)))
+        .on_restart(Times::for_restart().deadline(DRAIN_DEADLINE))
+        .on_stop(Times::for_stop().deadline(Duration::from_secs(12)))
         .build()
         .await?;
     let (generation, pid) = (graceful.generation(), std::process::id());
