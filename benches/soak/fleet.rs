@@ -4,7 +4,6 @@ use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     fs::File,
     io::{BufRead, BufReader},
-    os::unix::process::CommandExt,
     process::{Command, Stdio},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -14,7 +13,7 @@ use anyhow::{Context, bail};
 use nix::{
     errno::Errno,
     sys::{
-        signal::{Signal, kill, killpg},
+        signal::{Signal, kill},
         wait::{WaitPidFlag, WaitStatus, waitpid},
     },
     unistd::Pid,
@@ -27,13 +26,10 @@ use tokio::{
 
 use super::{book::Book, place::Place};
 
-/// All processes of the server: each is in one process group, and becomes ours when its parent has ended, so none can get
-/// lost.
+/// All processes of the server: each becomes ours when its parent has ended, so none can get lost.
 pub(super) struct Fleet {
     pub(super) place: Place,
     threads: usize,
-    /// The group's id is its first process's.
-    group: Mutex<Option<Pid>>,
     stdout: File,
     shared: Arc<Shared>,
     pub(super) book: Arc<Book>,
@@ -88,7 +84,7 @@ impl Fleet {
         });
         tokio::spawn(Arc::clone(&shared).reap(signal(SignalKind::child())?));
         let stdout = File::from(std::os::fd::OwnedFd::from(write));
-        Ok(Self { place, threads, group: Mutex::default(), stdout, shared, book })
+        Ok(Self { place, threads, stdout, shared, book })
     }
 
     /// Starts a process: generation 0 where nobody serves, and else one that takes over.
@@ -99,15 +95,8 @@ impl Fleet {
         command.arg("--be").arg(self.place.path()).args(["--ports", &ports]);
         command.args(["--threads", &self.threads.to_string()]);
         command.env("RUST_LOG", "info").env_remove("RUST_BACKTRACE").stdin(Stdio::null()).stdout(self.stdout.try_clone()?).stderr(log);
-        let group = *self.group();
-        // The group lives as long as anybody in it; where all have ended there is a new one.
-        let group = group.filter(|group| killpg(*group, None).is_ok());
-        let child = command.process_group(group.map_or(0, Pid::as_raw)).spawn().context("start a server")?;
-        let pid = Pid::from_raw(child.id().try_into()?);
-        if group.is_none() {
-            *self.group() = Some(pid);
-        }
-        Ok(pid)
+        let child = command.spawn().context("start a server")?;
+        Ok(Pid::from_raw(child.id().try_into()?))
     }
 
     /// Starts generation 0.
@@ -159,24 +148,26 @@ impl Fleet {
         facts.ready.iter().rev().map(|(number, ready)| (*number, *ready)).find(|(_, ready)| is_alive(ready.pid))
     }
 
-    /// Those that are not the newest.
+    /// Those that have been replaced and live on: also the last of all, where its successor has been killed.
     pub(super) fn draining(&self) -> Vec<Pid> {
-        let newest = self.newest().map(|(_, ready)| ready.pid);
         let facts = self.facts();
-        let drains = |pid: &&Pid| facts.states.get(*pid).is_some_and(|state| state == "draining");
-        let drain = facts.states.keys().filter(drains).filter(|pid| Some(**pid) != newest && is_alive(**pid));
-        drain.copied().collect()
+        let drains = |(pid, state): (&Pid, &String)| (state == "draining" && is_alive(*pid)).then_some(*pid);
+        facts.states.iter().filter_map(drains).collect()
     }
 
     /// All that live, zombies apart.
     pub(super) fn processes(&self) -> anyhow::Result<(Vec<Pid>, Vec<Pid>)> {
-        let Some(group) = *self.group() else { return Ok(Default::default()) };
-        let (mut living, mut zombies) = (Vec::new(), Vec::new());
+        let mut children: HashMap<i32, Vec<(Pid, char)>> = HashMap::new();
         for entry in std::fs::read_dir("/proc")? {
             let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-            let Some((state, _, its)) = stat(Pid::from_raw(pid)) else { continue };
-            if its == group.as_raw() {
-                if matches!(state, 'Z' | 'X') { &mut zombies } else { &mut living }.push(Pid::from_raw(pid));
+            let Some((state, parent)) = stat(Pid::from_raw(pid)) else { continue };
+            children.entry(parent).or_default().push((Pid::from_raw(pid), state));
+        }
+        let (mut living, mut zombies, mut parents) = (Vec::new(), Vec::new(), vec![Pid::this()]);
+        while let Some(parent) = parents.pop() {
+            for (pid, state) in children.remove(&parent.as_raw()).unwrap_or_default() {
+                if matches!(state, 'Z' | 'X') { &mut zombies } else { &mut living }.push(pid);
+                parents.push(pid);
             }
         }
         Ok((living, zombies))
@@ -185,7 +176,7 @@ impl Fleet {
     /// Those whom this process has started and that live.
     pub(super) fn children(&self, parent: Pid) -> anyhow::Result<Vec<Pid>> {
         let (living, _) = self.processes()?;
-        Ok(living.into_iter().filter(|pid| stat(*pid).is_some_and(|(_, ppid, _)| ppid == parent.as_raw())).collect())
+        Ok(living.into_iter().filter(|pid| stat(*pid).is_some_and(|(_, its)| its == parent.as_raw())).collect())
     }
 
     /// The end of the servers' log.
@@ -204,25 +195,27 @@ impl Fleet {
         let end = Instant::now() + Duration::from_secs(5);
         loop {
             match stat(pid) {
-                Some(('T', ..)) => return Ok(true),
-                None | Some(('Z' | 'X', ..)) => return Ok(false),
+                Some(('T', _)) => return Ok(true),
+                None | Some(('Z' | 'X', _)) => return Ok(false),
                 Some(_) if Instant::now() > end => bail!("{pid} does not stop"),
                 Some(_) => tokio::time::sleep(Duration::from_millis(1)).await,
             }
         }
     }
-
-    fn group(&self) -> MutexGuard<'_, Option<Pid>> {
-        self.group.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Drop for Fleet {
     fn drop(&mut self) {
-        if let Some(group) = *self.group() {
-            // It fails where nobody is left, and that is how it should be.
-            let _ = killpg(group, Signal::SIGCONT);
-            let _ = killpg(group, Signal::SIGKILL);
+        // Again and again, because one of them may just be starting another.
+        while let Ok((living, _)) = self.processes() {
+            if living.is_empty() {
+                return;
+            }
+            for pid in living {
+                // It may have just ended, and that is how it should be.
+                let _ended = kill(pid, Signal::SIGKILL);
+                let _not_ours = waitpid(pid, None);
+            }
         }
     }
 }
@@ -311,12 +304,12 @@ impl Facts {
 }
 
 pub(super) fn is_alive(pid: Pid) -> bool {
-    stat(pid).is_some_and(|(state, ..)| !matches!(state, 'Z' | 'X'))
+    stat(pid).is_some_and(|(state, _)| !matches!(state, 'Z' | 'X'))
 }
 
-/// State, parent and group.
-fn stat(pid: Pid) -> Option<(char, i32, i32)> {
+/// State and parent.
+fn stat(pid: Pid) -> Option<(char, i32)> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let mut fields = stat.rsplit_once(") ")?.1.split(' ');
-    Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+    Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
 }

@@ -83,7 +83,7 @@ async fn carry_out(args: &Args, seed: u64, fleet: &Arc<Fleet>) -> anyhow::Result
         let pause = Duration::from_millis(rng.u64(0..300));
         conductor.carry_out(operations, operation).await?;
         sleep(pause).await;
-        if operations % 10 == 0 {
+        if operations % 20 == 0 {
             conductor.rest().await?;
         }
     }
