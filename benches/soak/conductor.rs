@@ -250,7 +250,11 @@ impl Conductor {
             return Ok(false);
         }
         let [http, lines, _] = self.fleet.place.ports;
-        let held = Held::by(victim.pid, &[http, lines], &self.fleet.place.file("unix"))?;
+        let held = match Held::by(victim.pid, &[http, lines], &self.fleet.place.file("unix")) {
+            // Whoever had given it up by a deadline has killed it meanwhile.
+            Err(_) if !is_alive(victim.pid) => return Ok(false),
+            held => held?,
+        };
         let others: Vec<_> = self.fleet.processes()?.0.into_iter().filter(|pid| *pid != victim.pid).collect();
         // One that is not ready yet may have no time to be: then what is asked until a supervisor comes is lost, too.
         let accepts = |pid: &Pid| {

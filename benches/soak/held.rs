@@ -24,9 +24,8 @@ pub(super) struct Held {
     pub(super) queued_unix: usize,
 }
 
-/// A row of the kernel's table.
+/// A row of the kernel's table, at the server's end.
 struct Row {
-    local: u16,
     remote: SocketAddr,
     inode: u64,
 }
@@ -94,15 +93,19 @@ fn tcp(ports: &[u16]) -> anyhow::Result<Vec<Row>> {
         let ip = Ipv4Addr::from(u32::from_str_radix(ip, 16).ok()?.to_ne_bytes());
         Some(SocketAddr::from((ip, u16::from_str_radix(port, 16).ok()?)))
     };
+    let ours = ports.iter().map(|port| format!(":{port:04X}")).collect::<Vec<_>>();
     let row = |line: &str| {
-        let columns: Vec<_> = line.split_whitespace().collect();
-        let (local, remote) = (address(columns.get(1)?)?.port(), address(columns.get(2)?)?);
-        let is_connection = ![LISTEN, TIME_WAIT].contains(columns.get(3)?) && ports.contains(&local);
-        is_connection.then_some(Row { local, remote, inode: columns.get(9)?.parse().ok()? })
+        // The number, and then the server's end. There may be tens of thousands of others' connections on this machine, and
+        // whoever is to be killed stands still meanwhile: those are not looked at any further.
+        let (_, columns) = line.split_once(": ")?;
+        if !ours.iter().any(|port| columns.get(8..13) == Some(port)) {
+            return None;
+        }
+        let columns: Vec<_> = columns.split_whitespace().collect();
+        let is_connection = ![LISTEN, TIME_WAIT].contains(columns.get(2)?);
+        is_connection.then_some(Row { remote: address(columns.get(1)?)?, inode: columns.get(8)?.parse().ok()? })
     };
-    let rows: Vec<Row> = fs::read_to_string("/proc/net/tcp")?.lines().filter_map(row).collect();
-    debug_assert!(rows.iter().all(|row| ports.contains(&row.local)));
-    Ok(rows)
+    Ok(fs::read_to_string("/proc/net/tcp")?.lines().filter_map(row).collect())
 }
 
 /// Accepted connections bear the path of their listener.
