@@ -107,7 +107,11 @@ impl Book {
     }
 
     /// What a load tells of its clients.
-    pub(super) fn witness(self: &Arc<Self>, kind: &'static str, keeps: bool) -> impl Fn(Incident) + Send + Sync + 'static {
+    pub(super) fn witness(
+        self: &Arc<Self>,
+        kind: &'static str,
+        keeps: bool,
+    ) -> impl Fn(Incident) + Send + Sync + 'static {
         let book = Arc::clone(self);
         move |Incident { what, connection }| match (what, connection) {
             (Befallen::Lost { why, .. }, Some(Opened { local, asked })) => book.lost(kind, local, asked, &why),

@@ -94,7 +94,12 @@ impl Fleet {
         let mut command = Command::new(self.place.file("program"));
         command.arg("--be").arg(self.place.path()).args(["--ports", &ports]);
         command.args(["--threads", &self.threads.to_string()]);
-        command.env("RUST_LOG", "info").env_remove("RUST_BACKTRACE").stdin(Stdio::null()).stdout(self.stdout.try_clone()?).stderr(log);
+        command
+            .env("RUST_LOG", "info")
+            .env_remove("RUST_BACKTRACE")
+            .stdin(Stdio::null())
+            .stdout(self.stdout.try_clone()?)
+            .stderr(log);
         let child = command.spawn().context("start a server")?;
         Ok(Pid::from_raw(child.id().try_into()?))
     }

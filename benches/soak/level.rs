@@ -38,13 +38,20 @@ impl Level {
             self.warm = self.warm.most(now);
         } else {
             let Stock { descriptors, threads, memory } = self.warm;
-            let bounds = Stock { descriptors: descriptors + 3, threads: threads + 8, memory: memory * 3 / 2 + 16 * 1024 };
+            let bounds =
+                Stock { descriptors: descriptors + 3, threads: threads + 8, memory: memory * 3 / 2 + 16 * 1024 };
             if now.descriptors > bounds.descriptors || now.threads > bounds.threads || now.memory > bounds.memory {
-                book.violated(format!("no generation has more than those before it: {now:?}, and at first {:?}", self.warm));
+                book.violated(format!(
+                    "no generation has more than those before it: {now:?}, and at first {:?}",
+                    self.warm
+                ));
             }
         }
         let clients = held.clients.len() + held.unix;
-        Ok(format!("{} descriptors beside {clients} clients, {} threads, {} KiB", now.descriptors, now.threads, now.memory))
+        Ok(format!(
+            "{} descriptors beside {clients} clients, {} threads, {} KiB",
+            now.descriptors, now.threads, now.memory
+        ))
     }
 }
 

@@ -30,7 +30,11 @@ struct Connection {
 }
 
 /// Serves the lines of a generation.
-pub(super) fn serve(graceful: &Graceful, mut listener: TcpListener, sent_back: &'static AtomicU64) -> Result<(), Error> {
+pub(super) fn serve(
+    graceful: &Graceful,
+    mut listener: TcpListener,
+    sent_back: &'static AtomicU64,
+) -> Result<(), Error> {
     let mut inherited = graceful.inherited(PROTOCOL)?;
     let heir = graceful.clone();
     tokio::spawn(async move {
@@ -108,7 +112,13 @@ pub(super) struct Seen {
 }
 
 /// Clients that write a line, its second half a moment later, and wait for its answer.
-pub(super) async fn ask(address: SocketAddr, think: Duration, book: Arc<Book>, seen: Arc<Seen>, stop: CancellationToken) {
+pub(super) async fn ask(
+    address: SocketAddr,
+    think: Duration,
+    book: Arc<Book>,
+    seen: Arc<Seen>,
+    stop: CancellationToken,
+) {
     let mut number = 0_u64;
     while !stop.is_cancelled() {
         let asked = Instant::now();

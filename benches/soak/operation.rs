@@ -9,23 +9,57 @@ use super::{clients::Kind, fault::Fault, storm::Storm};
 /// What is done to the server. All that is left to chance is in it, so a seed gives the same ones in the same order.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Operation {
-    Restart { by: Way },
-    BadBinary { fault: Fault, by: Way },
+    Restart {
+        by: Way,
+    },
+    BadBinary {
+        fault: Fault,
+        by: Way,
+    },
     /// It stands still at a moment of a restart, and goes on.
-    Freeze { whom: Whom, after: Duration, time: Duration },
-    KillSuccessor { when: Moment, after: Duration },
-    KillPredecessor { after: Duration },
-    KillDraining { after: Duration },
+    Freeze {
+        whom: Whom,
+        after: Duration,
+        time: Duration,
+    },
+    KillSuccessor {
+        when: Moment,
+        after: Duration,
+    },
+    KillPredecessor {
+        after: Duration,
+    },
+    KillDraining {
+        after: Duration,
+    },
     /// Outside of a restart; and then a supervisor starts the server again.
-    KillServing { down: Duration },
-    TwoAtOnce { ways: [Way; 2], apart: Duration },
+    KillServing {
+        down: Duration,
+    },
+    TwoAtOnce {
+        ways: [Way; 2],
+        apart: Duration,
+    },
     /// One that has been replaced already.
-    AskDraining { by_signal: bool },
-    More { kind: Kind, clients: u32 },
+    AskDraining {
+        by_signal: bool,
+    },
+    More {
+        kind: Kind,
+        clients: u32,
+    },
     Fewer,
-    Storm { storm: Storm, count: u32, time: Duration },
+    Storm {
+        storm: Storm,
+        count: u32,
+        time: Duration,
+    },
     /// So few descriptors more than it has, for so long; and a restart meanwhile.
-    Shortage { spare: u64, time: Duration, restart: bool },
+    Shortage {
+        spare: u64,
+        time: Duration,
+        restart: bool,
+    },
 }
 
 /// How one asks for a restart.

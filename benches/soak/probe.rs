@@ -36,7 +36,9 @@ pub(super) async fn probe(
         clock.tick().await;
         let asked = Instant::now();
         let mut local = None;
-        if let Err(error) = timeout(Book::PATIENCE, ask(address, &mut local)).await.unwrap_or_else(|late| Err(late.into())) {
+        if let Err(error) =
+            timeout(Book::PATIENCE, ask(address, &mut local)).await.unwrap_or_else(|late| Err(late.into()))
+        {
             book.lost("probe", local, asked, &error.to_string());
             continue;
         }

@@ -73,7 +73,8 @@ async fn carry_out(args: &Args, seed: u64, fleet: &Arc<Fleet>) -> anyhow::Result
 
     let (storms, level) = (JoinSet::new(), Level::default());
     let (done, fleet) = (Default::default(), Arc::clone(fleet));
-    let mut conductor = Conductor { fleet: Arc::clone(&fleet), book: Arc::clone(&book), clients, http, storms, level, done };
+    let mut conductor =
+        Conductor { fleet: Arc::clone(&fleet), book: Arc::clone(&book), clients, http, storms, level, done };
     let mut rng = Rng::with_seed(seed);
     let end = Instant::now() + Duration::from_secs(args.seconds);
     let mut operations = 0;
@@ -126,10 +127,20 @@ async fn carry_out(args: &Args, seed: u64, fleet: &Arc<Fleet>) -> anyhow::Result
     let (told, sent_back) = (figures.told, figures.sent_back);
     println!("told to go   {told:>8} of HTTP/1.1, {sent_back} of lines; {} came back after a kill", figures.bereaved);
     let facts = fleet.facts();
-    println!("generations  {:>8}; handed over {}, raced {}, cut {}", facts.generations, facts.handed, facts.raced, facts.cut);
-    println!("longest gap  {:>8.1} ms; {:.1} ms where a process stood still or was killed", ms(gaps.longest), ms(gaps.explained));
+    println!(
+        "generations  {:>8}; handed over {}, raced {}, cut {}",
+        facts.generations, facts.handed, facts.raced, facts.cut
+    );
+    println!(
+        "longest gap  {:>8.1} ms; {:.1} ms where a process stood still or was killed",
+        ms(gaps.longest),
+        ms(gaps.explained)
+    );
     let peak = level.peak;
-    println!("at most      {most:>8} processes; {} descriptors beside clients, {} threads, {} KiB", peak.descriptors, peak.threads, peak.memory);
+    println!(
+        "at most      {most:>8} processes; {} descriptors beside clients, {} threads, {} KiB",
+        peak.descriptors, peak.threads, peak.memory
+    );
     Ok(())
 }
 
