@@ -71,19 +71,19 @@ pub(super) struct Ready {
 impl Fleet {
     pub(super) fn new(place: Place, threads: usize, book: Arc<Book>) -> anyhow::Result<Self> {
         nix::sys::prctl::set_child_subreaper(true)?;
-        let (read, write) = std::io::pipe()?;
+        let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
         let shared = Arc::new(Shared { facts: Mutex::default(), news: Notify::new() });
         let (heard, noted) = (Arc::clone(&shared), Arc::clone(&book));
         // A thread, because it is to read also while clients keep the runtime busy.
         std::thread::spawn(move || {
-            for line in BufReader::new(read).lines().map_while(Result::ok) {
+            for line in BufReader::new(File::from(read)).lines().map_while(Result::ok) {
                 if let Err(error) = heard.hear(&line, &noted) {
                     noted.violated(format!("servers say what is expected: {line:?}: {error:#}"));
                 }
             }
         });
         tokio::spawn(Arc::clone(&shared).reap(signal(SignalKind::child())?));
-        let stdout = File::from(std::os::fd::OwnedFd::from(write));
+        let stdout = File::from(write);
         Ok(Self { place, threads, stdout, shared, book })
     }
 

@@ -86,9 +86,12 @@ pub(super) enum Moment {
     OnProbation,
 }
 
+/// Draws all that is left to chance of one kind.
+type Draw = fn(&mut Rng) -> Operation;
+
 impl Operation {
     /// How often each kind is drawn, of all weights together.
-    const WEIGHTS: [(usize, fn(&mut Rng) -> Self); 13] = [
+    const WEIGHTS: [(usize, Draw); 13] = [
         (22, |rng| Self::Restart { by: Way::draw(rng) }),
         (14, |rng| Self::BadBinary { fault: choose(rng, &Fault::ALL), by: choose(rng, &Way::ASKED) }),
         (12, Self::freeze),

@@ -146,7 +146,7 @@ fn tell_states(graceful: &Graceful) {
     let (generation, pid, mut state) = (graceful.generation(), std::process::id(), graceful.state());
     tokio::spawn(async move {
         while state.changed().await.is_ok() {
-            let now = state.borrow_and_update().clone();
+            let now = *state.borrow_and_update();
             say(format_args!("state generation={generation} pid={pid} is={}", now.to_string().replace(' ', "-")));
         }
     });

@@ -4,7 +4,7 @@
 use std::{
     fs::File,
     net::{TcpListener, TcpStream},
-    os::fd::{AsFd, AsRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd},
 };
 
 use crate::{
@@ -36,8 +36,8 @@ fn passes_a_file_as_a_listener(way: Way) {
 }
 
 fn passes_a_pipe_as_a_listener(way: Way) {
-    let (read, _write) = std::io::pipe().unwrap();
-    is_refused(way, OwnedFd::from(read), "127.0.0.1:1", "it is no socket");
+    let (read, _write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
+    is_refused(way, read, "127.0.0.1:1", "it is no socket");
 }
 
 fn passes_an_epoll_as_a_listener(way: Way) {
