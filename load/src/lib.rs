@@ -36,6 +36,7 @@ mod tally;
 mod target;
 mod timeline;
 mod window;
+mod witness;
 
 pub use exchange::Exchange;
 pub use latency::Latency;
@@ -47,3 +48,4 @@ pub use tally::{Generation, Tally};
 pub use target::{Duplex, Stream, Target};
 pub use timeline::{Slot, Timeline};
 pub use window::{Open, Time, Window};
+pub use witness::{Befallen, Incident, Opened};

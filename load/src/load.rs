@@ -13,6 +13,7 @@ use crate::{
     clients::{self, Client, Pace},
     meter::Meter,
     target::{Duplex, Handshake, Stream},
+    witness::{Incident, Listener, Witness},
 };
 
 /// What each client of a load does.
@@ -60,6 +61,7 @@ pub struct Load {
     deadline: Duration,
     window: Window,
     handshake: Option<Handshake>,
+    listener: Option<Listener>,
 }
 
 /// A load that runs. Dropping it ends it at once, in the middle of requests.
@@ -80,7 +82,7 @@ impl Load {
     pub fn new(target: impl Into<Target>, mode: Mode) -> Self {
         let target = target.into();
         let (think, deadline, window) = (Duration::ZERO, Self::DEADLINE, Window::default());
-        Self { target, mode, clients: 1, think, deadline, window, handshake: None }
+        Self { target, mode, clients: 1, think, deadline, window, handshake: None, listener: None }
     }
 
     /// How many clients there are (1), each with its own connection.
@@ -114,6 +116,11 @@ impl Load {
         Self { handshake: Some(Handshake::new(handshake)), ..self }
     }
 
+    /// Who is told of each loss and each reconnect when it happens, and of which connection.
+    pub fn witness(self, tell: impl Fn(Incident) + Send + Sync + 'static) -> Self {
+        Self { listener: Some(Listener(Arc::new(tell))), ..self }
+    }
+
     /// Starts all clients. Each makes at least one request.
     ///
     /// # Panics
@@ -128,7 +135,8 @@ impl Load {
             let late = every.unwrap_or(self.think) * number / self.clients;
             let pace = Pace { deadline: self.deadline, think: self.think, every, late };
             let place = (self.target.clone(), self.handshake.clone());
-            let client = Client::new(place, Arc::clone(&meter), stopped.clone(), pace);
+            let witness = Witness::new(self.listener.clone());
+            let client = Client::new(place, Arc::clone(&meter), stopped.clone(), pace, witness);
             match self.mode.clone() {
                 Mode::KeepAlive(exchange) | Mode::Steady { exchange, .. } => {
                     clients.spawn(clients::keep_alive(client, exchange))

@@ -61,20 +61,22 @@ impl fmt::Debug for Handshake {
 }
 
 impl Target {
-    pub(crate) async fn connect(&self, deadline: Duration) -> Result<Stream, Failure> {
+    /// And which is the client's own end, of TCP.
+    pub(crate) async fn connect(&self, deadline: Duration) -> Result<(Stream, Option<SocketAddr>), Failure> {
         match self {
             Self::Tcp(address) => connect_tcp(*address).await,
-            Self::Unix(path) => connect_unix(path.clone(), deadline).await,
+            Self::Unix(path) => connect_unix(path.clone(), deadline).await.map(|stream| (stream, None)),
             Self::Signpost(signpost) => connect_tcp(signpost.address()).await,
         }
         .map_err(|error| Failure::connect(&error))
     }
 }
 
-async fn connect_tcp(address: SocketAddr) -> io::Result<Stream> {
+async fn connect_tcp(address: SocketAddr) -> io::Result<(Stream, Option<SocketAddr>)> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
-    Ok(Box::new(stream))
+    let local = stream.local_addr()?;
+    Ok((Box::new(stream), Some(local)))
 }
 
 async fn connect_unix(path: PathBuf, deadline: Duration) -> io::Result<Stream> {

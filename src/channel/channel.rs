@@ -146,6 +146,9 @@ impl Channel {
 
     /// Waits until the kernel takes or has something, and sends or reads that.
     async fn turn(&mut self) -> Result<(), Error> {
+        // `ready` takes nothing of a task's budget: a peer that says something faster than it is read would keep this thread
+        // for ever, and no deadline of this task would be looked at.
+        tokio::task::coop::consume_budget().await;
         let interest = match self.outbox.is_empty() {
             true => Interest::READABLE,
             false => Interest::READABLE | Interest::WRITABLE,
@@ -162,7 +165,22 @@ impl Channel {
 
     /// What the kernel holds right now, whether or not the reactor has heard of it: a deadline must not act while the
     /// message that would have stopped it lies unread. `None`: nothing, and the peer's end is not closed.
+    #[cfg(test)]
     pub(crate) fn next_now(&mut self) -> Option<Result<Option<Received>, Error>> {
+        let mut left = self.unread();
+        self.next_of(&mut left)
+    }
+
+    /// How much the kernel holds right now: its bytes, and one look whether the peer's end is behind them.
+    pub(crate) fn unread(&self) -> usize {
+        sys::unread(self.stream.as_fd()).saturating_add(1)
+    }
+
+    /// The next message of what the kernel held when one asked for [`unread`](Self::unread), whether or not the reactor has
+    /// heard of it: a deadline must not act while the message that would have stopped it lies there. `None`: nothing more,
+    /// and the peer's end is not closed. What has come since is left for the next turn, or a peer that says something
+    /// faster than it is read would keep this thread for ever, deaf to everything else.
+    pub(crate) fn next_of(&mut self, left: &mut usize) -> Option<Result<Option<Received>, Error>> {
         loop {
             match self.take_first() {
                 Ok(None) => {}
@@ -171,9 +189,12 @@ impl Channel {
             if self.ended {
                 return Some(self.end().map(|()| None));
             }
+            if *left == 0 {
+                return None;
+            }
             match self.read(Read::Now) {
                 Ok(0) if !self.ended => return None,
-                Ok(_) => {}
+                Ok(bytes) => *left = left.saturating_sub(bytes.max(1)),
                 Err(error) => return Some(Err(error)),
             }
         }

@@ -123,8 +123,9 @@ impl Conversation {
 
     /// What it has said by now and the reactor may not have heard of.
     pub(super) fn next_now(&mut self) -> Option<Event> {
+        let mut left = self.channel.unread();
         while !self.heard_enough {
-            let step = self.channel.next_now()?.map(Step::from);
+            let step = self.channel.next_of(&mut left)?.map(Step::from);
             if let Some(event) = self.hear(step) {
                 return Some(event);
             }

@@ -13,6 +13,12 @@ use crate::{name::Name, phase::Event, sys};
 /// Longer than anything that concerns us; systemd's own bound.
 const LONGEST: usize = 4096;
 
+/// As many as wait in a queue on any machine (`net.unix.max_dgram_qlen`).
+const QUEUE: usize = 4096;
+
+/// So many are heard before others of this thread have their turn.
+const TURN: usize = 16;
+
 #[derive(Debug)]
 pub(super) struct Notices {
     socket: UnixDatagram,
@@ -47,7 +53,7 @@ impl Notices {
     /// Cancel safe.
     pub(super) async fn next(&mut self) -> Event {
         loop {
-            if let Some(event) = self.next_now() {
+            if let Some(event) = self.next_of(TURN) {
                 return event;
             }
             let alive = async {
@@ -58,7 +64,7 @@ impl Notices {
             };
             tokio::select! {
                 biased;
-                // Of an error `next_now` tells, which comes next in each case.
+                // Of an error `next_of` tells, which comes next in each case.
                 _ = self.socket.readable() => {}
                 () = alive => {}
             }
@@ -67,7 +73,14 @@ impl Notices {
 
     /// What it has said, or has lived to, by now.
     pub(super) fn next_now(&mut self) -> Option<Event> {
-        while self.told.is_empty() && self.read() {}
+        self.next_of(QUEUE)
+    }
+
+    /// Of no more than so many: somebody who sends faster than is read would keep this thread for ever.
+    fn next_of(&mut self, mut most: usize) -> Option<Event> {
+        while most > 0 && self.told.is_empty() && self.read() {
+            most -= 1;
+        }
         if let Some(event) = self.told.pop_front() {
             return Some(event);
         }

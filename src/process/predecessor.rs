@@ -78,8 +78,9 @@ impl Predecessor {
 
     /// What it has said by now: what is about to be decided must not overtake that. Notes are taken on the way.
     pub(crate) fn next_now(&mut self) -> Option<Event> {
+        let mut left = self.channel.as_ref()?.unread();
         while let Some(channel) = &mut self.channel {
-            let step = channel.next_now()?.map(Step::from);
+            let step = channel.next_of(&mut left)?.map(Step::from);
             if let Some(event) = self.hear(step) {
                 return Some(event);
             }

@@ -18,6 +18,7 @@ mod pidfd_info;
 mod process;
 mod spawn;
 mod stderr;
+mod unread;
 mod watch;
 
 pub(crate) use activated::take_activated;
@@ -34,4 +35,5 @@ pub(crate) use peer::{Peer, effective_uid, peer};
 pub(crate) use process::{Process, has_ended, is_refused_here, process_handle};
 pub(crate) use spawn::{Kinship, spawn};
 pub(crate) use stderr::{replace_stderr, stderr};
+pub(crate) use unread::unread;
 pub(crate) use watch::watch;

@@ -41,8 +41,12 @@ impl Heir {
         Wire(self.0.as_raw_fd())
     }
 
+    pub fn stream(&self) -> &UnixStream {
+        &self.0
+    }
+
     /// Hears the server out, which has given it up then.
-    fn leaves_last(self) -> Option<Self> {
+    pub fn leaves_last(self) -> Option<Self> {
         while self.wire().next().is_some() {}
         None
     }
@@ -54,19 +58,19 @@ impl Heir {
 }
 
 /// A server with clients on, which must notice nothing but why.
-struct Trial {
+pub struct Trial {
     at: Control,
     first: Fleet,
     before: Footprint,
 }
 
 impl Trial {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self::of("")
     }
 
     /// For a successor that takes these steps.
-    fn of(steps: &str) -> Self {
+    pub fn of(steps: &str) -> Self {
         let at = Control::new();
         let probation = if steps.contains("READY") { PROBATION } else { "50" };
         let setup = at.setup().with("READY_DEADLINE_MS", DEADLINE).with("PROBATION_MS", probation);
@@ -77,7 +81,7 @@ impl Trial {
 
     /// A successor comes, misbehaves, and is (at the latest now) gone. Why the restart failed.
     #[track_caller]
-    fn fails(&self, misbehaves: impl FnOnce(Heir) -> Option<Heir>, kind: ErrorKind) -> Error {
+    pub fn fails(&self, misbehaves: impl FnOnce(Heir) -> Option<Heir>, kind: ErrorKind) -> Error {
         let clients = Clients::on(&self.first);
         let heir = misbehaves(Heir::come(&self.at));
         let mut why = None;
@@ -98,7 +102,7 @@ impl Trial {
 
     /// A good one comes, and nobody is lost.
     #[track_caller]
-    fn succeeds(mut self) {
+    pub fn succeeds(mut self) {
         let clients = Clients::on(&self.first);
         let mut second = self.at.setup().spawn();
         second.until("ready generation=1");

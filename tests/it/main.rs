@@ -32,6 +32,7 @@ mod generations;
 mod handover;
 mod heir;
 mod hooks;
+mod hostile;
 #[cfg(feature = "http2")]
 mod http2;
 mod hygiene;

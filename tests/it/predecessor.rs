@@ -55,7 +55,7 @@ struct Queue {
 }
 
 impl Predecessor {
-    fn new(way: Way) -> Self {
+    pub fn new(way: Way) -> Self {
         Self::of(way, Setup::new())
     }
 
@@ -84,7 +84,7 @@ impl Predecessor {
         frames::hello(self.heir.first() as u32, 7, (1, 1))
     }
 
-    fn say_hello(&self) -> &Self {
+    pub fn say_hello(&self) -> &Self {
         self.wire().say(&self.hello());
         self
     }
@@ -98,7 +98,7 @@ impl Predecessor {
     }
 
     /// The listener of the path goes with the others.
-    fn pass_control(&self) -> &Self {
+    pub fn pass_control(&self) -> &Self {
         if let Some((control, listener)) = &self.control {
             let path = control.path();
             self.wire().pass(&frames::control(path.to_str().unwrap()), &[listener.as_raw_fd()]);
@@ -107,11 +107,11 @@ impl Predecessor {
     }
 
     /// How many sockets are passed, with one of the test's.
-    fn sockets(&self) -> u32 {
+    pub fn sockets(&self) -> u32 {
         1 + u32::from(self.way == Way::Met)
     }
 
-    fn say_end(&self) -> &Self {
+    pub fn say_end(&self) -> &Self {
         self.wire().say(&frames::end(self.sockets()));
         self
     }
@@ -166,7 +166,7 @@ impl Predecessor {
 
     /// Why the server refuses what it was given; and it ends.
     #[track_caller]
-    fn hears_refused(self, code: u8) -> String {
+    pub fn hears_refused(self, code: u8) -> String {
         let payload = self.wire().until("REFUSED");
         assert_eq!(payload[..5], [code, 1, 0, 1, 0], "the kind of refusal, and the versions that it speaks");
         let why = String::from_utf8(payload[7..].to_vec()).unwrap();

@@ -14,6 +14,7 @@ use crate::{
     meter::{Asked, Meter},
     tally::Parting,
     target::{Handshake, Stream},
+    witness::{Opened, Witness},
 };
 
 /// What all clients have in common: where they go, when, and what they write in the book.
@@ -22,6 +23,7 @@ pub(crate) struct Client {
     target: Target,
     handshake: Option<Handshake>,
     meter: Arc<Meter>,
+    witness: Witness,
     stopped: watch::Receiver<()>,
     pace: Pace,
     /// How the last connection ended, as far as one knows; `None` before the first.
@@ -53,8 +55,9 @@ impl Client {
         meter: Arc<Meter>,
         stopped: watch::Receiver<()>,
         pace: Pace,
+        witness: Witness,
     ) -> Self {
-        Self { target, handshake, meter, stopped, pace, parting: None, due: None }
+        Self { target, handshake, meter, witness, stopped, pace, parting: None, due: None }
     }
 
     /// Whether nobody has asked to stop.
@@ -105,17 +108,22 @@ impl Client {
 
     /// Opens a connection that this client means to keep: each but the first is a reconnect.
     pub(crate) async fn connect(&mut self) -> Result<Stream, Failure> {
+        let before = self.witness.had();
         let stream = self.dial().await?;
         // Untold, until the server tells.
         if let Some(parting) = self.parting.replace(Parting::Untold) {
             self.meter.reconnected(parting);
+            self.witness.reconnected(parting, before);
         }
         Ok(stream)
     }
 
     /// Opens a connection for one request.
     pub(crate) async fn dial(&self) -> Result<Stream, Failure> {
-        let stream = self.target.connect(self.pace.deadline).await?;
+        let opened = Opened { local: None, asked: Instant::now() };
+        self.witness.asked(opened);
+        let (stream, local) = self.target.connect(self.pace.deadline).await?;
+        self.witness.opened(Opened { local, ..opened });
         match &self.handshake {
             Some(handshake) => handshake.shake(stream).await,
             None => Ok(stream),
@@ -134,6 +142,7 @@ impl Client {
     /// Counts a failure that says nothing about the connection.
     pub(crate) fn note(&self, failure: &Failure) {
         self.meter.failed(failure);
+        self.witness.failed(failure);
     }
 
     pub(crate) async fn failed(&mut self, failure: &Failure) {
@@ -157,7 +166,7 @@ mod tests {
         let (stop, stopped) = watch::channel(());
         let pace = Pace { deadline: Duration::MAX, think: Duration::ZERO, every: Some(every), late: Duration::ZERO };
         let meter = Arc::new(Meter::new(Window::default()));
-        (Client::new(("127.0.0.1:0".into(), None), meter, stopped, pace), stop)
+        (Client::new(("127.0.0.1:0".into(), None), meter, stopped, pace, Witness::default()), stop)
     }
 
     #[tokio::test(start_paused = true)]

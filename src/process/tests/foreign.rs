@@ -227,3 +227,33 @@ fn where_there_is_no_shell_the_error_names_it() {
     assert_eq!(error.kind(), ErrorKind::Spawn);
     assert!(error.message().starts_with("start /bin/sh, which tells"), "{error}");
 }
+
+/// Whoever is on this host can send to it, as fast as it likes.
+#[tokio::test]
+async fn a_flood_of_strangers_notices_holds_nobody_up() {
+    let (mut notices, address) = crate::process::notices::Notices::open(Vec::new(), None).unwrap();
+    let over = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let told = std::sync::Arc::clone(&over);
+    let name = address.into_string().unwrap();
+    let flood = std::thread::spawn(move || {
+        let to = UnixAddr::new_abstract(name.strip_prefix('@').unwrap().as_bytes()).unwrap();
+        let from = socket(AddressFamily::Unix, SockType::Datagram, SockFlag::empty(), None).unwrap();
+        connect(from.as_raw_fd(), &to).unwrap();
+        while !told.load(std::sync::atomic::Ordering::Relaxed) {
+            send(from.as_raw_fd(), b"READY=1", MsgFlags::MSG_DONTWAIT).ok();
+        }
+    });
+    let others = async {
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        event = notices.next() => panic!("nobody of its has said anything: {event:?}"),
+        () = others => {}
+    }
+    assert!(notices.next_now().is_none(), "nor does a deadline hear it without end");
+    over.store(true, std::sync::atomic::Ordering::Relaxed);
+    flood.join().unwrap();
+}

@@ -1,0 +1,244 @@
+//! What clients have lost, and whether a kill explains it.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use load::{Befallen, Incident, Opened};
+use tokio::{sync::Notify, time::Instant};
+
+use super::held::Held;
+
+/// What clients have lost, and whether a kill explains it: nothing else does.
+///
+/// Before a process is killed it stands still, and the connections that it holds are written down. So a loss is explained
+/// where its connection was in that list, and by nothing else; and where nobody was left to accept, what was asked until the
+/// next server was up.
+pub(super) struct Book {
+    began: Instant,
+    pages: Mutex<Pages>,
+    violated: Notify,
+}
+
+#[derive(Default)]
+struct Pages {
+    /// Of each client's end: when the process that held its connection was killed.
+    victims: HashMap<SocketAddr, Instant>,
+    /// Of a Unix socket's clients nothing is known but how many connections the killed held, and those that have asked.
+    unix: VecDeque<(Instant, usize, HashSet<Instant>)>,
+    /// When nobody served, because the last one had been killed.
+    down: Vec<Span>,
+    /// When somebody who could have accepted was held up by us.
+    held_up: Vec<Span>,
+    /// When a process was killed that may have had a datagram.
+    mute: Vec<Span>,
+    explained: BTreeMap<String, u64>,
+    /// Ends of connections that a server announces, each of which it must report.
+    told: u64,
+    sent_back: u64,
+    /// Reconnects that a kill explains.
+    bereaved: u64,
+    violations: Vec<String>,
+    log: VecDeque<String>,
+}
+
+#[derive(Clone, Copy)]
+struct Span {
+    from: Instant,
+    to: Option<Instant>,
+}
+
+/// Until this is dropped, somebody who accepts may be held up.
+pub(super) struct Hold<'a> {
+    book: &'a Book,
+    number: usize,
+}
+
+/// Some of the figures.
+pub(super) struct Figures {
+    pub(super) explained: BTreeMap<String, u64>,
+    pub(super) told: u64,
+    pub(super) sent_back: u64,
+    pub(super) bereaved: u64,
+}
+
+impl Book {
+    /// How long a client waits for anything: longer than anything is held up.
+    pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+
+    pub(super) fn new() -> Self {
+        Self { began: Instant::now(), pages: Mutex::default(), violated: Notify::new() }
+    }
+
+    /// Writes a line of what is done, with the time since the beginning.
+    pub(super) fn log(&self, line: &str) {
+        let line = format!("{:>9.3} {line}", self.began.elapsed().as_secs_f64());
+        println!("{line}");
+        let mut pages = self.pages();
+        pages.log.push_back(line);
+        if pages.log.len() > 30 {
+            pages.log.pop_front();
+        }
+    }
+
+    pub(super) fn last_operations(&self) -> Vec<String> {
+        self.pages().log.iter().cloned().collect()
+    }
+
+    /// An invariant does not hold.
+    pub(super) fn violated(&self, invariant: String) {
+        println!("{:>9.3} VIOLATED {invariant}", self.began.elapsed().as_secs_f64());
+        self.pages().violations.push(invariant);
+        self.violated.notify_one();
+    }
+
+    /// Waits for the first violation.
+    pub(super) async fn until_violated(&self) {
+        while self.violations().is_empty() {
+            self.violated.notified().await;
+        }
+    }
+
+    pub(super) fn violations(&self) -> Vec<String> {
+        self.pages().violations.clone()
+    }
+
+    /// What a load tells of its clients.
+    pub(super) fn witness(
+        self: &Arc<Self>,
+        kind: &'static str,
+        keeps: bool,
+    ) -> impl Fn(Incident) + Send + Sync + 'static {
+        let book = Arc::clone(self);
+        move |Incident { what, connection }| match (what, connection) {
+            (Befallen::Lost { why, .. }, Some(Opened { local, asked })) => book.lost(kind, local, asked, &why),
+            (Befallen::Lost { why, .. }, None) => book.lost(kind, None, book.began, &why),
+            (Befallen::Reconnected { told }, Some(Opened { local, asked })) if keeps => {
+                book.reconnected(kind, local, asked, told);
+            }
+            (Befallen::Reconnected { .. }, _) => {}
+        }
+    }
+
+    /// A request was lost.
+    pub(super) fn lost(&self, kind: &str, local: Option<SocketAddr>, asked: Instant, why: &str) {
+        let mut pages = self.pages();
+        if pages.explains(kind == "unix", local, asked) {
+            *pages.explained.entry(kind.to_owned()).or_default() += 1;
+            return;
+        }
+        drop(pages);
+        let age = asked.elapsed();
+        self.violated(format!("nothing is lost: {kind}, {why}; {local:?}, connection asked for {age:?} ago"));
+    }
+
+    /// A client of HTTP/1.1 that keeps its connection has another one.
+    fn reconnected(&self, kind: &str, local: Option<SocketAddr>, asked: Instant, told: bool) {
+        let mut pages = self.pages();
+        if told {
+            pages.told += 1;
+        } else if pages.explains(kind == "unix", local, asked) {
+            pages.bereaved += 1;
+        } else {
+            drop(pages);
+            self.violated(format!("no kept-alive connection ends without a word: {kind}, {local:?}"));
+        }
+    }
+
+    /// A connection of lines has ended.
+    pub(super) fn ended(&self, kind: &str, local: Option<SocketAddr>, asked: Instant, why: &str) {
+        let mut pages = self.pages();
+        if pages.explains(false, local, asked) {
+            pages.bereaved += 1;
+        } else if why == "closed" {
+            pages.sent_back += 1;
+        } else {
+            drop(pages);
+            self.violated(format!("a connection of {kind} ends in order: {why}; {local:?}"));
+        }
+    }
+
+    /// Those who hold these connections are about to be killed.
+    pub(super) fn condemn(&self, held: &Held, stopped: Instant) {
+        let now = Instant::now();
+        let mut pages = self.pages();
+        pages.victims.extend(held.clients.iter().map(|client| (*client, now)));
+        pages.unix.push_back((now, held.unix, HashSet::new()));
+        pages.mute.push(Span { from: stopped - Duration::from_secs(1), to: Some(now) });
+    }
+
+    /// Nobody is left who accepts.
+    pub(super) fn down(&self, since: Instant) {
+        let mut pages = self.pages();
+        let span = Span { from: since - Duration::from_millis(100), to: None };
+        pages.down.push(span);
+        pages.mute.push(span);
+    }
+
+    /// Somebody is.
+    pub(super) fn up(&self) {
+        let mut pages = self.pages();
+        let now = Instant::now();
+        let Pages { down, mute, .. } = &mut *pages;
+        for span in down.iter_mut().chain(mute).filter(|span| span.to.is_none()) {
+            span.to = Some(now);
+        }
+    }
+
+    /// Somebody who accepts is held up from now on.
+    pub(super) fn hold(&self) -> Hold<'_> {
+        let mut pages = self.pages();
+        pages.held_up.push(Span { from: Instant::now(), to: None });
+        Hold { book: self, number: pages.held_up.len() - 1 }
+    }
+
+    /// Whether anybody was down or held up at any time in that, or shortly before.
+    pub(super) fn explains_gap(&self, from: Instant, to: Instant) -> bool {
+        const AFTER: Duration = Duration::from_secs(1);
+        let pages = self.pages();
+        let mut spans = pages.held_up.iter().chain(&pages.down);
+        spans.any(|span| span.from <= to && span.to.is_none_or(|end| end + AFTER >= from))
+    }
+
+    /// Whether a killed process may have taken a datagram that was sent then.
+    pub(super) fn explains_datagram(&self, sent: Instant) -> bool {
+        self.pages().mute.iter().any(|span| span.from <= sent && span.to.is_none_or(|end| sent <= end))
+    }
+
+    pub(super) fn figures(&self) -> Figures {
+        let pages = self.pages();
+        let Pages { told, sent_back, bereaved, .. } = *pages;
+        Figures { explained: pages.explained.clone(), told, sent_back, bereaved }
+    }
+
+    fn pages(&self) -> MutexGuard<'_, Pages> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pages {
+    fn explains(&mut self, is_unix: bool, local: Option<SocketAddr>, asked: Instant) -> bool {
+        if local.and_then(|local| self.victims.get(&local)).is_some_and(|killed| asked <= *killed) {
+            return true;
+        }
+        if self.down.iter().any(|span| span.from <= asked && span.to.is_none_or(|end| asked <= end)) {
+            return true;
+        }
+        // Each of them once: else two kills would explain one connection's losses.
+        let of_them = |(killed, _, who): &(Instant, usize, HashSet<Instant>)| asked <= *killed && who.contains(&asked);
+        if is_unix && self.unix.iter().any(of_them) {
+            return true;
+        }
+        let place = self.unix.iter_mut().find(|(killed, held, who)| asked <= *killed && who.len() < *held);
+        is_unix && place.is_some_and(|(_, _, who)| who.insert(asked))
+    }
+}
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        self.book.pages().held_up[self.number].to = Some(Instant::now());
+    }
+}
