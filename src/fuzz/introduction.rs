@@ -23,10 +23,8 @@ pub(super) fn run(input: &[u8]) {
         hang_up(&theirs);
         let accepted = match take_over(channel).await {
             Ok(introduction) => judge(introduction).await,
-            Err(error) => {
-                assert!(!error.message().is_empty());
-                false
-            }
+            // A predecessor that wants none says why itself, and its words may be none.
+            Err(_) => false,
         };
         let said = said(theirs);
         let answers = said.iter().filter(|it| !matches!(it, Message::Arrived { .. }));
