@@ -33,8 +33,11 @@ mod successor;
 mod visit;
 mod wire;
 
-/// By their names.
-pub const TARGETS: [(&str, fn(&[u8])); 8] = [
+/// A name, and what is done with an input.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All of them.
+pub const TARGETS: [Target; 8] = [
     ("environment", environment::run),
     ("introduction", introduction::run),
     ("listen", listen::run),
