@@ -10,6 +10,9 @@ pub mod control;
 pub mod drain;
 mod error;
 mod estate;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod generation;
 mod graceful;
 mod guarded;

@@ -254,7 +254,8 @@ fn directory_of(path: &Path) -> Option<&Path> {
     Some(if place.as_os_str().is_empty() { Path::new(".") } else { place })
 }
 
-async fn answer(path: &Path, mut channel: Channel) -> Result<Reply, Error> {
+/// What a server says to what was asked.
+pub(crate) async fn answer(path: &Path, mut channel: Channel) -> Result<Reply, Error> {
     let of = |error: Error| Error::new(error.kind(), format!("the server at {}: {}", path.display(), error.message()));
     match channel.next().await.map_err(of)? {
         Some((Message::Answer(Answer::Replaced(by)), _)) => Ok(Reply::Replaced(by)),

@@ -40,14 +40,18 @@ pub fn default_path() -> Result<PathBuf, Error> {
     Ok(place.join(named_after(program)))
 }
 
-fn named_after(program: &OsStr) -> OsString {
+pub(crate) fn named_after(program: &OsStr) -> OsString {
     let mut name = program.to_owned();
     name.push(".control");
     name
 }
 
 /// A directory that the system has made for this process.
-fn given(runtime_directory: Option<OsString>, xdg_runtime_dir: Option<OsString>, uid: u32) -> Option<PathBuf> {
+pub(crate) fn given(
+    runtime_directory: Option<OsString>,
+    xdg_runtime_dir: Option<OsString>,
+    uid: u32,
+) -> Option<PathBuf> {
     // systemd separates several by colons.
     let first = runtime_directory.as_deref().and_then(|several| env::split_paths(several).next());
     let absolute = |path: &PathBuf| path.is_absolute();

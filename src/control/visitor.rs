@@ -81,7 +81,7 @@ impl Visitor {
     }
 
     /// `None`: not admitted, or nothing was wanted that could be done. Whoever can be told was told.
-    pub(super) async fn hear(stream: UnixStream, allowed: Allowed, place: OwnedSemaphorePermit) -> Option<Self> {
+    pub(crate) async fn hear(stream: UnixStream, allowed: Allowed, place: OwnedSemaphorePermit) -> Option<Self> {
         let peer = match sys::peer(&stream) {
             Ok(peer) => peer,
             Err(error) => {

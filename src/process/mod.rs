@@ -9,6 +9,7 @@ mod delivery;
 mod handoff;
 mod introduction;
 mod last_words;
+mod notice;
 mod notices;
 mod predecessor;
 mod program;
@@ -22,6 +23,8 @@ pub(crate) use delivery::Delivery;
 pub use handoff::scrub;
 pub(crate) use introduction::{Inheritance, Introduction, take_over};
 pub(crate) use last_words::Borrowed;
+#[cfg(any(test, fuzzing))]
+pub(crate) use notice::{Said, said};
 pub(crate) use predecessor::Predecessor;
 pub(crate) use program::Program;
 pub(crate) use refuser::Refuser;

@@ -8,6 +8,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+use super::notice::{Said, said};
 use crate::{name::Name, phase::Event, sys};
 
 /// Longer than anything that concerns us; systemd's own bound.
@@ -114,25 +115,19 @@ impl Notices {
         true
     }
 
-    fn hear(&mut self, notice: &[u8]) {
-        let notice = String::from_utf8_lossy(notice);
-        let status = notice.lines().find_map(|line| line.strip_prefix("STATUS="));
-        for line in notice.lines() {
-            match line.split_once('=') {
-                Some(("READY", "1")) if !self.ready => {
+    fn hear(&mut self, datagram: &[u8]) {
+        for said in said(datagram) {
+            match said {
+                Said::Ready if self.ready => {}
+                Said::Ready => {
                     self.ready = true;
                     self.told.push_back(Event::Ready);
                 }
-                Some(("STOPPING", "1")) => {
+                Said::Stopping(why) => {
                     self.stopping = true;
-                    let why = status.unwrap_or("it says that it is stopping").to_owned();
                     self.told.push_back(Event::Stopping(why));
                 }
-                Some(("EXTEND_TIMEOUT_USEC", time)) => match time.parse() {
-                    Ok(time) => self.told.push_back(Event::NeedsTime(Duration::from_micros(time))),
-                    Err(error) => crate::log::debug!(time, %error, "a notice of the successor's: no time"),
-                },
-                _ => {}
+                Said::NeedsTime(time) => self.told.push_back(Event::NeedsTime(time)),
             }
         }
     }

@@ -23,15 +23,20 @@ pub(crate) struct Environment {
 
 impl Environment {
     pub(crate) fn of_this_process() -> Self {
+        Self::read(|name| env::var_os(name))
+    }
+
+    /// As somebody says what each variable is.
+    pub(crate) fn read(variable: impl Fn(&str) -> Option<OsString>) -> Self {
         Self {
             // Empty means none, as in libsystemd: `env NOTIFY_SOCKET= program` is how one is taken away.
-            notify_socket: env::var_os("NOTIFY_SOCKET").filter(|value| !value.is_empty()),
-            watchdog_usec: env::var_os("WATCHDOG_USEC"),
-            watchdog_pid: env::var_os("WATCHDOG_PID"),
-            exec_pid: env::var_os("SYSTEMD_EXEC_PID"),
-            listen_pid: env::var_os("LISTEN_PID"),
-            listen_fds: env::var_os("LISTEN_FDS"),
-            listen_fdnames: env::var_os("LISTEN_FDNAMES"),
+            notify_socket: variable("NOTIFY_SOCKET").filter(|value| !value.is_empty()),
+            watchdog_usec: variable("WATCHDOG_USEC"),
+            watchdog_pid: variable("WATCHDOG_PID"),
+            exec_pid: variable("SYSTEMD_EXEC_PID"),
+            listen_pid: variable("LISTEN_PID"),
+            listen_fds: variable("LISTEN_FDS"),
+            listen_fdnames: variable("LISTEN_FDNAMES"),
         }
     }
 

@@ -18,3 +18,8 @@ pub(crate) use environment::Environment;
 pub(crate) use notice::Notice;
 pub(crate) use notify::Notifier;
 pub(crate) use watchdog::Watchdog;
+#[cfg(any(test, fuzzing))]
+pub(crate) use {
+    listen::{NotOffered, offered},
+    notify::address,
+};

@@ -220,7 +220,7 @@ async fn through(barrier: &Barrier) {
 }
 
 /// A path, or an abstract name after `@`.
-fn address(name: &OsStr) -> Result<SockAddr, Error> {
+pub(crate) fn address(name: &OsStr) -> Result<SockAddr, Error> {
     let failed = |error| unspeakable(name, error);
     match name.as_bytes() {
         [b'/', ..] => SockAddr::unix(name).map_err(failed),

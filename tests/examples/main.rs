@@ -11,6 +11,11 @@
     reason = "a test has no users: it fails by a panic"
 )]
 
+#[path = "../it/support/not_run.rs"]
+mod not_run;
+#[allow(dead_code, reason = "tests/it has other uses for it")]
+#[path = "../it/support/process.rs"]
+mod process;
 #[path = "../recipes/report.rs"]
 mod report;
 mod server;
@@ -26,6 +31,7 @@ mod lines;
 mod lock;
 mod sse;
 mod tls;
+mod valgrind;
 mod websocket;
 
 use load::{Load, Outcome, Tally};

@@ -48,8 +48,13 @@ impl Server {
     /// The same through a link to it, which can be set to another program.
     #[track_caller]
     pub fn start_as(link: &Path, program: &Path, arguments: &[&str]) -> Self {
+        Self::start_by(Command::new(link), program, arguments)
+    }
+
+    /// The same by a command to which the example's arguments are added.
+    #[track_caller]
+    pub fn start_by(mut command: Command, program: &Path, arguments: &[&str]) -> Self {
         let programs = vec![program.to_owned()];
-        let mut command = Command::new(link);
         command.args(["--listen", "127.0.0.1:0"]).args(arguments).env("NO_COLOR", "1").env_remove("RUST_LOG");
         let mut first = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the example starts");
         let (tell, heard) = channel();
@@ -58,6 +63,8 @@ impl Server {
         let (seen, pids, places) = (Vec::new(), Vec::new(), Vec::new());
         let mut server = Self { programs, first, heard, seen, pids, places, may_lose_its_successor: false };
         let ready = server.until_ready();
+        // What runs may be another program, in which the example does.
+        server.programs.extend(std::fs::read_link(format!("/proc/{}/exe", server.first.id())));
         let places = ready.split(' ').filter_map(|word| word.split_once('='));
         server.places =
             places.filter_map(|(name, place)| Some((name.to_owned(), place.parse().ok()?))).collect::<Vec<_>>();

@@ -24,6 +24,7 @@ mod clients;
 mod container;
 mod control;
 mod death;
+mod dependencies;
 mod drain;
 mod failure;
 mod fake;

@@ -23,8 +23,8 @@ fn sources() -> BTreeMap<PathBuf, String> {
         for entry in fs::read_dir(at).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                // `tests.rs` and `tests/` are compiled for tests only.
-                places.extend((!path.ends_with("tests")).then_some(path));
+                // `tests.rs` and `tests/` are compiled for tests only, and `fuzz/` for the fuzzer as well.
+                places.extend((!path.ends_with("tests") && !path.ends_with("fuzz")).then_some(path));
             } else if path.extension().is_some_and(|it| it == "rs") && !path.ends_with("tests.rs") {
                 let name = path.strip_prefix(place("src")).unwrap().to_owned();
                 let mut source = fs::read_to_string(path).unwrap();
