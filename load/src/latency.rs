@@ -27,6 +27,15 @@ impl Latency {
         Duration::from_micros(self.0.value_at_percentile(percent))
     }
 
+    /// The curve of percentiles: (per cent, time within which so many of the answers came), both rising, from the
+    /// shortest to the longest at 100 per cent. It has twenty points for each halving of the distance to 100, so that its
+    /// tail is as detailed as its beginning; empty where nothing was recorded.
+    pub fn curve(&self) -> impl Iterator<Item = (f64, Duration)> {
+        self.0
+            .iter_quantiles(20)
+            .map(|point| (point.quantile_iterated_to() * 100.0, Duration::from_micros(point.value_iterated_to())))
+    }
+
     /// The longest.
     pub fn max(&self) -> Duration {
         Duration::from_micros(self.0.max())
@@ -77,6 +86,28 @@ mod tests {
         all += &more;
         assert_eq!(all.count(), 2);
         assert!(all.max() >= Duration::from_millis(9) && all.percentile(50.0) < Duration::from_millis(2));
+    }
+
+    #[test]
+    fn the_curve_rises_to_the_longest_at_a_hundred_per_cent() {
+        let mut latency = Latency::default();
+        assert_eq!(latency.curve().count(), 0);
+        (1..=10_000).for_each(|us| latency.record(Duration::from_micros(us)));
+        let curve: Vec<_> = latency.curve().collect();
+        assert!(curve.is_sorted() && curve.len() < 400, "{} points", curve.len());
+        assert_eq!(curve.last(), Some(&(100.0, latency.max())));
+        for (percent, time) in curve {
+            let least = Duration::from_secs_f64(percent / 100.0 * 0.01);
+            assert!(time >= least && time <= least + Duration::from_micros(20), "{percent} % within {time:?}");
+        }
+    }
+
+    #[test]
+    fn the_curve_of_one_answer_ends() {
+        let mut latency = Latency::default();
+        latency.record(Duration::from_millis(5));
+        assert_eq!(latency.curve().last(), Some((100.0, latency.max())));
+        assert!(latency.curve().count() < 3);
     }
 
     #[test]

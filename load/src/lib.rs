@@ -34,6 +34,7 @@ mod outcome;
 mod signpost;
 mod tally;
 mod target;
+mod timeline;
 mod window;
 
 pub use exchange::Exchange;
@@ -44,4 +45,5 @@ pub use outcome::Outcome;
 pub use signpost::Signpost;
 pub use tally::{Generation, Tally};
 pub use target::{Duplex, Stream, Target};
-pub use window::{Open, Window};
+pub use timeline::{Slot, Timeline};
+pub use window::{Open, Time, Window};

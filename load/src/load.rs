@@ -9,7 +9,7 @@ use std::{
 use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
-    Exchange, Stalled, Tally, Target, Window,
+    Exchange, Stalled, Tally, Target, Timeline, Window,
     clients::{self, Client, Pace},
     meter::Meter,
     target::{Duplex, Handshake, Stream},
@@ -155,6 +155,11 @@ impl Running {
     /// How many requests were lost until now.
     pub fn lost(&self) -> u64 {
         self.meter.read(Tally::lost)
+    }
+
+    /// What ended when, until now; afterwards the tally tells it ([`Tally::timeline`]).
+    pub fn timeline(&self) -> Timeline {
+        self.meter.read(|tally| tally.timeline().clone())
     }
 
     /// All figures until now.

@@ -64,7 +64,7 @@ impl Asked {
 
 impl Meter {
     pub(crate) fn new(window: Window) -> Self {
-        let book = Book { tally: Tally::default(), awaited: u64::MAX };
+        let book = Book { tally: Tally::starting(time::Instant::now()), awaited: u64::MAX };
         Self { book: Mutex::new(book), news: Notify::new(), serial: AtomicU64::new(0), window }
     }
 
@@ -79,11 +79,12 @@ impl Meter {
     }
 
     pub(crate) fn answered(&self, asked: Asked, answer: &Answer) {
-        let took = asked.at.elapsed();
+        let now = time::Instant::now();
+        let took = now.saturating_duration_since(asked.at);
         let phase = if self.window.touched(asked.mark) { Phase::InRestart } else { Phase::Outside };
         let mut book = self.book();
         let generations = book.tally.generations().len();
-        book.tally.record_answer(answer.generation, phase, took);
+        book.tally.record_answer(now, answer.generation, phase, took);
         if book.tally.answered() >= book.awaited || book.tally.generations().len() > generations {
             book.awaited = u64::MAX; // Whoever still waits says so again.
             drop(book);
@@ -92,11 +93,11 @@ impl Meter {
     }
 
     pub(crate) fn failed(&self, failure: &Failure) {
-        self.book().tally.record_failure(failure);
+        self.book().tally.record_failure(time::Instant::now(), failure);
     }
 
     pub(crate) fn reconnected(&self, after: Parting) {
-        self.book().tally.record_reconnect(after);
+        self.book().tally.record_reconnect(time::Instant::now(), after);
     }
 
     pub(crate) fn tally(&self) -> Tally {

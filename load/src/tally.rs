@@ -7,7 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Latency, Outcome, failure::Failure};
+use tokio::time;
+
+use crate::{Latency, Outcome, Timeline, failure::Failure};
 
 /// What a load counted. Tallies add up; `Display` is a small table.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +19,7 @@ pub struct Tally {
     generations: BTreeMap<u64, Generation>,
     outside: Latency,
     in_restarts: Latency,
+    timeline: Timeline,
     failures: Vec<String>,
 }
 
@@ -104,31 +107,47 @@ impl Tally {
         &self.in_restarts
     }
 
+    /// What ended when.
+    pub fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
     /// The first few failures in words.
     pub fn failures(&self) -> &[String] {
         &self.failures
     }
 
-    pub(crate) fn record_answer(&mut self, generation: Option<u64>, phase: Phase, took: Duration) {
+    /// That of a load which begins now.
+    pub(crate) fn starting(now: time::Instant) -> Self {
+        Self { timeline: Timeline::new(now), ..Self::default() }
+    }
+
+    pub(crate) fn record_answer(&mut self, now: time::Instant, generation: Option<u64>, phase: Phase, took: Duration) {
         self.outcomes[Outcome::Answered as usize] += 1;
         match phase {
             Phase::Outside => self.outside.record(took),
             Phase::InRestart => self.in_restarts.record(took),
         }
+        self.timeline.answered(now, took);
         if let Some(generation) = generation {
-            let new = || Generation { answered: 0, first: Instant::now() };
+            let new = || Generation { answered: 0, first: now.into_std() };
             self.generations.entry(generation).or_insert_with(new).answered += 1;
         }
     }
 
-    pub(crate) fn record_failure(&mut self, failure: &Failure) {
+    pub(crate) fn record_failure(&mut self, now: time::Instant, failure: &Failure) {
         self.outcomes[failure.outcome as usize] += 1;
-        if failure.outcome.is_loss() && self.failures.len() < Self::WORDS {
+        if !failure.outcome.is_loss() {
+            return;
+        }
+        self.timeline.lost(now);
+        if self.failures.len() < Self::WORDS {
             self.failures.push(failure.to_string());
         }
     }
 
-    pub(crate) fn record_reconnect(&mut self, after: Parting) {
+    pub(crate) fn record_reconnect(&mut self, now: time::Instant, after: Parting) {
+        self.timeline.reconnected(now);
         match after {
             Parting::Told => self.reconnects.told += 1,
             Parting::Untold => self.reconnects.untold += 1,
@@ -151,6 +170,7 @@ impl AddAssign<&Self> for Tally {
         }
         self.outside += &other.outside;
         self.in_restarts += &other.in_restarts;
+        self.timeline += &other.timeline;
         let room = Self::WORDS.saturating_sub(self.failures.len());
         self.failures.extend(other.failures.iter().take(room).cloned());
     }
@@ -200,10 +220,11 @@ mod tests {
     use super::*;
 
     fn sample(generation: u64, outcome: Outcome) -> Tally {
-        let mut tally = Tally::default();
-        tally.record_answer(Some(generation), Phase::Outside, Duration::from_millis(1));
-        tally.record_failure(&Failure::new(outcome, "because"));
-        tally.record_reconnect(Parting::Told);
+        let now = time::Instant::now();
+        let mut tally = Tally::starting(now);
+        tally.record_answer(now, Some(generation), Phase::Outside, Duration::from_millis(1));
+        tally.record_failure(now, &Failure::new(outcome, "because"));
+        tally.record_reconnect(now, Parting::Told);
         tally
     }
 
@@ -217,12 +238,15 @@ mod tests {
         assert_eq!((all.generations()[&0].answered, all.generations()[&1].answered), (1, 2));
         assert_eq!((all.outside().count(), all.in_restarts().count()), (3, 0));
         assert_eq!(all.failures(), ["raced: because", "raced: because", "cut: because"]);
+        let slots = all.timeline().slots();
+        assert_eq!(slots.iter().map(|slot| slot.answered + slot.lost + slot.reconnects).sum::<u32>(), 9);
     }
 
     #[test]
     fn what_the_protocol_allows_to_send_again_is_no_loss() {
         let tally = sample(0, Outcome::UnansweredAfterClose) + sample(0, Outcome::H2Unprocessed);
         assert_eq!((tally.lost(), tally.requests()), (0, 2));
+        assert_eq!(tally.timeline().slots().iter().map(|slot| slot.lost).sum::<u32>(), 0);
     }
 
     #[test]

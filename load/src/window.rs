@@ -1,27 +1,47 @@
 //! The times in which a restart is under way.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::SeqCst},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
+    time::Instant,
 };
+
+use tokio::time;
 
 /// The times in which a restart is under way. One may be given to any number of loads: each then keeps the latency of
 /// requests that a restart touched apart from that of the others.
 #[derive(Clone, Debug, Default)]
-pub struct Window(Arc<Counts>);
+pub struct Window(Arc<State>);
 
 /// Two counts rather than a flag: a request may begin before a window opens and end after it has closed, and it is the
 /// very one whose latency is in question.
 #[derive(Debug, Default)]
-struct Counts {
+struct State {
     opened: AtomicU64,
     closed: AtomicU64,
+    /// In the order of opening. Apart from the counts, which every request reads.
+    times: Mutex<Vec<Time>>,
+}
+
+/// When a window was open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Time {
+    /// When it was opened.
+    pub from: Instant,
+    /// When it was closed: `None` while it is open.
+    pub until: Option<Instant>,
 }
 
 /// A restart is under way until this is dropped.
 #[derive(Debug)]
 #[must_use = "the window closes when this is dropped"]
-pub struct Open(Arc<Counts>);
+pub struct Open {
+    state: Arc<State>,
+    /// Which of the times is this one's.
+    index: usize,
+}
 
 /// The moment at which a request began.
 #[derive(Clone, Copy, Debug)]
@@ -30,8 +50,18 @@ pub(crate) struct Mark(u64);
 impl Window {
     /// Opens the window. Several may be open at a time.
     pub fn open(&self) -> Open {
+        let index = self.0.times(|times| {
+            times.push(Time { from: time::Instant::now().into_std(), until: None });
+            times.len() - 1
+        });
         self.0.opened.fetch_add(1, SeqCst);
-        Open(Arc::clone(&self.0))
+        Open { state: Arc::clone(&self.0), index }
+    }
+
+    /// When it was opened and closed until now: the marks on a [`Timeline`](crate::Timeline), which tells their
+    /// [`place`](crate::Timeline::place).
+    pub fn times(&self) -> Vec<Time> {
+        self.0.times(|times| times.clone())
     }
 
     pub(crate) fn mark(&self) -> Mark {
@@ -47,12 +77,21 @@ impl Window {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.closed.fetch_add(1, SeqCst);
+        self.state.closed.fetch_add(1, SeqCst);
+        self.state.times(|times| times[self.index].until = Some(time::Instant::now().into_std()));
+    }
+}
+
+impl State {
+    fn times<T>(&self, f: impl FnOnce(&mut Vec<Time>) -> T) -> T {
+        f(&mut self.times.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -84,5 +123,21 @@ mod tests {
         assert!(window.touched(window.mark()));
         drop(second);
         assert!(!window.touched(window.mark()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_time_is_told_also_where_they_overlap() {
+        const MS: Duration = Duration::from_millis(1);
+        let (window, began) = (Window::default(), time::Instant::now().into_std());
+        let first = window.open();
+        time::advance(MS).await;
+        let second = window.open();
+        time::advance(MS).await;
+        drop(first);
+        time::advance(MS).await;
+        let time = |from, until: Option<u32>| Time { from: began + from, until: until.map(|ms| began + MS * ms) };
+        assert_eq!(window.times(), [time(Duration::ZERO, Some(2)), time(MS, None)]);
+        drop(second);
+        assert_eq!(window.times()[1], time(MS, Some(3)));
     }
 }
