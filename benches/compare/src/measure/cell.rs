@@ -4,7 +4,7 @@ use anyhow::Context;
 use load::{Outcome, Tally, Window};
 use tokio::runtime;
 
-use super::{Pace, course::Log, percentiles::percentiles, spinners::Spinners, wrk};
+use super::{Pace, course::Log, percentiles::percentiles, slots, spinners::Spinners, wrk};
 use crate::{
     results::Run,
     scenarios::{Clients, Machine, Scenario},
@@ -53,6 +53,7 @@ async fn ask(system: &mut Running, clients: Clients, scenario: &Scenario, pace: 
     run.outcomes = counts.filter(|(_, count)| *count > 0).collect();
     (run.lost, run.reconnects) = (tally.lost(), tally.reconnects());
     (run.outside, run.in_restarts) = (percentiles(tally.outside()), percentiles(tally.in_restarts()));
+    slots::note(&mut run, tally.timeline(), began);
     run.notes.extend(tally.failures().first().cloned());
     if scenario.gib > 0 {
         run.figures.insert("longest stall, ms".into(), run.in_restarts.max);

@@ -3,6 +3,7 @@
 mod cell;
 mod course;
 mod percentiles;
+mod slots;
 mod spinners;
 mod wrk;
 
