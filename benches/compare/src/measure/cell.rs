@@ -1,8 +1,14 @@
-use std::{thread::available_parallelism, time::Instant};
+use std::{error::Error, fmt, thread::available_parallelism, time::Instant};
 
 use anyhow::Context;
 use load::{Outcome, Tally, Window};
-use tokio::runtime;
+use tokio::{
+    runtime,
+    signal::{
+        ctrl_c,
+        unix::{SignalKind, signal},
+    },
+};
 
 use super::{Pace, course::Log, percentiles::percentiles, slots, spinners::Spinners, wrk};
 use crate::{
@@ -21,7 +27,7 @@ pub(crate) fn measure(system: System, scenario: &Scenario, setup: &Setup, pace: 
         Machine::Saturated => (cores, cores),
     };
     let runtime = runtime::Builder::new_multi_thread().worker_threads(clients).enable_all().build()?;
-    runtime.block_on(async {
+    let measured = async {
         let mut running = Running::start(system, &scenario.setup(setup)).await?;
         let spinners = Spinners::start(neighbours);
         let run = match scenario.clients {
@@ -31,8 +37,29 @@ pub(crate) fn measure(system: System, scenario: &Scenario, setup: &Setup, pace: 
         drop(spinners);
         let run = run.with_context(|| last_words(&running))?;
         Ok(Run { scenario: scenario.name.into(), system: system.to_string(), ..run })
+    };
+    // What is dropped ends the servers, which an end of this process would not.
+    runtime.block_on(async {
+        let mut terminated = signal(SignalKind::terminate())?;
+        tokio::select! {
+            run = measured => run,
+            _ = ctrl_c() => Err(Interrupted.into()),
+            _ = terminated.recv() => Err(Interrupted.into()),
+        }
     })
 }
+
+/// Somebody wants this program to end.
+#[derive(Debug)]
+pub(crate) struct Interrupted;
+
+impl fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("interrupted")
+    }
+}
+
+impl Error for Interrupted {}
 
 async fn ask(system: &mut Running, clients: Clients, scenario: &Scenario, pace: Pace) -> anyhow::Result<Run> {
     let window = Window::default();

@@ -7,7 +7,7 @@ mod slots;
 mod spinners;
 mod wrk;
 
-pub(crate) use cell::measure;
+pub(crate) use cell::{Interrupted, measure};
 
 use std::time::Duration;
 
@@ -18,4 +18,11 @@ pub(crate) struct Pace {
     pub(crate) time: Duration,
     /// How many restarts there are meanwhile.
     pub(crate) restarts: u32,
+}
+
+impl Pace {
+    /// For what is seen in less.
+    pub(crate) fn brief(self) -> Self {
+        Self { time: self.time / 2, restarts: self.restarts.div_ceil(2) }
+    }
 }

@@ -1,5 +1,5 @@
 use super::Clients;
-use crate::server::Setup;
+use crate::{measure::Pace, server::Setup};
 
 /// What clients do while a system is restarted, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,17 +66,23 @@ impl Scenario {
         asked_by("HTTP/2", Clients::Http2),
         asked_by("slow responses", Clients::Slow),
         asked_by("WebSocket", Clients::WebSocket),
-        Scenario { machine: Machine::Saturated, ..asked_by("saturated machine", Clients::Busy) },
-        Scenario { start_ms: 300, ..asked_by("300 ms to start", Clients::Steady) },
-        Scenario { course: Course::BrokenRelease, ..asked_by("broken release", Clients::Steady) },
-        Scenario { course: Course::OneRestart, gib: 4, ..asked_by("4 GiB resident", Clients::Steady) },
+        Self { machine: Machine::Saturated, ..asked_by("saturated machine", Clients::Busy) },
+        Self { start_ms: 300, ..asked_by("300 ms to start", Clients::Steady) },
+        Self { course: Course::BrokenRelease, ..asked_by("broken release", Clients::Steady) },
+        Self { course: Course::OneRestart, gib: 4, ..asked_by("4 GiB resident", Clients::Steady) },
         sockets("1 socket", SOCKETS[0]),
         sockets("100 sockets", SOCKETS[1]),
         sockets("1,000 sockets", SOCKETS[2]),
-        Scenario { course: Course::Nothing, ..asked_by("wrk, no restart", Clients::Wrk("get")) },
+        Self { course: Course::Nothing, ..asked_by("wrk, no restart", Clients::Wrk("get")) },
         asked_by("wrk", Clients::Wrk("get")),
         asked_by("wrk, POST", Clients::Wrk("post")),
     ];
+
+    /// Half of it, where what is looked for is there at each restart, or at none.
+    pub(crate) fn pace(&self, pace: Pace) -> Pace {
+        let is_brief = self.clients == Clients::Few || matches!(self.course, Course::Nothing | Course::OneRestart);
+        if is_brief { pace.brief() } else { pace }
+    }
 
     pub(crate) fn setup(&self, default: &Setup) -> Setup {
         Setup { sockets: self.sockets, start_ms: self.start_ms, gib: self.gib, ..default.clone() }

@@ -3,20 +3,27 @@ use nix::{
     unistd::Pid,
 };
 
-/// All processes that have come of one: they end with this, on every path.
-pub(super) struct Group(Pid);
+/// All processes that have come of one: they end with this, on every path. `None`: they have ended.
+pub(super) struct Group(Option<Pid>);
 
 impl Group {
     /// Of a process that leads one.
     pub(super) fn of(leader: Pid) -> Self {
-        Self(leader)
+        Self(Some(leader))
+    }
+
+    /// Nobody is left, and the number may soon be another's.
+    pub(super) fn ended(mut self) {
+        self.0 = None;
     }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // It fails where nobody is left, and that is what it is for.
-        let _ = killpg(self.0, Signal::SIGKILL);
+        if let Some(leader) = self.0 {
+            // It fails where nobody is left, and that is what it is for.
+            let _ = killpg(leader, Signal::SIGKILL);
+        }
     }
 }
 

@@ -15,8 +15,9 @@ use super::{
 pub(super) struct Haproxy {
     system: System,
     pid: Pid,
-    _master: Child,
+    /// First: it goes while the child that was not waited for keeps its number.
     _group: Group,
+    _master: Child,
 }
 
 impl Haproxy {

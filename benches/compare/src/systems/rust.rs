@@ -32,16 +32,16 @@ pub(super) struct Rust {
     kind: Kind,
     /// What a service manager holds.
     sockets: Vec<TcpListener>,
-    newest: Process,
-    /// Those that were replaced: they may still have clients.
-    before: Vec<Process>,
+    /// Who was started last; those who replace themselves are of one group. `None`: it was stopped, and nobody has come.
+    newest: Option<Process>,
 }
 
 /// One that was started here, in a group of its own.
 struct Process {
+    /// First: it goes while the child that was not waited for keeps its number.
+    group: Group,
     child: Child,
     stdout: BufReader<ChildStdout>,
-    _group: Group,
 }
 
 /// For how long systemd waits for a stop, and for a start.
@@ -52,8 +52,8 @@ impl Rust {
         Self::mend_release(place)?;
         let holds = matches!(kind, Kind::Activated | Kind::Shellflip);
         let sockets = if holds { bind(&place.setup)? } else { Vec::new() };
-        let newest = spawn(kind, &sockets, &place.setup, place)?;
-        Ok(Self { kind, sockets, newest, before: Vec::new() })
+        let newest = Some(spawn(kind, &sockets, &place.setup, place)?);
+        Ok(Self { kind, sockets, newest })
     }
 
     pub(super) async fn restart(&mut self, place: &Place) -> anyhow::Result<Told> {
@@ -74,18 +74,21 @@ impl Rust {
                 Ok(Told::Nothing)
             }
             Kind::Activated => {
-                self.newest.stop().await?;
+                if let Some(before) = self.newest.take() {
+                    before.stop().await?;
+                }
                 self.start_another(place).await
             }
-            Kind::ReusePort => match self.start_another(place).await? {
-                Told::Succeeded => {
-                    let before = self.before.last_mut().context("there was one")?;
-                    before.stop().await?;
-                    Ok(Told::Succeeded)
+            Kind::ReusePort => {
+                let before = self.newest.take();
+                let told = self.start_another(place).await?;
+                match before {
+                    Some(before) if told == Told::Succeeded => before.stop().await?,
+                    // Nobody stops the old one before he has seen how the new one started.
+                    before => self.newest = before,
                 }
-                // The old one is stopped by nobody who looks at how the new one has started.
-                told => Ok(told),
-            },
+                Ok(told)
+            }
         }
     }
 
@@ -94,7 +97,7 @@ impl Rust {
         let setup = Setup { gib: 0, ..place.setup.clone() };
         let mut another = spawn(self.kind, &self.sockets, &setup, place)?;
         if another.is_ready().await? {
-            self.before.push(std::mem::replace(&mut self.newest, another));
+            self.newest = Some(another);
             return Ok(Told::Succeeded);
         }
         Ok(Told::Failed(another.child.wait().await?.to_string()))
@@ -124,11 +127,12 @@ impl Process {
     }
 
     /// Waits until it has ended, where it has not yet.
-    async fn stop(&mut self) -> anyhow::Result<()> {
+    async fn stop(mut self) -> anyhow::Result<()> {
         if let Some(pid) = self.child.id() {
             signal(Pid::from_raw(pid.try_into()?), Signal::SIGTERM)?;
         }
         timeout(PATIENCE, self.child.wait()).await.context("it does not stop")??;
+        self.group.ended();
         Ok(())
     }
 }
@@ -154,7 +158,7 @@ fn spawn(kind: Kind, sockets: &[TcpListener], setup: &Setup, place: &Place) -> a
     let mut child = tokio::process::Command::from(command).kill_on_drop(true).spawn()?;
     let group = Group::of(Pid::from_raw(child.id().context("it runs")?.try_into()?));
     let stdout = BufReader::new(child.stdout.take().context("it is piped")?);
-    Ok(Process { child, stdout, _group: group })
+    Ok(Process { group, child, stdout })
 }
 
 /// The sockets that a service manager would hold.

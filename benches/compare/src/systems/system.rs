@@ -62,10 +62,6 @@ impl System {
         installed(program).is_none().then(|| format!("not installed: apt-get install {program}"))
     }
 
-    pub(crate) fn is_ours(self) -> bool {
-        matches!(self, Self::Ours | Self::OursStays)
-    }
-
     pub(crate) fn is_nginx(self) -> bool {
         matches!(self, Self::NginxUpgrade | Self::NginxReload)
     }
