@@ -30,6 +30,9 @@ pub(crate) struct Args {
     /// Few scenarios, few systems, half a minute
     #[arg(long)]
     quick: bool,
+    /// Measure nothing: draw once more what was measured before, in the directory of its results.json
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["scenario", "system", "quick", "out"])]
+    pub(crate) redraw: Option<PathBuf>,
     /// Be one of the servers
     #[arg(long, hide = true, value_name = "KIND")]
     pub(crate) be: Option<Kind>,

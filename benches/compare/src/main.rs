@@ -39,10 +39,14 @@ fn main() -> anyhow::Result<ExitCode> {
         kind.be(&args.setup)?;
         return Ok(ExitCode::SUCCESS);
     }
+    if let Some(directory) = &args.redraw {
+        report::redraw(directory)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     process::raise_descriptor_limit()?;
     let (results, verdict) = suite::run(&args)?;
     report::write(&results, &args.out)?;
-    println!("{}", report::table(&results));
+    println!("{}\n\n{}", report::table(&results), behind::where_and_why(&results));
     println!("{verdict}; all of it is in {}", args.out.display());
     Ok(verdict.into())
 }

@@ -61,7 +61,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<(Results, Verdict)> {
         }
     }
     behind::per_socket(&mut results.runs);
-    behind::say_where(&mut results.runs);
+    behind::say_why(&mut results.runs);
     Ok((results, verdict))
 }
 

@@ -1,34 +1,41 @@
-use super::{figure::Figure, reason::reason};
-use crate::{results::Run, systems::System};
+use super::reason::reason;
+use crate::{
+    report::behind,
+    results::{Results, Run},
+};
 
-/// Adds to the notes of our runs by whom they are beaten, in what, and why. Of those who beat them the best is named.
-pub(crate) fn say_where(runs: &mut [Run]) {
-    let (ours, stays) = (System::Ours.to_string(), System::OursStays.to_string());
+/// Adds to the notes of our runs why they are behind, where they are.
+pub(crate) fn say_why(runs: &mut [Run]) {
     let mut notes = Vec::new();
-    for (index, run) in runs.iter().enumerate().filter(|(_, run)| run.system == ours) {
-        let others =
-            || runs.iter().filter(|other| other.scenario == run.scenario && ![&ours, &stays].contains(&&other.system));
-        for figure in Figure::ALL {
-            let Some(mine) = figure.of(run) else { continue };
-            let beaten = others().filter_map(|other| Some((other, figure.of(other)?)));
-            let beaten = beaten.filter(|(_, theirs)| figure.is_behind(mine, *theirs));
-            let best = beaten.reduce(|best, next| if figure.is_better(next.1, best.1) { next } else { best });
-            let Some((other, theirs)) = best else { continue };
-            // At a constant rate everybody answers what is asked.
-            if figure == Figure::Throughput && !is_closed(&run.scenario) {
-                continue;
-            }
-            let why = reason(figure, &other.system, &run.scenario);
-            notes.push((index, format!("behind {} in {figure}: {mine:.1} beside {theirs:.1}: {why}", other.system)));
-        }
+    for (index, run) in runs.iter().enumerate() {
+        let scenario: Vec<_> = runs.iter().filter(|other| other.scenario == run.scenario).collect();
+        let reasons = behind(run, &scenario).into_iter().filter_map(|better| reason(&better, run));
+        notes.push((
+            index,
+            reasons.fold(Vec::new(), |mut all, next| {
+                if !all.contains(&next) {
+                    all.push(next);
+                }
+                all
+            }),
+        ));
     }
-    for (index, note) in notes {
-        runs[index].notes.push(note);
+    for (index, reasons) in notes {
+        runs[index].notes.extend(reasons.into_iter().map(str::to_owned));
     }
 }
 
-/// Whether clients ask as fast as they are answered.
-fn is_closed(scenario: &str) -> bool {
-    use crate::scenarios::Scenario;
-    Scenario::ALL.iter().any(|it| it.name == scenario && it.clients.are_closed())
+/// Where our runs are behind, and what is to be known of them: for the terminal.
+pub(crate) fn where_and_why(results: &Results) -> String {
+    let mut lines = String::new();
+    for run in &results.runs {
+        let scenario: Vec<_> = results.runs.iter().filter(|other| other.scenario == run.scenario).collect();
+        let better = behind(run, &scenario);
+        if !better.is_empty() {
+            let better: Vec<_> = better.iter().map(ToString::to_string).collect();
+            let (name, system, better, notes) = (&run.scenario, &run.system, better.join("; "), run.notes.join("; "));
+            lines += &format!("{name}: {system} is behind in {better}: {notes}\n");
+        }
+    }
+    lines
 }

@@ -1,5 +1,4 @@
-use super::figure::median;
-use crate::{results::Run, scenarios::Scenario};
+use crate::{report::median, results::Run, scenarios::Scenario};
 
 /// Adds what each socket adds to the time of a restart, beside the same system with one socket.
 pub(crate) fn per_socket(runs: &mut [Run]) {

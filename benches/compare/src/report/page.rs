@@ -1,0 +1,327 @@
+//! The page that shows it all, without scripts and without a network.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::{
+    number::{count, milliseconds},
+    palette::{Hue, Palette},
+    plot,
+    scenario::Scenario,
+    standing::{Better, Figure, behind, is_ours},
+};
+use crate::results::{LeftOut, Machine, Results, Run};
+
+/// The page, with the picture that sums it up.
+pub(super) fn page(results: &Results, summary: &str) -> anyhow::Result<String> {
+    let (palette, scenarios) = (Palette::of(results), Scenario::all(results));
+    let sections = (0..)
+        .zip(&scenarios)
+        .map(|(number, scenario)| section(number, scenario, &palette))
+        .collect::<Result<Vec<_>, _>>()?;
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { "What a restart does to clients" }
+                style { (PreEscaped(include_str!("style.css"))) }
+            }
+            body {
+                header {
+                    h1 { "What a restart does to clients" }
+                    p { "Servers are restarted under load, and each request of each client is followed to its end." }
+                    (about(&results.machine))
+                }
+                @if !scenarios.is_empty() { figure.card { (PreEscaped(summary)) } }
+                nav {
+                    ul {
+                        @for (number, scenario) in scenarios.iter().enumerate() {
+                            li { a href={ "#s" (number) } { (scenario.name) } }
+                        }
+                        li { a href="#left-out" { "Left out" } }
+                        li { a href="#how" { "How it was measured" } }
+                    }
+                }
+                main { @for section in sections { (section) } }
+                (left_out(&results.left_out))
+                (how())
+            }
+        }
+    };
+    Ok(page.into_string())
+}
+
+fn about(machine: &Machine) -> Markup {
+    let versions = machine.versions.iter().map(|(name, version)| format!("{name} {version}"));
+    html! {
+        dl {
+            dt { "Date" } dd { (machine.date) }
+            dt { "Machine" }
+            dd { (machine.processor) ", " (machine.cores) " cores, " (format!("{:.1}", machine.memory_gib)) " GiB; " (machine.kernel) }
+            dt { "Command" } dd { code { (machine.command) } }
+            dt { "Versions" } dd { (versions.collect::<Vec<_>>().join(", ")) }
+        }
+    }
+}
+
+fn section(number: usize, scenario: &Scenario<'_>, palette: &Palette) -> anyhow::Result<Markup> {
+    let axes = scenario.axes();
+    let mut timelines = Vec::new();
+    for run in &scenario.runs {
+        let hue = palette.hue(run);
+        timelines.push((hue, plot::timeline(run, hue, &axes)?));
+    }
+    let outside = plot::curves(scenario, palette, "Latency of requests that met no restart", |run| &run.outside)?;
+    let in_restarts =
+        plot::curves(scenario, palette, "Latency of requests that met a restart", |run| &run.in_restarts)?;
+    let lost = plot::bars(scenario, palette, "Requests lost", |run| (run.lost, run.losses()))?;
+    let reopened = plot::bars(scenario, palette, "Connections reopened", |run| (run.reconnects, String::new()))?;
+    Ok(html! {
+        section id={ "s" (number) } {
+            h2 { (scenario.name) }
+            (figures(scenario, palette))
+            (remarks(scenario))
+            (further(scenario, palette))
+            h3 { "Over time" }
+            p.faint {
+                "Common axes. A vertical line is where a restart was asked for; red at the upper edge, where requests were lost."
+            }
+            div.grid { @for (hue, picture) in timelines { (figure(html! { (key(hue)) (hue.system) }, &picture)) } }
+            h3 { "Latency by percentile" }
+            p.faint { "So much of the answers (across) came within this time (up). Both axes are logarithmic." }
+            ul.legend { @for run in &scenario.runs { li { (key(palette.hue(run))) (run.system) } } }
+            div.grid.wide {
+                (figure(html! { "Requests that met no restart" }, &outside))
+                (figure(html! { "Requests that met a restart" }, &in_restarts))
+            }
+            h3 { "Errors and reconnects of the whole run" }
+            p.faint { "Logarithmic, with a place for none." }
+            div.grid {
+                (figure(html! { "Requests lost" }, &lost))
+                (figure(html! { "Connections opened again" }, &reopened))
+            }
+        }
+    })
+}
+
+/// The figures by which systems are compared, with those of ours marked that are behind.
+fn figures(scenario: &Scenario<'_>, palette: &Palette) -> Markup {
+    let latency = |heads: Figure| matches!(heads, Figure::Outside(_) | Figure::InRestarts(_));
+    html! {
+        div.scroll {
+            table {
+                thead {
+                    tr {
+                        th { }
+                        th colspan="4" { "the whole run" }
+                        th colspan="4" { "ms, without a restart" }
+                        th colspan="4" { "ms, in restarts" }
+                    }
+                    tr {
+                        th { "system" }
+                        @for figure in Figure::ALL { th { (figure.name()) } }
+                    }
+                }
+                tbody {
+                    @for run in &scenario.runs {
+                        @let behind = behind(run, &scenario.runs);
+                        tr.ours[is_ours(run)] {
+                            td { (key(palette.hue(run))) (run.system) }
+                            @for figure in Figure::ALL {
+                                @let better = behind.iter().find(|better| better.figure == figure);
+                                @let lost = figure == Figure::Lost && run.lost > 0;
+                                td.lost[lost].behind[better.is_some()] title=[better.map(Better::to_string)] {
+                                    @match figure.of(run) {
+                                        None => { "–" }
+                                        Some(value) if latency(figure) || figure == Figure::RestartTime => (milliseconds(value)),
+                                        Some(value) => (count(value as u64)),
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Where ours is behind and why, and what else is to be known of each run.
+fn remarks(scenario: &Scenario<'_>) -> Markup {
+    html! {
+        ul {
+            @for run in &scenario.runs {
+                @let behind = behind(run, &scenario.runs);
+                @if !behind.is_empty() || !run.notes.is_empty() || run.failed_restarts > 0 {
+                    li {
+                        b { (run.system) }
+                        @if run.failed_restarts > 0 {
+                            ": " (run.failed_restarts) " of " (run.restarts.len()) " restarts did not succeed"
+                        }
+                        @if !behind.is_empty() {
+                            ": behind in "
+                            (behind.iter().map(Better::to_string).collect::<Vec<_>>().join("; "))
+                        }
+                        @if !run.notes.is_empty() { ": " (run.notes.join("; ")) }
+                        @else if !behind.is_empty() { ". No reason is known yet" }
+                        "."
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Figures that only this scenario has.
+fn further(scenario: &Scenario<'_>, palette: &Palette) -> Markup {
+    let mut names: Vec<&str> = scenario.runs.iter().flat_map(|run| run.figures.keys()).map(String::as_str).collect();
+    names.sort_unstable();
+    names.dedup();
+    html! {
+        @if !names.is_empty() {
+            div.scroll {
+                table {
+                    thead { tr { th { "system" } @for name in &names { th { (name) } } } }
+                    tbody {
+                        @for run in &scenario.runs {
+                            tr.ours[is_ours(run)] {
+                                td { (key(palette.hue(run))) (run.system) }
+                                @for name in &names {
+                                    td { (run.figures.get(*name).map_or_else(|| "–".to_owned(), |value| milliseconds(*value))) }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn left_out(all: &[LeftOut]) -> Markup {
+    html! {
+        section id="left-out" {
+            h2 { "Left out" }
+            @if all.is_empty() { p { "Nothing: every system was measured in every scenario." } }
+            ul {
+                @for one in all {
+                    li { b { (one.system) } @if let Some(scenario) = &one.scenario { " in " i { (scenario) } } ": " (one.why) }
+                }
+            }
+        }
+    }
+}
+
+fn how() -> Markup {
+    html! {
+        section id="how" {
+            h2 { "How it was measured" }
+            ul {
+                li { "Each server runs on one worker or thread and gives the same response. Clients and server share the machine, over loopback." }
+                li {
+                    "The clients never ask a second time. A request is " b { "answered" } " by a whole response that is the expected one; "
+                    b { "lost" } " if it was refused, reset, cut in the middle, wrong, too late, or " b { "raced" }
+                    ": it met the end of a kept-alive connection, and nobody can know whether it was carried out. What the protocol tells a client that it may send again is no loss."
+                }
+                li { "A connection is " b { "reopened" } " where a client that meant to keep it had to open another one." }
+                li { "Latency counts from when a client wished to ask, or at a constant rate ought to have asked, with the connection where it needed a new one, to the last byte. Only answers have one: who loses the slow requests looks fast." }
+                li { "A request has met a restart if a restart was under way at any time from its beginning to its end. Percentiles are of HDR histograms with three digits." }
+                li { "The time of a restart is the median, from asking for it to the first answer of the new process where that can be seen, or to the old one's word." }
+                li {
+                    "A marked cell (▾) is one in which a server of this crate is behind the best of the others in the scenario: counts by any amount, times and rates by more than "
+                    (format!("{:.0} %", Figure::TOLERANCE * 100.0)) ". Why is said under the table."
+                }
+                li { "Long runs are drawn in columns of several slots, of which the most and the fewest answers and the longest latency are shown, so that no slot is smoothed away." }
+            }
+        }
+    }
+}
+
+fn figure(caption: Markup, picture: &str) -> Markup {
+    html! { figure { figcaption { (caption) } (PreEscaped(picture)) } }
+}
+
+/// A system's letter in its colour.
+fn key(hue: &Hue) -> Markup {
+    html! { span.key style={ "background:" (hue.css()) } { (hue.letter) } }
+}
+
+impl std::fmt::Display for Better {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (name, system) = (self.figure.name(), &self.system);
+        let value = match self.figure {
+            Figure::Lost | Figure::Reconnects => count(self.value as u64),
+            Figure::Throughput => format!("{}/s", count(self.value as u64)),
+            _ => format!("{} ms", milliseconds(self.value)),
+        };
+        match self.figure {
+            Figure::Throughput => write!(f, "throughput ({system}: {value})"),
+            Figure::RestartTime => write!(f, "restart time ({system}: {value})"),
+            Figure::InRestarts(_) => write!(f, "{name} in restarts ({system}: {value})"),
+            Figure::Outside(_) => write!(f, "{name} without a restart ({system}: {value})"),
+            Figure::Lost | Figure::Reconnects => write!(f, "{name} ({system}: {value})"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    fn nasty() -> String {
+        page(&sample::nasty(), "<svg></svg>").unwrap()
+    }
+
+    #[test]
+    fn a_name_is_text_and_never_markup() {
+        let page = nasty();
+        for markup in ["<b> &", "<i>not", "<script", "µs per <socket>", "<12:00>", "<installed>"] {
+            assert!(!page.contains(markup), "{markup}");
+        }
+        assert!(page.contains("a &lt;b&gt; &amp; &quot;c&quot;") && page.contains("&lt;i&gt;not&lt;/i&gt;"));
+    }
+
+    #[test]
+    fn the_page_needs_nothing_from_elsewhere() {
+        let page = nasty().replace(r#"xmlns="http://www.w3.org/2000/svg""#, "");
+        for reference in ["http:", "https:", "src=", "@import", "url(", "<script", "<link"] {
+            assert!(!page.contains(reference), "{reference}");
+        }
+    }
+
+    #[test]
+    fn no_picture_has_a_coordinate_that_is_no_number() {
+        let page = nasty();
+        assert!(page.contains("<polygon") && page.contains("<polyline"));
+        assert!(!page.contains("NaN") && !page.contains(">inf") && !page.contains(",-2147483648"));
+    }
+
+    #[test]
+    fn every_gap_is_named() {
+        let page = nasty();
+        assert!(page.contains("not &lt;installed&gt;") && page.contains("its workers &amp; streams"));
+        assert!(self::page(&Results::default(), "").unwrap().contains("Nothing: every system was measured"));
+    }
+
+    #[test]
+    fn where_ours_is_behind_is_said_with_its_reason() {
+        let run = |system: &str, per_second, notes: &[&str]| Run {
+            scenario: "busy".into(),
+            system: system.into(),
+            per_second,
+            notes: notes.iter().map(|note| (*note).to_owned()).collect(),
+            ..Run::default()
+        };
+        let behind = |notes: &[&str]| {
+            let runs = vec![run("ours", 500.0, notes), run("nginx", 900.0, &[])];
+            page(&Results { runs, ..Results::default() }, "").unwrap()
+        };
+        let said = behind(&["C is small"]);
+        assert!(
+            said.contains("behind in throughput (nginx: 900/s): C is small.") && said.contains(r#"class="behind""#)
+        );
+        assert!(behind(&[]).contains("behind in throughput (nginx: 900/s). No reason is known yet."));
+    }
+}
