@@ -14,3 +14,27 @@ pub(crate) fn per_socket(runs: &mut [Run]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_socket_adds_is_told_beside_the_same_system_with_one() {
+        let run = |scenario: &str, system: &str, ms: f64| Run {
+            scenario: scenario.into(),
+            system: system.into(),
+            restart_ms: vec![ms],
+            ..Run::default()
+        };
+        let mut runs = [
+            run("1 socket", "ours", 10.0),
+            run("1 socket", "nginx", 1.0),
+            run("1,000 sockets", "ours", 19.99),
+            run("1,000 sockets", "another", 19.99),
+        ];
+        per_socket(&mut runs);
+        let figures = runs.map(|run| run.figures.get("µs per socket").map(|figure| figure.round()));
+        assert_eq!(figures, [None, None, Some(10.0), None]);
+    }
+}

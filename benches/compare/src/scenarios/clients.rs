@@ -60,11 +60,6 @@ impl Clients {
         }
     }
 
-    /// Whether they ask as fast as they are answered.
-    pub(crate) fn are_closed(self) -> bool {
-        matches!(self, Self::Busy | Self::Post | Self::Fresh | Self::Http2 | Self::WebSocket | Self::Wrk(_))
-    }
-
     /// How many answers say that all of them are connected.
     pub(crate) fn warm(self) -> u64 {
         match self {

@@ -78,3 +78,37 @@ fn beside(address: SocketAddrV4, net: u8, number: usize) -> SocketAddr {
     let [high, low] = [number / 250, number % 250 + 1].map(|part| u8::try_from(part).expect("at most 60,000 sockets"));
     (Ipv4Addr::new(127, net, high, low), address.port()).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Server {
+        #[command(flatten)]
+        setup: Setup,
+    }
+
+    fn setup() -> Setup {
+        let listen = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 80);
+        Setup { listen, sockets: 1_000, start_ms: 7, gib: 4, place: "/there".into() }
+    }
+
+    #[test]
+    fn a_server_understands_how_it_is_set_up() {
+        let arguments = setup().arguments();
+        let Server { setup: understood } = Server::parse_from(["server".to_owned()].into_iter().chain(arguments));
+        assert_eq!(format!("{understood:?}"), format!("{:?}", setup()));
+    }
+
+    #[test]
+    fn no_address_is_there_twice() {
+        let addresses: BTreeSet<_> = setup().addresses().chain([setup().http2()]).collect();
+        assert_eq!(addresses.len(), 1_001);
+        assert!(addresses.iter().all(|address| address.ip().is_loopback()), "{addresses:?}");
+    }
+}
