@@ -9,7 +9,7 @@ pub(crate) fn say_why(runs: &mut [Run]) {
     let mut notes = Vec::new();
     for (index, run) in runs.iter().enumerate() {
         let scenario: Vec<_> = runs.iter().filter(|other| other.scenario == run.scenario).collect();
-        let reasons = behind(run, &scenario).into_iter().filter_map(|better| reason(&better, run));
+        let reasons = behind(run, &scenario).into_iter().filter_map(|better| reason(&better, &scenario));
         notes.push((
             index,
             reasons.fold(Vec::new(), |mut all, next| {

@@ -5,7 +5,7 @@ pub(super) fn count(value: u64) -> String {
     let digits = value.to_string();
     let mut grouped = String::new();
     for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+        if position > 0 && (digits.len() - position) % 3 == 0 {
             grouped.push('\u{202f}');
         }
         grouped.push(digit);

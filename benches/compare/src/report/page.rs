@@ -6,7 +6,7 @@ use super::{
     number::{count, milliseconds},
     palette::{Hue, Palette},
     plot,
-    scenario::Scenario,
+    scenario::{Axes, Scenario},
     standing::{Better, Figure, behind, is_ours},
 };
 use crate::results::{LeftOut, Machine, Results, Run};
@@ -66,12 +66,10 @@ fn about(machine: &Machine) -> Markup {
 }
 
 fn section(number: usize, scenario: &Scenario<'_>, palette: &Palette) -> anyhow::Result<Markup> {
-    let axes = scenario.axes();
-    let mut timelines = Vec::new();
-    for run in &scenario.runs {
-        let hue = palette.hue(run);
-        timelines.push((hue, plot::timeline(run, hue, &axes)?));
-    }
+    let has_timeline = scenario.runs.iter().any(|run| !run.timeline.is_empty());
+    let whole = timelines(&scenario.runs, palette, &scenario.axes())?;
+    let restarted: Vec<&Run> = scenario.runs.iter().copied().filter(|run| !run.restarts.is_empty()).collect();
+    let near = scenario.close_up().map(|axes| timelines(&restarted, palette, &axes)).transpose()?;
     let outside = plot::curves(scenario, palette, "Latency of requests that met no restart", |run| &run.outside)?;
     let in_restarts =
         plot::curves(scenario, palette, "Latency of requests that met a restart", |run| &run.in_restarts)?;
@@ -83,11 +81,14 @@ fn section(number: usize, scenario: &Scenario<'_>, palette: &Palette) -> anyhow:
             (figures(scenario, palette))
             (remarks(scenario))
             (further(scenario, palette))
-            h3 { "Over time" }
-            p.faint {
-                "Common axes. A vertical line is where a restart was asked for; red at the upper edge, where requests were lost."
+            @if has_timeline {
+                h3 { "Over time" }
+                p.faint {
+                    "Common axes. A vertical line is where a restart was asked for; red at the upper edge, where requests were lost."
+                }
+                (whole)
+                @if let Some(near) = near { h3 { "The first restart, from near" } (near) }
             }
-            div.grid { @for (hue, picture) in timelines { (figure(html! { (key(hue)) (hue.system) }, &picture)) } }
             h3 { "Latency by percentile" }
             p.faint { "So much of the answers (across) came within this time (up). Both axes are logarithmic." }
             ul.legend { @for run in &scenario.runs { li { (key(palette.hue(run))) (run.system) } } }
@@ -97,12 +98,22 @@ fn section(number: usize, scenario: &Scenario<'_>, palette: &Palette) -> anyhow:
             }
             h3 { "Errors and reconnects of the whole run" }
             p.faint { "Logarithmic, with a place for none." }
-            div.grid {
+            div.grid.wide {
                 (figure(html! { "Requests lost" }, &lost))
                 (figure(html! { "Connections opened again" }, &reopened))
             }
         }
     })
+}
+
+/// One picture for each run, on common axes.
+fn timelines(runs: &[&Run], palette: &Palette, axes: &Axes) -> anyhow::Result<Markup> {
+    let mut pictures = Vec::new();
+    for run in runs {
+        let hue = palette.hue(run);
+        pictures.push(figure(html! { (key(hue)) (hue.system) }, &plot::timeline(run, hue, axes)?));
+    }
+    Ok(html! { div.grid { @for picture in pictures { (picture) } } })
 }
 
 /// The figures by which systems are compared, with those of ours marked that are behind.
@@ -149,28 +160,24 @@ fn figures(scenario: &Scenario<'_>, palette: &Palette) -> Markup {
 
 /// Where ours is behind and why, and what else is to be known of each run.
 fn remarks(scenario: &Scenario<'_>) -> Markup {
-    html! {
-        ul {
-            @for run in &scenario.runs {
-                @let behind = behind(run, &scenario.runs);
-                @if !behind.is_empty() || !run.notes.is_empty() || run.failed_restarts > 0 {
-                    li {
-                        b { (run.system) }
-                        @if run.failed_restarts > 0 {
-                            ": " (run.failed_restarts) " of " (run.restarts.len()) " restarts did not succeed"
-                        }
-                        @if !behind.is_empty() {
-                            ": behind in "
-                            (behind.iter().map(Better::to_string).collect::<Vec<_>>().join("; "))
-                        }
-                        @if !run.notes.is_empty() { ": " (run.notes.join("; ")) }
-                        @else if !behind.is_empty() { ". No reason is known yet" }
-                        "."
-                    }
-                }
-            }
+    let remarks = scenario.runs.iter().filter_map(|run| Some((&run.system, remark(run, &scenario.runs)?)));
+    html! { ul { @for (system, remark) in remarks { li { b { (system) } ": " (remark) "." } } } }
+}
+
+fn remark(run: &Run, scenario: &[&Run]) -> Option<String> {
+    let mut parts = Vec::new();
+    if run.failed_restarts > 0 {
+        parts.push(format!("{} of {} restarts did not succeed", run.failed_restarts, run.restarts.len()));
+    }
+    let behind: Vec<_> = behind(run, scenario).iter().map(Better::to_string).collect();
+    if !behind.is_empty() {
+        parts.push(format!("behind in {}", behind.join(", ")));
+        if run.notes.is_empty() {
+            parts.push("no reason is known yet".to_owned());
         }
     }
+    parts.extend(run.notes.iter().cloned());
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 /// Figures that only this scenario has.
@@ -320,8 +327,9 @@ mod tests {
         };
         let said = behind(&["C is small"]);
         assert!(
-            said.contains("behind in throughput (nginx: 900/s): C is small.") && said.contains(r#"class="behind""#)
+            said.contains("behind in throughput (nginx: 900/s); C is small.")
+                && said.contains(r#"behind" title="throughput"#)
         );
-        assert!(behind(&[]).contains("behind in throughput (nginx: 900/s). No reason is known yet."));
+        assert!(behind(&[]).contains("behind in throughput (nginx: 900/s); no reason is known yet."));
     }
 }

@@ -45,6 +45,18 @@ impl Scale {
         Self { kind: Kind::Even(unit), range: 0.0..max, ticks }
     }
 
+    /// Some time before a moment and some time after it, marked as if it began there.
+    pub(super) fn around(before: f64, after: f64) -> Self {
+        let mut scale = Self::even(after, Unit::Seconds);
+        scale.range.start = -before;
+        scale
+    }
+
+    /// So many rows, which bear names of their own and need no marks.
+    pub(super) fn rows(number: u32) -> Self {
+        Self { kind: Kind::Even(Unit::Count), range: 0.0..f64::from(number.max(1)), ticks: Vec::new() }
+    }
+
     /// Whole powers of ten around these times, in milliseconds. What is zero or no number has no place on it, and does not
     /// widen it.
     pub(super) fn times(values: impl IntoIterator<Item = f64>) -> Self {
@@ -140,6 +152,14 @@ mod tests {
                 "{max}: {marks:?}"
             );
         }
+    }
+
+    #[test]
+    fn an_axis_around_a_moment_is_marked_from_it_on() {
+        let scale = Scale::around(0.1, 0.4);
+        assert_eq!(labels(&scale), ["0 s", "0.1 s", "0.2 s", "0.3 s", "0.4 s"]);
+        assert!((scale.position(0.0) - 0.2).abs() < 1e-9);
+        assert_eq!(labels(&Scale::rows(3)), [""; 0]);
     }
 
     #[test]

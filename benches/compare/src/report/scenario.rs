@@ -16,6 +16,14 @@ pub(super) struct Axes {
     pub(super) seconds: Scale,
     pub(super) requests: Scale,
     pub(super) latency: Scale,
+    pub(super) from: From,
+}
+
+/// From when time counts in a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum From {
+    Load,
+    FirstRestart,
 }
 
 impl<'a> Scenario<'a> {
@@ -48,7 +56,20 @@ impl<'a> Scenario<'a> {
             seconds: Scale::even(seconds, Unit::Seconds),
             requests: Scale::even(requests * 1.1, Unit::Count),
             latency: Scale::times(slots().map(|slot| f64::from(slot.max_ms))),
+            from: From::Load,
         }
+    }
+
+    /// The same for the time around the first restart of each run: long enough for half as much again as the slowest one,
+    /// and no longer than to the second. `None` where there are no restarts.
+    pub(super) fn close_up(&self) -> Option<Axes> {
+        const BEFORE: f64 = 0.1;
+        let restarted = || self.runs.iter().filter(|run| !run.restarts.is_empty());
+        restarted().next()?;
+        let slowest = restarted().flat_map(|run| &run.restart_ms).map(|ms| ms / 1e3).fold(0.0, f64::max);
+        let gaps = restarted().filter_map(|run| run.restarts.get(1).map(|second| second - run.restarts[0]));
+        let after = (slowest * 1.5).clamp(0.3, 2.0).min(gaps.fold(f64::INFINITY, f64::min));
+        Some(Axes { seconds: Scale::around(BEFORE, after), from: From::FirstRestart, ..self.axes() })
     }
 
     /// The axis of all curves of a scenario, of requests that met a restart and of others.
@@ -56,6 +77,16 @@ impl<'a> Scenario<'a> {
         let curves = self.runs.iter().flat_map(|run| [&run.outside, &run.in_restarts]);
         let shown = curves.flat_map(|latency| &latency.curve).filter(|(percent, _)| *percent >= 50.0);
         Scale::times(shown.map(|(_, ms)| *ms))
+    }
+}
+
+impl From {
+    /// When that was in a run, in seconds since its load began.
+    pub(super) fn of(self, run: &Run) -> f64 {
+        match self {
+            Self::Load => 0.0,
+            Self::FirstRestart => run.restarts.first().copied().unwrap_or(0.0),
+        }
     }
 }
 
@@ -106,6 +137,20 @@ mod tests {
         let axes = Scenario { name: "", runs: vec![&short, &long] }.axes();
         assert_eq!((axes.seconds.range(), axes.requests.range()), (0.0..2.0, 0.0..11.0));
         assert_eq!(axes.latency.range(), 0.1..100.0);
+    }
+
+    #[test]
+    fn a_close_up_shows_the_slowest_restart_and_no_second_one() {
+        let run = |restarts: &[f64], took| Run { restarts: restarts.into(), restart_ms: vec![took], ..Run::default() };
+        let (slow, dense, none) = (run(&[1.0], 800.0), run(&[1.5, 2.0], 3.0), run(&[], 0.0));
+        let after = |runs: &[&Run]| {
+            let axes = Scenario { name: "", runs: runs.into() }.close_up()?;
+            Some(axes.seconds.range().end)
+        };
+        assert_eq!(after(&[&slow, &none]).map(|end| (end * 10.0).round()), Some(12.0));
+        assert_eq!(after(&[&slow, &dense]), Some(0.5));
+        assert_eq!((after(&[&run(&[1.0], 1.0)]), after(&[&none])), (Some(0.3), None));
+        assert_eq!((From::FirstRestart.of(&dense), From::Load.of(&dense)), (1.5, 0.0));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::{
     results::Run,
 };
 
-const WIDTH: u32 = 420;
+const WIDTH: u32 = 470;
 const ROW: u32 = 32;
 const MARGINS: Margins = Margins { top: 4, right: 16, bottom: 22, left: 10 };
 
@@ -32,12 +32,12 @@ pub(in crate::report) fn bars(
 ) -> anyhow::Result<String> {
     let rows = u32::try_from(scenario.runs.len())?;
     let counts = Scale::counts(scenario.runs.iter().map(|run| of(run).0).max().unwrap_or(0));
-    // Rows, from above.
-    let height = Scale::even(f64::from(rows), crate::report::scale::Unit::Count);
+    let height = Scale::rows(rows);
     picture((WIDTH, MARGINS.top + ROW * rows + MARGINS.bottom), name, |area| {
         let mut chart = chart(area, MARGINS, &counts, &height)?;
         for (row, run) in (0..rows).zip(&scenario.runs) {
             let ((value, kinds), hue) = (of(run), palette.hue(run));
+            // Rows count from above, the axis from below.
             let bottom = f64::from(rows - row);
             let bar = [(0.0, bottom - 0.54), (value as f64, bottom - 0.86)];
             chart.draw_series([Rectangle::new(bar, hue.color.filled())])?;

@@ -67,7 +67,7 @@ pub(super) fn bold(size: f64, color: RGBColor, (horizontal, vertical): (HPos, VP
 
 /// Pixels of the page, as the library counts them.
 pub(super) fn px(pixels: u32) -> i32 {
-    (pixels * FINE).cast_signed()
+    i32::try_from(pixels * FINE).expect("pictures are small")
 }
 
 /// How much room a chart keeps around itself, in the page's pixels.

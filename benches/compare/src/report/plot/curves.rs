@@ -18,7 +18,7 @@ use crate::{
     results::{Percentiles, Run},
 };
 
-const SIZE: (u32, u32) = (560, 330);
+const SIZE: (u32, u32) = (470, 290);
 
 /// One curve for each system, with its letter where it ends.
 pub(in crate::report) fn curves(

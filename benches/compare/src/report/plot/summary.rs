@@ -40,12 +40,11 @@ pub(in crate::report) fn summary(
     picture(size, "What one restart does to clients", |area| {
         let frame = [(0, 0), (px(size.0), px(size.1))];
         area.draw(&Rectangle::new(frame, WHITE.filled()))?;
-        area.draw(&Rectangle::new(frame, GRID.stroke_width(FINE)))?;
         let write = |words: String, x: u32, y: u32, style| area.draw(&Text::new(words, (px(x), px(y)), style));
         write("What one restart does to clients".into(), 20, 18, bold(19.0, INK, (HPos::Left, VPos::Top)))?;
         let about = match scenario {
             Some(scenario) => {
-                format!("{}: per restart, and the longest wait of the whole run; shorter is better", scenario.name)
+                format!("{}: per restart, and the longest wait of all that met one; shorter is better", scenario.name)
             }
             None => "no run with a restart".into(),
         };
