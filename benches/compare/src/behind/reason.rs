@@ -15,6 +15,9 @@ pub(super) fn reason(better: &Better, scenario: &[&Run]) -> Option<&'static str>
         Figure::RestartTime if name == "nginx, HUP" => {
             "at HUP nginx loads no program: its master forks a worker, and that one serves at once"
         }
+        Figure::RestartTime if name == "axum, socket activation" => {
+            "it is stopped before another is started, which shares the processor with nobody; its clients wait meanwhile"
+        }
         Figure::RestartTime => {
             "others' new process accepts beside the old one as soon as it runs; ours accepts nobody before it is \
              confirmed, so that a bad one never serves"

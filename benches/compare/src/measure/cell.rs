@@ -82,6 +82,10 @@ async fn ask(system: &mut Running, clients: Clients, scenario: &Scenario, pace: 
     (run.outside, run.in_restarts) = (percentiles(tally.outside()), percentiles(tally.in_restarts()));
     slots::note(&mut run, tally.timeline(), began);
     run.notes.extend(tally.failures().first().cloned());
+    if clients == Clients::WebSocket {
+        // Ours can hand them over (`Graceful::hand_over`); then the application must be made for it.
+        run.notes.push("the application is the same for all, and says goodbye to each (1012)".into());
+    }
     if scenario.gib > 0 {
         run.figures.insert("longest stall, ms".into(), run.in_restarts.max);
     }
