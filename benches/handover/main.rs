@@ -4,8 +4,8 @@
 //!   open another connection is counted.
 //! - *steady*: the same clients at a constant rate, with latency from when a request was due. In turn with slices in which
 //!   the server serves on and the same binary is started each second, cold and unrelated: what a new process costs its
-//!   neighbours on the machine is the restart's too, and no handover's. Beside it reloads of nginx and HAProxy, where they
-//!   are installed.
+//!   neighbours on the machine is the restart's too, and no handover's. What others do to the same
+//!   clients is told by `benches/compare`.
 //! - *idle*: so many idle connections, handed over together at one restart after the other: processor time and memory for
 //!   each, on either side, beyond a restart with none; the time from COMMIT (with no probation a moment before LET GO) until
 //!   the predecessor's drain has ended; and the longest delay of a client that asks meanwhile, beside one that asks while the
@@ -23,7 +23,6 @@
 
 mod busy;
 mod idle;
-mod others;
 mod server;
 mod steady;
 #[path = "../support/mod.rs"]

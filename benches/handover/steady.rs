@@ -2,12 +2,10 @@
 
 use std::net::SocketAddr;
 
-use anyhow::Context;
 use load::{Exchange, Latency, Load, Mode, Tally, Window};
 
 use super::{
     Args, MS, Verdict, each_second,
-    others::Other,
     support::{Fleet, Summary, ms},
 };
 
@@ -53,29 +51,10 @@ impl Args {
         );
         restarts.print("restart");
         cold.print("cold start");
-        for other in Other::ALL {
-            self.reloads_of(other).await.with_context(|| other.name())?;
-        }
         let [ours, twin] = [&restarts, &cold].map(|slices| ms(slices.latency().percentile(99.9)));
         let ratios: Vec<_> = restarts.p999.iter().zip(&cold.p999).map(|(ours, twin)| ours / twin).collect();
         println!("p99.9, restart / cold start: {:.3}; {} by pairs [95 %]", ours / twin, Summary::of(&ratios));
         Ok(Verdict::of(restarts.tally.lost() + cold.tally.lost(), restarts.tally.reconnects()))
-    }
-
-    /// What others do with the same clients.
-    async fn reloads_of(&self, other: Other) -> anyhow::Result<()> {
-        let Some(running) = other.start().await? else {
-            println!("{:<22} is not installed: left out", other.name());
-            return Ok(());
-        };
-        let mut slices = Slices::default();
-        for _ in 0..self.pairs {
-            let reload = async || running.reload().await;
-            slices.add(self.slice(running.address, self.slice, reload).await?);
-        }
-        running.stop().await?;
-        slices.print(other.name());
-        Ok(())
     }
 
     /// Asks for so long, while this is done each second.

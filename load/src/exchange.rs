@@ -98,6 +98,11 @@ impl Exchange {
         Self { generation: Generation::Optional, ..self }
     }
 
+    /// Answered by this body, whatever was sent: for servers that do not echo.
+    pub fn answered_by(self, body: impl Into<Bytes>) -> Self {
+        Self { expected: Some(body.into()), ..self }
+    }
+
     fn new(method: Method, path: impl Into<String>, expected: Option<Bytes>) -> Self {
         Self {
             method,

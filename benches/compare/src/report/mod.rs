@@ -13,4 +13,6 @@ mod standing;
 mod table;
 
 pub(crate) use files::{redraw, write};
+pub(crate) use number::median;
+pub(crate) use standing::{Better, Figure, behind};
 pub(crate) use table::table;

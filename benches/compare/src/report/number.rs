@@ -50,7 +50,7 @@ pub(super) fn short(value: f64) -> String {
 }
 
 /// The middle one of samples. `None` of none.
-pub(super) fn median(samples: &[f64]) -> Option<f64> {
+pub(crate) fn median(samples: &[f64]) -> Option<f64> {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted.get(sorted.len() / 2).copied()

@@ -53,6 +53,7 @@ impl Palette {
         hue.expect("the palette is made of the results that the run belongs to")
     }
 
+    #[cfg(test)]
     pub(super) fn hues(&self) -> &[Hue] {
         &self.0
     }

@@ -5,7 +5,7 @@ use crate::results::{Percentiles, Run};
 
 /// A figure by which systems are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Figure {
+pub(crate) enum Figure {
     Lost,
     Reconnects,
     RestartTime,
@@ -16,7 +16,7 @@ pub(super) enum Figure {
 
 /// A part of the answers, the fastest ones first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(crate) enum Part {
     P50,
     P99,
     P999,
@@ -25,10 +25,10 @@ pub(super) enum Part {
 
 /// Somebody else's figure that is better than ours.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Better {
-    pub(super) figure: Figure,
-    pub(super) system: String,
-    pub(super) value: f64,
+pub(crate) struct Better {
+    pub(crate) figure: Figure,
+    pub(crate) system: String,
+    pub(crate) value: f64,
 }
 
 /// Whether this is one of this crate's servers: `ours`, `ours, handover off`.
@@ -37,7 +37,7 @@ pub(super) fn is_ours(run: &Run) -> bool {
 }
 
 /// In which figures this run of ours is behind the best of the others in its scenario. Empty for one of the others.
-pub(super) fn behind(run: &Run, scenario: &[&Run]) -> Vec<Better> {
+pub(crate) fn behind(run: &Run, scenario: &[&Run]) -> Vec<Better> {
     if !is_ours(run) {
         return Vec::new();
     }

@@ -1,0 +1,72 @@
+use std::{path::PathBuf, time::Duration};
+
+use clap::Parser;
+
+use crate::{
+    measure::Pace,
+    scenarios::Scenario,
+    server::{Kind, Setup},
+    systems::System,
+};
+
+/// What a restart does to clients, side by side
+#[derive(Debug, Parser)]
+pub(crate) struct Args {
+    /// Only these; a part of a name is enough
+    #[arg(long, value_name = "NAME")]
+    pub(crate) scenario: Vec<String>,
+    /// Only these
+    #[arg(long, value_delimiter = ',')]
+    system: Vec<System>,
+    /// How long the load of each run is on
+    #[arg(long, default_value_t = 4)]
+    seconds: u32,
+    /// How often each system is restarted in a run
+    #[arg(long, default_value_t = 3)]
+    restarts: u32,
+    /// Where results.json and the pages go
+    #[arg(long, value_name = "DIR", default_value = "target/compare")]
+    pub(crate) out: PathBuf,
+    /// Few scenarios, few systems, half a minute
+    #[arg(long)]
+    quick: bool,
+    /// Measure nothing: draw once more what was measured before, in the directory of its results.json
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["scenario", "system", "quick", "out"])]
+    pub(crate) redraw: Option<PathBuf>,
+    /// Be one of the servers
+    #[arg(long, hide = true, value_name = "KIND")]
+    pub(crate) be: Option<Kind>,
+    #[command(flatten)]
+    pub(crate) setup: Setup,
+}
+
+impl Args {
+    const QUICK_SCENARIOS: [&str; 5] =
+        ["busy keep-alive", "constant rate", "fresh connections", "broken release", "WebSocket"];
+    const QUICK_SYSTEMS: [System; 3] = [System::Ours, System::Activated, System::NginxReload];
+
+    pub(crate) fn systems(&self) -> Vec<System> {
+        match &self.system[..] {
+            [] if self.quick => Self::QUICK_SYSTEMS.into(),
+            [] => System::ALL.into(),
+            some => some.into(),
+        }
+    }
+
+    pub(crate) fn scenarios(&self) -> anyhow::Result<Vec<Scenario>> {
+        let quick = self.quick && self.scenario.is_empty();
+        let wanted = |scenario: &Scenario| match &self.scenario[..] {
+            [] => !quick || Self::QUICK_SCENARIOS.contains(&scenario.name),
+            parts => parts.iter().any(|part| scenario.name.contains(part.as_str())),
+        };
+        let scenarios: Vec<_> = Scenario::ALL.into_iter().filter(wanted).collect();
+        let names = Scenario::ALL.map(|scenario| scenario.name).join(", ");
+        anyhow::ensure!(!scenarios.is_empty(), "no such scenario; there are: {names}");
+        Ok(scenarios)
+    }
+
+    pub(crate) fn pace(&self) -> Pace {
+        let (seconds, restarts) = if self.quick { (2, 1) } else { (self.seconds, self.restarts) };
+        Pace { time: Duration::from_secs(seconds.into()), restarts }
+    }
+}

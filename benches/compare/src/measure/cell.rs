@@ -1,0 +1,100 @@
+use std::{error::Error, fmt, thread::available_parallelism, time::Instant};
+
+use anyhow::Context;
+use load::{Outcome, Tally, Window};
+use tokio::{
+    runtime,
+    signal::{
+        ctrl_c,
+        unix::{SignalKind, signal},
+    },
+};
+
+use super::{Pace, course::Log, percentiles::percentiles, slots, spinners::Spinners, wrk};
+use crate::{
+    results::Run,
+    scenarios::{Clients, Machine, Scenario},
+    server::Setup,
+    systems::{Running, System},
+};
+
+/// Starts a system, has clients ask it, restarts it meanwhile, and ends it.
+pub(crate) fn measure(system: System, scenario: &Scenario, setup: &Setup, pace: Pace) -> anyhow::Result<Run> {
+    let cores = available_parallelism()?.get();
+    // The clients have one thread, as the server has, and this one only waits.
+    let (clients, neighbours) = match scenario.machine {
+        Machine::Free => (1, 0),
+        Machine::Saturated => (cores, cores),
+    };
+    let runtime = runtime::Builder::new_multi_thread().worker_threads(clients).enable_all().build()?;
+    let measured = async {
+        let mut running = Running::start(system, &scenario.setup(setup)).await?;
+        let spinners = Spinners::start(neighbours);
+        let run = match scenario.clients {
+            Clients::Wrk(script) => wrk::measure(&mut running, script, scenario.course, pace).await,
+            clients => ask(&mut running, clients, scenario, pace).await,
+        };
+        drop(spinners);
+        let run = run.with_context(|| last_words(&running))?;
+        Ok(Run { scenario: scenario.name.into(), system: system.to_string(), ..run })
+    };
+    // What is dropped ends the servers, which an end of this process would not.
+    runtime.block_on(async {
+        let mut terminated = signal(SignalKind::terminate())?;
+        tokio::select! {
+            run = measured => run,
+            _ = ctrl_c() => Err(Interrupted.into()),
+            _ = terminated.recv() => Err(Interrupted.into()),
+        }
+    })
+}
+
+/// Somebody wants this program to end.
+#[derive(Debug)]
+pub(crate) struct Interrupted;
+
+impl fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("interrupted")
+    }
+}
+
+impl Error for Interrupted {}
+
+async fn ask(system: &mut Running, clients: Clients, scenario: &Scenario, pace: Pace) -> anyhow::Result<Run> {
+    let window = Window::default();
+    let loads: Vec<_> = clients.loads(system, &window).into_iter().map(load::Load::start).collect();
+    let [first, ..] = &loads[..] else { anyhow::bail!("nobody asks") };
+    first.reach(clients.warm()).await?;
+    let answered = || loads.iter().map(load::Running::answered).sum::<u64>();
+    let (before, began) = (answered(), Instant::now());
+    let mut run = Run::default();
+    scenario.course.take(system, pace, Log { run: &mut run, window: &window, began }).await?;
+    run.seconds = began.elapsed().as_secs_f64();
+    run.per_second = (answered() - before) as f64 / run.seconds;
+    let mut tally = Tally::default();
+    for load in loads {
+        tally += load.stop().await;
+    }
+    let counts = Outcome::ALL.into_iter().map(|outcome| (outcome.name().to_owned(), tally.count(outcome)));
+    run.outcomes = counts.filter(|(_, count)| *count > 0).collect();
+    (run.lost, run.reconnects) = (tally.lost(), tally.reconnects());
+    (run.outside, run.in_restarts) = (percentiles(tally.outside()), percentiles(tally.in_restarts()));
+    slots::note(&mut run, tally.timeline(), began);
+    run.notes.extend(tally.failures().first().cloned());
+    if clients == Clients::WebSocket {
+        // Ours can hand them over (`Graceful::hand_over`); then the application must be made for it.
+        run.notes.push("the application is the same for all, and says goodbye to each (1012)".into());
+    }
+    if scenario.gib > 0 {
+        run.figures.insert("longest stall, ms".into(), run.in_restarts.max);
+    }
+    Ok(run)
+}
+
+/// What a system has said before something went wrong.
+fn last_words(system: &Running) -> String {
+    let log = system.log();
+    let lines: Vec<_> = log.lines().rev().take(5).collect();
+    lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,8 @@
+//! What clients do while a system is restarted.
+
+mod applies;
+mod clients;
+mod scenario;
+
+pub(crate) use clients::Clients;
+pub(crate) use scenario::{Course, Machine, Scenario};

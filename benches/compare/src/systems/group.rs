@@ -1,0 +1,33 @@
+use nix::{
+    sys::signal::{Signal, kill, killpg},
+    unistd::Pid,
+};
+
+/// All processes that have come of one: they end with this, on every path. `None`: they have ended.
+pub(super) struct Group(Option<Pid>);
+
+impl Group {
+    /// Of a process that leads one.
+    pub(super) fn of(leader: Pid) -> Self {
+        Self(Some(leader))
+    }
+
+    /// Nobody is left, and the number may soon be another's.
+    pub(super) fn ended(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(leader) = self.0 {
+            // It fails where nobody is left, and that is what it is for.
+            let _ = killpg(leader, Signal::SIGKILL);
+        }
+    }
+}
+
+/// Sends it to one process.
+pub(super) fn signal(pid: Pid, signal: Signal) -> anyhow::Result<()> {
+    Ok(kill(pid, signal)?)
+}
