@@ -3,7 +3,7 @@ use std::{fs, process::Stdio, time::Duration};
 use anyhow::Context;
 use nix::{sys::signal::Signal, unistd::Pid};
 use tokio::{
-    process::{Child, Command},
+    process::Command,
     time::{sleep, timeout},
 };
 
@@ -18,25 +18,24 @@ use super::{
 /// nginx, with one worker.
 pub(super) struct Nginx {
     system: System,
-    /// First: it goes while the child that was not waited for keeps its number.
     _group: Group,
-    _first: Child,
 }
 
 /// Its `echo_sleep` is how nginx answers late.
 pub(crate) const ECHO: &str = "/usr/lib/nginx/modules/ngx_http_echo_module.so";
 
 impl Nginx {
-    pub(super) fn start(system: System, place: &Place) -> anyhow::Result<Self> {
+    pub(super) async fn start(system: System, place: &Place) -> anyhow::Result<Self> {
         Self::mend_release(place)?;
         // By its whole path: by that it starts another one of itself, and looks nowhere else.
         let mut command = Command::new(path_of("nginx").context("it is not in PATH")?);
         command.args(["-e", "stderr", "-c"]).arg(place.file("config"));
-        // In the foreground, as all others: the kernel may share its time out by sessions.
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(place.log_file()?).process_group(0);
-        let first = command.kill_on_drop(true).spawn()?;
-        let group = Group::of(Pid::from_raw(first.id().context("it runs")?.try_into()?));
-        Ok(Self { system, _group: group, _first: first })
+        // As a daemon, which leaves its parent: one that has it still takes itself for a successor, and ignores USR2.
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(place.log_file()?);
+        anyhow::ensure!(command.status().await?.success(), "nginx: {}", place.log());
+        // It has made a session of its own.
+        let master = until(|| master(place)).await.context("no pid file")?;
+        Ok(Self { system, _group: Group::of(master) })
     }
 
     pub(super) async fn restart(&mut self, place: &Place) -> anyhow::Result<Told> {
@@ -97,7 +96,7 @@ fn config(place: &Place) -> String {
     };
     format!(
         "{module}
-daemon off; worker_processes 1; pid {directory}/pid; error_log {directory}/log notice;
+worker_processes 1; pid {directory}/pid; error_log {directory}/log notice;
 worker_rlimit_nofile 20000;
 events {{ worker_connections 18000; }}
 http {{

@@ -37,7 +37,7 @@ impl Running {
     pub(crate) async fn start(system: System, setup: &Setup) -> anyhow::Result<Self> {
         let place = Place::new(setup)?;
         let adapter = match system {
-            _ if system.is_nginx() => Adapter::Nginx(Nginx::start(system, &place)?),
+            _ if system.is_nginx() => Adapter::Nginx(Nginx::start(system, &place).await?),
             _ if system.is_haproxy() => Adapter::Haproxy(Haproxy::start(system, &place)?),
             _ => Adapter::Rust(Rust::start(system.kind().context("neither")?, &place)?),
         };
