@@ -27,6 +27,7 @@ mod death;
 mod drain;
 mod failure;
 mod fake;
+mod faults;
 mod foreign;
 mod generations;
 mod handover;
