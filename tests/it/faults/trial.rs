@@ -47,7 +47,7 @@ impl Trial {
         let setup = Setup::new().with("AT", at).with("GRACE_MS", "60000").with("AT_ONCE", "1");
         let setup = setup.with("STOP_DEADLINE_MS", "120000").with("PROBATION_MS", if endless { "60000" } else { "50" });
         // So that a generation says one thing after the other.
-        let setup = if cell.fault == Fault::Stop { setup.with("THREADS", "1") } else { setup };
+        let setup = if matches!(cell.fault, Fault::Stop | Fault::Full) { setup.with("THREADS", "1") } else { setup };
         let fleet = setup.variable("RUST_BACKTRACE", "0").start();
         let before = Footprint::of(fleet.first());
         let mut trial = Self { cell, fleet, before, heir: None, answer: None };
@@ -64,10 +64,11 @@ impl Trial {
     fn befall(&mut self) {
         self.until(|this| this.fleet.look("struck ").is_some());
         let victim = self.fleet.until("struck ").pid();
-        if self.cell.fault != Fault::Stop {
-            return;
+        match self.cell.fault {
+            Fault::Stop => process::until(|| process::state(victim) == 'T'),
+            Fault::Full => return self.outlast_full_channel(victim),
+            _ => return,
         }
-        process::until(|| process::state(victim) == 'T');
         match self.cell.step.side() {
             Side::Predecessor => self.outlast_predecessor(),
             Side::Successor => {
@@ -80,6 +81,24 @@ impl Trial {
             }
         }
         process::go_on(victim);
+    }
+
+    /// Until it can do nothing more, because the other generation stands still.
+    fn outlast_full_channel(&mut self, victim: i32) {
+        self.fleet.until("suffers ");
+        self.meet_heir();
+        let other = match self.cell.step.side() {
+            Side::Predecessor => self.heir.expect("it stands still"),
+            Side::Successor => self.fleet.first(),
+        };
+        // It has one thread, and more than one look tells a wait for the other from one for something else. Or it has nothing
+        // left to say, and has ended.
+        let mut looks = 0;
+        self.until(|_| {
+            looks = if process::state(victim) == 'S' { looks + 1 } else { 0 };
+            looks == 4 || !Fleet::lives(victim)
+        });
+        process::go_on(other);
     }
 
     /// A successor waits for its sockets by a deadline, and for nothing else.
@@ -121,6 +140,10 @@ impl Trial {
             let failed = this.answer.as_ref().is_some_and(|answer| answer != "replaced");
             failed && !this.heir.is_some_and(Fleet::lives)
         });
+        // What it has said may still be in the pipe.
+        if !Fleet::lives(first) && matches!(self.fleet.first_exit().code(), Some(0 | 1)) {
+            self.until(|this| this.fleet.look("done generation=0").is_some());
+        }
         self.hear_answer();
     }
 

@@ -2,16 +2,22 @@
 #![allow(unsafe_code, reason = "handlers, limits and sockets are the kernel's, and no safe crate breaks them")]
 
 use std::{
-    collections::BTreeSet,
-    fs, mem, ptr,
-    sync::{Mutex, PoisonError},
+    collections::{BTreeMap, BTreeSet},
+    fs, io, mem, ptr,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicI32, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use libc::c_int;
-use nix::sys::{
-    resource::{Resource, getrlimit, setrlimit},
-    signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, raise, sigaction},
+use nix::{
+    sys::{
+        resource::{Resource, getrlimit, setrlimit},
+        signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, raise, sigaction},
+    },
+    unistd::Pid,
 };
 
 use super::{clock, frames, process};
@@ -35,7 +41,8 @@ pub enum Fault {
     Files,
     /// No page of memory is left.
     Memory,
-    /// The channel takes nothing more, until the other generation has read what this process has filled it with.
+    /// The channel takes nothing more: the other generation is stopped, until somebody sends it SIGCONT, and what it does not
+    /// read fills the channel.
     Full,
     /// A signal every 100 µs, without SA_RESTART: calls fail with EINTR.
     Signals,
@@ -83,7 +90,10 @@ impl Fault {
             Self::Close => channels().into_iter().for_each(shut),
             Self::Files => no_more_files(),
             Self::Memory => no_more_memory(),
-            Self::Full => channels().into_iter().for_each(fill),
+            Self::Full => {
+                stop_other();
+                channels().into_iter().for_each(fill);
+            }
             Self::Signals => storm(),
             Self::Ahead => clock::pass(),
             Self::Back => clock::set_back(),
@@ -95,23 +105,22 @@ impl Fault {
 static OTHERS: Mutex<Option<BTreeSet<String>>> = Mutex::new(None);
 
 /// Before a channel can be there. One that was inherited is none of the others.
-pub fn remember_other_sockets() {
+pub fn begin() {
+    PARENT.store(process::parent(std::process::id() as i32), Relaxed);
     let inherited = std::env::var("TOKIO_HOTRESTART_CHANNEL").unwrap_or_default();
     let inherited = inherited.split_once(':').map(|(_, inode)| format!("socket:[{inode}]"));
     let others = sockets().into_iter().map(|(_, target)| target).filter(|target| Some(target) != inherited.as_ref());
     *OTHERS.lock().unwrap_or_else(PoisonError::into_inner) = Some(others.collect());
 }
 
-pub fn has_channel() -> bool {
-    !channels().is_empty()
-}
-
-/// The numbers of all streams that are none of those: the channel's.
+/// A number of each stream that is none of those: of the channel's, which may have several.
 fn channels() -> Vec<c_int> {
     let others = OTHERS.lock().unwrap_or_else(PoisonError::into_inner);
     let others = others.as_ref().expect("they were remembered at the beginning");
     let ours = sockets().into_iter().filter(|(_, target)| !others.contains(target));
-    ours.map(|(number, _)| number).collect()
+    let ours: BTreeMap<_, _> = ours.map(|(number, target)| (target, number)).collect();
+    assert!(!ours.is_empty(), "there is no channel at this step");
+    ours.into_values().collect()
 }
 
 /// Those of the Unix family that are connected streams.
@@ -125,6 +134,22 @@ fn sockets() -> Vec<(c_int, String)> {
     let own = process::descriptors(std::process::id() as i32).into_iter();
     let own = own.map(|it| (it.number, it.target.to_string_lossy().into_owned()));
     own.filter(|(_, target)| streams.contains(target)).collect()
+}
+
+/// The process that has started this one.
+static PARENT: AtomicI32 = AtomicI32::new(0);
+
+/// The other generation, as long as it lives: the one that has spawned this process, or that it has spawned. Nobody else
+/// becomes its parent and is stopped in its place.
+fn stop_other() {
+    let this = std::process::id() as i32;
+    let other = match std::env::var_os("TOKIO_HOTRESTART_CHANNEL") {
+        Some(_) => Some(process::parent(this)).filter(|parent| *parent == PARENT.load(Relaxed)),
+        None => process::children(this).first().copied(),
+    };
+    let Some(other) = other else { return };
+    kill(Pid::from_raw(other), Signal::SIGSTOP).expect("it is there");
+    process::until(|| matches!(process::state(other), 'T' | 'Z' | 'X'));
 }
 
 fn shut(channel: c_int) {
@@ -141,7 +166,11 @@ fn fill(channel: c_int) {
         let taken =
             unsafe { libc::send(channel, frame.as_ptr().cast(), frame.len(), libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) };
         if taken != frame.len() as isize {
-            assert!(taken == -1 && sent > 0, "after {sent} frames, {taken} bytes of one were taken");
+            let why = io::Error::last_os_error();
+            // The other one may have ended.
+            let is_full =
+                why.kind() == io::ErrorKind::WouldBlock && sent > 0 || why.kind() == io::ErrorKind::BrokenPipe;
+            assert!(taken == -1 && is_full, "after {sent} frames, {taken} bytes of one were taken: {why}");
             return;
         }
         sent += 1;
@@ -176,4 +205,102 @@ fn storm() {
     timer.it_value = timer.it_interval;
     // SAFETY: the kernel reads a timer that is there, and writes none back.
     assert_eq!(unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, ptr::null_mut()) }, 0);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::File,
+        io::{Read, Write},
+        os::unix::net::UnixStream,
+        process::{Command, Stdio},
+    };
+
+    use nix::{
+        errno::Errno,
+        poll::{PollTimeout, poll},
+    };
+
+    use super::{super::this, Fault, begin};
+
+    /// In a process of its own, to which it happens. In that one, `None`.
+    fn elsewhere(name: &str) -> Option<Command> {
+        if std::env::var_os("HR_BEFALLS").is_some() {
+            return None;
+        }
+        let mut command = Command::new(this());
+        command.args([&format!("support::fault::tests::{name}"), "--exact", "--nocapture"]).env("HR_BEFALLS", "1");
+        Some(command)
+    }
+
+    #[track_caller]
+    fn passes(mut command: Command) {
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    #[test]
+    fn a_storm_of_signals_interrupts_whoever_waits() {
+        let Some(command) = elsewhere("a_storm_of_signals_interrupts_whoever_waits") else {
+            // It comes to any thread, so that each of them waits in its turn.
+            Fault::Signals.strike();
+            let waits = |_| std::thread::spawn(|| poll(&mut [], PollTimeout::from(60_000_u16)));
+            let mut waiting: Vec<_> = (0..1).map(waits).collect();
+            let main = poll(&mut [], PollTimeout::from(1_000_u16));
+            let interrupted = |outcome: nix::Result<i32>| outcome == Err(Errno::EINTR);
+            assert!(interrupted(main) || interrupted(waiting.remove(0).join().unwrap()));
+            return;
+        };
+        passes(command);
+    }
+
+    #[test]
+    fn nothing_can_be_opened_without_descriptors() {
+        let Some(command) = elsewhere("nothing_can_be_opened_without_descriptors") else {
+            Fault::Files.strike();
+            assert_eq!(File::open("/").unwrap_err().raw_os_error(), Some(libc::EMFILE));
+            return;
+        };
+        passes(command);
+    }
+
+    #[test]
+    fn nothing_large_is_to_be_had_without_memory() {
+        let Some(command) = elsewhere("nothing_large_is_to_be_had_without_memory") else {
+            Fault::Memory.strike();
+            assert!(Vec::<u8>::new().try_reserve_exact(1 << 26).is_err());
+            return;
+        };
+        passes(command);
+    }
+
+    #[test]
+    fn a_channel_that_closes_ends_for_both() {
+        let Some(command) = elsewhere("a_channel_that_closes_ends_for_both") else {
+            begin();
+            let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+            Fault::Close.strike();
+            assert_eq!([ours.read(&mut [0]).unwrap(), theirs.read(&mut [0]).unwrap()], [0, 0]);
+            return;
+        };
+        passes(command);
+    }
+
+    #[test]
+    fn a_channel_that_is_full_takes_nothing_and_its_other_end_stands_still() {
+        let Some(command) = elsewhere("a_channel_that_is_full_takes_nothing_and_its_other_end_stands_still") else {
+            begin();
+            let (mut ours, _theirs) = UnixStream::pair().unwrap();
+            let mut other = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+            Fault::Full.strike();
+            let stood = super::process::state(other.id() as i32);
+            other.kill().unwrap();
+            other.wait().unwrap();
+            assert_eq!(stood, 'T');
+            ours.set_nonblocking(true).unwrap();
+            assert_eq!(ours.write(&[0]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+            return;
+        };
+        passes(command);
+    }
 }
