@@ -50,7 +50,7 @@ fn keeps(table: &Table, cell: Cell) {
     let promised = table.of(cell);
     let endless = cell.step.side() == Side::Successor && promised.iter().all(Outcome::is_in_probation);
     let seen = Trial::run(cell, endless);
-    let breaches: Vec<_> = promised.iter().map(|outcome| (outcome, outcome.breaches(&seen))).collect();
+    let breaches: Vec<_> = promised.iter().map(|outcome| (outcome, outcome.breaches(&seen, cell.fault))).collect();
     let kept = breaches.iter().any(|(_, breaches)| breaches.is_empty());
     assert!(kept, "{cell}: {breaches:#?}\n{seen:#?}\nlog:\n{}", seen.log);
 }

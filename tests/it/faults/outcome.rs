@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::seen::Seen;
-use crate::support::{Outcomes, echo};
+use crate::support::{Clients, Outcomes, echo, fault::Fault};
 
 /// The letters of the table, which says what each means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,15 +48,15 @@ impl Outcome {
     }
 
     /// What is not as promised.
-    pub fn breaches(&self, seen: &Seen) -> Vec<String> {
+    pub fn breaches(&self, seen: &Seen, fault: Fault) -> Vec<String> {
         let mut breaches = Breaches(Vec::new());
         breaches.expect("who serves", &self.serves(), &seen.serves);
         self.check_answer(seen, &mut breaches);
-        self.check_clients(&seen.clients, &mut breaches);
+        self.check_clients(&seen.clients, fault, &mut breaches);
         self.check_predecessor(seen, &mut breaches);
-        for said in self.logged() {
-            if !seen.log.contains(said) {
-                breaches.0.push(format!("not logged: {said}"));
+        for (generation, said) in self.logged() {
+            if !seen.has_logged(*generation, said) {
+                breaches.0.push(format!("generation {generation} has not logged: {said}"));
             }
         }
         if let Some(left) = &seen.left {
@@ -91,14 +91,14 @@ impl Outcome {
         }
     }
 
-    fn check_clients(&self, clients: &Outcomes, breaches: &mut Breaches) {
+    fn check_clients(&self, clients: &Outcomes, fault: Fault, breaches: &mut Breaches) {
         let Outcomes { lines, kept, fresh } = clients;
         let lost = [lines.cut as u64, fresh.lost(), kept.lost()];
         let reconnects = [kept.told(), kept.untold()];
         // Each client is on one connection at a time, and so loses one at most with a generation.
-        let each = u64::from(crate::support::Clients::EACH);
+        let each = u64::from(Clients::EACH);
         let (cut, kept_cut) = ([echo::Load::CLIENTS as u64, each], each);
-        let (most_lost, most_reconnects) = match self {
+        let (mut most_lost, most_reconnects) = match self {
             Self::Replaced | Self::Back(_) | Self::Unnoticed => ([0; 3], [0; 2]),
             Self::Told => ([0; 3], [each, 0]),
             Self::BackWithCuts(_) => ([cut[0], cut[1], 0], [0; 2]),
@@ -106,6 +106,10 @@ impl Outcome {
             // As long as it is tried.
             Self::Nobody | Self::Lost => return,
         };
+        // Who has connected and not asked yet has had its time as well.
+        if matches!(fault, Fault::Stop | Fault::Ahead) {
+            most_lost[1] = each;
+        }
         breaches.at_most("lost (lines, fresh, kept)", &most_lost, &lost);
         breaches.at_most("reconnects (told, untold)", &most_reconnects, &reconnects);
         breaches.expect("refused", &0, &lines.refused);
@@ -134,21 +138,22 @@ impl Outcome {
                 _ => breaches.0.push(format!("the predecessor finishes: {done:?}")),
             },
         }
-        if matches!(seen.done, Some((true, _))) && !seen.log.contains("the successor died while this generation drains")
+        if matches!(seen.done, Some((true, _)))
+            && !seen.has_logged(0, "the successor died while this generation drains")
         {
             breaches.0.push("not logged: the successor died".to_owned());
         }
     }
 
-    fn logged(&self) -> &'static [&'static str] {
+    /// By which generation.
+    fn logged(&self) -> &'static [(u64, &'static str)] {
         match self {
             Self::Replaced | Self::Told | Self::Late => {
-                &["the successor is ready and serves, on probation", ": drained "]
+                &[(0, "the successor is ready and serves, on probation"), (0, ": drained ")]
             }
-            Self::Back(_) | Self::BackWithCuts(_) => &["the restart failed"],
-            Self::Lost => &[": drained "],
-            // The successor, and it alone.
-            Self::Alone | Self::Unnoticed => &[": ready"],
+            Self::Back(_) | Self::BackWithCuts(_) => &[(0, "the restart failed")],
+            Self::Lost => &[(0, ": drained ")],
+            Self::Alone | Self::Unnoticed => &[(1, ": ready")],
             Self::Nobody => &[],
         }
     }

@@ -19,3 +19,14 @@ pub struct Seen {
     pub lost_again: Option<u64>,
     pub log: String,
 }
+
+impl Seen {
+    pub fn has_logged(&self, generation: u64, text: &str) -> bool {
+        has_logged(&self.log, generation, text)
+    }
+}
+
+pub fn has_logged(log: &str, generation: u64, text: &str) -> bool {
+    let span = format!("{{generation={generation} ");
+    log.lines().any(|line| line.contains(&span) && line.contains(text))
+}

@@ -8,7 +8,7 @@ use std::{
 use nix::sys::signal::Signal;
 
 use super::{
-    seen::Seen,
+    seen::{Seen, has_logged},
     step::{Cell, Side, Step},
 };
 use crate::{
@@ -62,8 +62,9 @@ impl Trial {
     /// Until it has happened; where somebody stands still, until everything that the other one waits for has come to its
     /// deadline.
     fn befall(&mut self) {
-        self.until(|this| this.fleet.look("struck ").is_some());
-        let victim = self.fleet.until("struck ").pid();
+        let struck = format!("struck at={} ", self.cell.step.mark().replace(' ', "_"));
+        self.until(|this| this.fleet.look(&struck).is_some());
+        let victim = self.fleet.until(&struck).pid();
         match self.cell.fault {
             Fault::Stop => process::until(|| process::state(victim) == 'T'),
             Fault::Full => return self.outlast_full_channel(victim),
@@ -85,7 +86,7 @@ impl Trial {
 
     /// Until it can do nothing more, because the other generation stands still.
     fn outlast_full_channel(&mut self, victim: i32) {
-        self.fleet.until("suffers ");
+        self.fleet.until(&format!("suffers at={} ", self.cell.step.mark().replace(' ', "_")));
         self.meet_heir();
         let other = match self.cell.step.side() {
             Side::Predecessor => self.heir.expect("it stands still"),
@@ -186,9 +187,21 @@ impl Trial {
             Some(_) => self.left(self.heir.expect("it serves")),
             None => None,
         };
-        let log = self.fleet.log();
+        let log = self.log(serves, code);
         let lost_again = serves.map(|serves| self.restart(serves, endless));
         Seen { answer: self.answer, serves, clients, code, done, left, lost_again, log }
+    }
+
+    /// With the last that whoever is left has to say of it, which may still be in the pipe.
+    fn log(&mut self, serves: Option<u64>, code: Option<Option<i32>>) -> String {
+        let (generation, last) = match (serves, code) {
+            (Some(0), _) => (0, "the restart failed"),
+            (_, Some(Some(0 | 1))) => (0, ": drained "),
+            (Some(_), _) => (1, ": ready"),
+            (None, _) => return self.fleet.log(),
+        };
+        self.until(|this| has_logged(&this.fleet.log(), generation, last));
+        self.fleet.log()
     }
 
     #[track_caller]

@@ -87,13 +87,13 @@ impl Fault {
                 raise(Signal::SIGSTOP).expect("stopped");
                 clock::pass();
             }
-            Self::Close => channels().into_iter().for_each(shut),
-            Self::Files => no_more_files(),
-            Self::Memory => no_more_memory(),
-            Self::Full => {
+            Self::Close => with_files(|| channels().into_iter().for_each(shut)),
+            Self::Files => no_more_files(with_files(first_free_number)),
+            Self::Memory => with_files(no_more_memory),
+            Self::Full => with_files(|| {
                 stop_other();
                 channels().into_iter().for_each(fill);
-            }
+            }),
             Self::Signals => storm(),
             Self::Ahead => clock::pass(),
             Self::Back => clock::set_back(),
@@ -177,10 +177,22 @@ fn fill(channel: c_int) {
     }
 }
 
+/// What looks around needs descriptors, of which there may be none any more.
+fn with_files<T>(look: impl FnOnce() -> T) -> T {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("lifted");
+    let seen = look();
+    setrlimit(Resource::RLIMIT_NOFILE, soft, hard).expect("set");
+    seen
+}
+
+fn first_free_number() -> u64 {
+    let is_free = |number: &u64| fs::read_link(format!("/proc/self/fd/{number}")).is_err();
+    (0..).find(is_free).expect("numbers are many")
+}
+
 /// The soft limit is the first number that is not in use: whoever looks from outside can lift it again.
-fn no_more_files() {
-    let free =
-        (0..).find(|number| fs::read_link(format!("/proc/self/fd/{number}")).is_err()).expect("numbers are many");
+fn no_more_files(free: u64) {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
     setrlimit(Resource::RLIMIT_NOFILE, free, hard).expect("set");
 }
