@@ -10,6 +10,8 @@ pub mod control;
 pub mod drain;
 mod error;
 mod estate;
+#[doc = include_str!("faults.md")]
+pub mod faults {}
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;

@@ -83,10 +83,12 @@ impl Life {
 
     fn offer(&mut self, departing: Departing) {
         let Departing { number, message, descriptors } = departing;
+        crate::log::debug!(number, connections = descriptors.len(), "OFFER is said");
         match &mut self.successor {
             Some(successor) if successor.takes_connections() => successor.offer(number, &message, descriptors),
             _ => self.departures.left_out(number),
         }
+        crate::log::debug!(number, "OFFER was said");
         self.hear_replies();
     }
 
@@ -106,6 +108,7 @@ impl Life {
             return;
         }
         for reply in replies {
+            crate::log::debug!(?reply, "heard of connections that were offered");
             match reply {
                 Reply::Taken(ids) => self.departures.taken(&ids),
                 Reply::Declined(those) => self.departures.declined(those),
@@ -127,8 +130,14 @@ impl Life {
         let Some(predecessor) = &mut self.predecessor else { return };
         for delivery in predecessor.deliveries() {
             match delivery {
-                Delivery::Offered(offers) => self.arrivals.offered(offers),
-                Delivery::WentOut(number) => self.arrivals.went_out(number),
+                Delivery::Offered(offers) => {
+                    crate::log::debug!(connections = offers.len(), "OFFER was heard");
+                    self.arrivals.offered(offers);
+                }
+                Delivery::WentOut(number) => {
+                    self.arrivals.went_out(number);
+                    crate::log::debug!(number, "an answer to OFFER has gone out");
+                }
                 Delivery::Unsaid(number) => self.arrivals.unsaid(number),
                 Delivery::Gone => self.arrivals.predecessor_gone(),
                 Delivery::HungUp => self.arrivals.hung_up(),
@@ -140,6 +149,7 @@ impl Life {
         let said = self.arrivals.say();
         if let Some(predecessor) = &mut self.predecessor {
             for (number, message) in said {
+                crate::log::debug!(number, what = message.name(), "an answer to OFFER is said");
                 predecessor.answer(number, &message);
             }
         }

@@ -203,7 +203,7 @@ impl Life {
         let (is_over, is_asked) = (matches!(self.leaving, Leaving::Over(_)), self.is_asked());
         let (draining, news) = (self.is_draining() && matches!(self.leaving, Leaving::Others), self.has_news());
         let (ends, awaits_word) = (is_over && !self.awaits_visitors(), self.awaits_last_word());
-        let (due, withdraws) = (self.deadline.as_ref().map(|(at, _)| *at), self.is_withdrawing());
+        let due = self.deadline.as_ref().map(|(at, _)| *at);
         let company = if draining { self.company() } else { Vec::new() };
         let (ends_last, watch) = (matches!(self.leaving, Leaving::Last), self.shared.drain.watch());
         tokio::select! {
@@ -238,7 +238,7 @@ impl Life {
                 self.after_predecessor();
                 None
             }
-            () = dying(self.dying.as_ref()), if withdraws => self.is_dead(),
+            () = dying(self.dying.as_ref()) => self.is_dead(),
             () = dying(self.departing.as_ref()) => {
                 self.departing = None;
                 self.after_predecessor();

@@ -264,7 +264,8 @@ impl Life {
     /// A successor that was killed at the stop is dead, and its duplicates with it.
     pub(super) fn is_dead(&mut self) -> Option<Event> {
         self.dying = None;
-        self.has_withdrawn()
+        // It may also die while nobody waits for that, and a restart is under way that waits for the supervisor alone.
+        if self.is_withdrawing() { self.has_withdrawn() } else { None }
     }
 
     fn has_withdrawn(&self) -> Option<Event> {

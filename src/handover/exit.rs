@@ -65,6 +65,7 @@ impl Exit {
     pub(crate) fn leave(&self, permit: Permit, parcel: Parcel) -> Leaving {
         let (answer, leaving) = oneshot::channel();
         let length = parcel.length();
+        crate::log::debug!(length, "a connection was taken apart");
         let departure = Departure::new(parcel, permit, answer);
         if length > Parcel::LONGEST {
             let (bears, limit) = (length, Parcel::LONGEST);

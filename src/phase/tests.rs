@@ -342,6 +342,7 @@ fn a_successor_is_lost_once_and_only_if_the_chain_ends_with_it() {
     let draining = || Phase::Draining { heir: Heir::Successor, stops: 0 };
     let death = || vec![Event::ChannelClosed, Event::Ended(None)];
     assert_eq!(play(draining(), death()).1, ["SuccessorLost"]);
+    assert!(play(draining(), vec![Event::ChannelClosed]).1.is_empty(), "its process lives, and serves");
     for farewell in [Event::Replaced, Event::Stopping(String::new())] {
         assert!(play(draining(), [vec![farewell], death()].concat()).1.is_empty());
     }

@@ -226,6 +226,7 @@ impl Conversation {
         }
         let pieces = states.into_iter().flat_map(wire::pieces).map(Message::FinalState);
         self.channel.say_all(pieces.chain([Message::final_end(failed)]));
+        crate::log::debug!("FINAL END is said");
         self.until_taken = Some(until_taken);
     }
 

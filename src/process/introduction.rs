@@ -150,6 +150,7 @@ async fn listen(channel: &mut Channel, meeting: Meeting, stderr: &mut Option<Bor
         Some((unexpected, _)) => return Err(out_of_turn(&unexpected)),
         None => return Err(gone("before it had said HELLO")),
     };
+    crate::log::debug!(generation = hello.generation, "HELLO was heard");
     // Whoever came to a path was started by somebody else, and its standard error is not the predecessor's to lend.
     if hello.stderr && meeting == Meeting::Inherited {
         if let (Some(pipe), Some(real)) = (handles.pop(), handles.pop()) {
@@ -175,6 +176,7 @@ async fn listen(channel: &mut Channel, meeting: Meeting, stderr: &mut Option<Bor
             Some((Message::State(piece), _)) => gathered.add(&piece).map_err(garbage)?,
             Some((Message::End { sockets: count }, _)) if count as usize == sockets.len() => {
                 let state = gathered.all().map_err(garbage)?;
+                crate::log::debug!(sockets = count, "END was heard");
                 return Ok(Heard::Everything(Passed { hello, handles, sockets, state }));
             }
             Some((Message::End { sockets: count }, _)) => {

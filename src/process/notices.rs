@@ -5,6 +5,7 @@ use std::{collections::VecDeque, ffi::OsString, io, mem, os::fd::AsFd, time::Dur
 use tokio::{
     io::Interest,
     net::UnixDatagram,
+    task::coop::consume_budget,
     time::{Instant, sleep_until},
 };
 
@@ -16,9 +17,6 @@ const LONGEST: usize = 4096;
 
 /// As many as wait in a queue on any machine (`net.unix.max_dgram_qlen`).
 const QUEUE: usize = 4096;
-
-/// So many are heard before others of this thread have their turn.
-const TURN: usize = 16;
 
 #[derive(Debug)]
 pub(super) struct Notices {
@@ -54,9 +52,11 @@ impl Notices {
     /// Cancel safe.
     pub(super) async fn next(&mut self) -> Event {
         loop {
-            if let Some(event) = self.next_of(TURN) {
+            if let Some(event) = self.next_of(1) {
                 return event;
             }
+            // `readable` takes nothing of the task's budget: who sends faster than is read would keep this thread for ever.
+            consume_budget().await;
             let alive = async {
                 match self.alive_at {
                     Some(at) if !self.ready => sleep_until(at).await,
@@ -77,7 +77,7 @@ impl Notices {
         self.next_of(QUEUE)
     }
 
-    /// Of no more than so many: somebody who sends faster than is read would keep this thread for ever.
+    /// Of no more than so many.
     fn next_of(&mut self, mut most: usize) -> Option<Event> {
         while most > 0 && self.told.is_empty() && self.read() {
             most -= 1;

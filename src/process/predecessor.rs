@@ -223,6 +223,7 @@ impl Predecessor {
         for (name, why) in failed {
             crate::log::error!(%name, why, "the predecessor failed to take its final state");
         }
+        crate::log::debug!("FINAL END was heard");
         self.settle_final_state();
         self.say(&Message::FinalTaken);
     }

@@ -28,6 +28,7 @@ mod dependencies;
 mod drain;
 mod failure;
 mod fake;
+mod faults;
 mod foreign;
 mod generations;
 mod handover;

@@ -1,6 +1,7 @@
 //! Nothing is left to start a successor with: no descriptor, no process, no thread.
 
 use std::{
+    fmt::Display,
     fs,
     os::unix::{
         fs::{MetadataExt, PermissionsExt},
@@ -12,7 +13,7 @@ use std::{
 use crate::support::{Fleet, Footprint, Setup, echo::Client, process};
 
 /// Sets a soft limit of a process that runs, as its own user: in a container root may not do it to others.
-pub fn limit(pid: i32, resource: &str, to: usize) {
+pub fn limit(pid: i32, resource: &str, to: impl Display) {
     let user = fs::metadata(format!("/proc/{pid}")).expect("it lives").uid();
     let arguments = [format!("--pid={pid}"), format!("--{resource}={to}:")];
     let set = Command::new("prlimit").args(arguments).uid(user).status();

@@ -10,7 +10,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::{
         Arc, Condvar, Mutex,
-        mpsc::{Receiver, RecvTimeoutError, channel},
+        mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel},
     },
     time::{Duration, Instant},
 };
@@ -271,6 +271,24 @@ impl Fleet {
         }
     }
 
+    /// The first line that begins so, if it has come by now. It stays to be asked for.
+    pub fn look(&mut self, beginning: &str) -> Option<&Line> {
+        while let Ok(line) = self.lines.try_recv() {
+            self.hear(line);
+        }
+        self.seen.iter().find(|line| is(&line.text, beginning))
+    }
+
+    /// Whether every generation has ended by now: the pipe's last writer is gone.
+    pub fn have_all_ended(&mut self) -> bool {
+        loop {
+            match self.lines.try_recv() {
+                Ok(line) => self.hear(line),
+                Err(why) => return why == TryRecvError::Disconnected,
+            }
+        }
+    }
+
     fn hear(&mut self, line: Line) {
         if line.fields.contains_key("pid") {
             self.pids.insert(line.pid());
@@ -321,6 +339,12 @@ impl Fleet {
         let pid = self.until(&format!("held at={step} ")).pid();
         process::until(|| process::state(pid) == 'T');
         pid
+    }
+
+    /// An hour passes for a process, if it cares.
+    pub fn pass_an_hour(pid: i32) {
+        // It may have ended meanwhile.
+        let _ = kill(Pid::from_raw(pid), Signal::SIGWINCH);
     }
 
     /// Generation 0 stands still, until SIGCONT. Its pid.

@@ -1,11 +1,13 @@
 //! The server under test, and the hands that start it, watch it and end it.
 
 pub mod activated;
+pub mod clock;
 pub mod control;
 pub mod crowd;
 pub mod doors;
 pub mod drain;
 pub mod echo;
+pub mod fault;
 mod fifo;
 mod fleet;
 pub mod frames;
@@ -42,5 +44,5 @@ pub use open::Open;
 pub use orders::Orders;
 pub use program::{Release, again, this, write_program};
 pub use traffic::Traffic;
-pub use trial::{Clients, Footprint, Trial};
+pub use trial::{Clients, Footprint, Outcomes, Trial};
 pub use tunnel::Tunnel;

@@ -29,7 +29,7 @@ use tokio_hotrestart::{
 };
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
-use super::{Fifo, doors, hooks, kinds, lock::Lock, long, orders, raw, state, step::Step};
+use super::{Fifo, clock, doors, hooks, kinds, lock::Lock, long, orders, raw, state, step::Step};
 
 /// One line, written at once, so that lines of two generations never mix.
 pub fn say(line: fmt::Arguments<'_>) {
@@ -59,6 +59,10 @@ async fn serve() -> i32 {
         .with(logs.with_filter(EnvFilter::try_from_env("HR_LOG").unwrap_or_else(|_| EnvFilter::new("info"))))
         .with(step.clone())
         .init();
+    if step.is_some() {
+        clock::obey();
+    }
+    tracing::debug!("begun");
     let graceful = match builder().build().await {
         Ok(graceful) => graceful,
         Err(error) => {
@@ -67,7 +71,6 @@ async fn serve() -> i32 {
         }
     };
     let generation = graceful.generation();
-    // The generation is known only when `build` has returned, so the successor's own steps before that are not seen.
     step.inspect(|step| step.begin(generation));
     obey(&graceful);
     orders::obey(&graceful);

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use load::{Exchange, Load, Mode, Running};
+use load::{Exchange, Load, Mode, Running, Tally};
 use tokio::runtime::Runtime;
 
 use super::{Fleet, Setup, echo, process};
@@ -26,6 +26,10 @@ impl Footprint {
         Self { descriptors, threads: process::threads(pid), children: process::children(pid) }
     }
 
+    pub fn descriptors(&self) -> &[PathBuf] {
+        &self.descriptors
+    }
+
     /// Waits until the process is as it was: a thread that has said its last word may still be about to end.
     #[track_caller]
     pub fn returns(&self, pid: i32) {
@@ -39,6 +43,14 @@ impl Footprint {
     }
 }
 
+/// What became of all clients.
+#[derive(Debug)]
+pub struct Outcomes {
+    pub lines: echo::Tally,
+    pub kept: Tally,
+    pub fresh: Tally,
+}
+
 /// Clients of both listeners: they send lines, requests on kept-alive connections, and requests on fresh ones.
 #[derive(Debug)]
 pub struct Clients {
@@ -48,7 +60,7 @@ pub struct Clients {
 }
 
 impl Clients {
-    const EACH: u32 = 2;
+    pub const EACH: u32 = 2;
 
     /// On, and all of them served.
     pub fn on(fleet: &Fleet) -> Self {
@@ -80,11 +92,17 @@ impl Clients {
     /// Off, and nobody was lost. How often a kept-alive connection had to be opened anew.
     #[track_caller]
     pub fn off(self) -> u64 {
-        let lines = self.lines.off();
+        let Outcomes { lines, kept, fresh } = self.outcomes();
         assert_eq!((lines.refused, lines.cut), (0, 0), "{lines:?}");
-        let [kept, fresh] = self.requests.map(|requests| self.runtime.block_on(requests.stop()));
         assert_eq!((kept.lost(), fresh.lost()), (0, 0), "{kept}\n{fresh}");
         kept.reconnects()
+    }
+
+    /// Off, and what became of each.
+    pub fn outcomes(self) -> Outcomes {
+        let lines = self.lines.off();
+        let [kept, fresh] = self.requests.map(|requests| self.runtime.block_on(requests.stop()));
+        Outcomes { lines, kept, fresh }
     }
 }
 

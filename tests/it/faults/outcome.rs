@@ -1,0 +1,176 @@
+//! What a cell of the table promises, and whether what was seen keeps it.
+
+use std::fmt;
+
+use super::seen::Seen;
+use crate::support::{Clients, Outcomes, echo, fault::Fault};
+
+/// The letters of the table, which says what each means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Replaced,
+    Back(String),
+    BackWithCuts(String),
+    Alone,
+    Nobody,
+    Lost,
+    Late,
+    Told,
+    Unnoticed,
+}
+
+impl Outcome {
+    /// `B Killed`.
+    pub fn of(words: &str) -> Self {
+        let (letter, kind) = words.split_once(' ').unwrap_or((words, ""));
+        let kind = kind.trim_matches('`').to_owned();
+        let outcome = match letter {
+            "A" => Self::Replaced,
+            "B" => Self::Back(kind.clone()),
+            "C" => Self::BackWithCuts(kind.clone()),
+            "D" => Self::Alone,
+            "E" => Self::Nobody,
+            "F" => Self::Lost,
+            "G" => Self::Late,
+            "H" => Self::Told,
+            "I" => Self::Unnoticed,
+            _ => panic!("the table knows no {words:?}"),
+        };
+        let has_kind = matches!(outcome, Self::Back(_) | Self::BackWithCuts(_));
+        assert_eq!(has_kind, !kind.is_empty(), "{words:?}");
+        outcome
+    }
+
+    /// Whether the successor's end or silence comes while it is on probation: then the probation must not be over before that is
+    /// seen, however slow the machine.
+    pub fn is_in_probation(&self) -> bool {
+        matches!(self, Self::Back(kind) | Self::BackWithCuts(kind) if kind == "Probation")
+    }
+
+    /// What is not as promised.
+    pub fn breaches(&self, seen: &Seen, fault: Fault) -> Vec<String> {
+        let mut breaches = Breaches(Vec::new());
+        breaches.expect("who serves", &self.serves(), &seen.serves);
+        self.check_answer(seen, &mut breaches);
+        self.check_clients(&seen.clients, fault, &mut breaches);
+        self.check_predecessor(seen, &mut breaches);
+        for (generation, said) in self.logged() {
+            if !seen.has_logged(*generation, said) {
+                breaches.0.push(format!("generation {generation} has not logged: {said}"));
+            }
+        }
+        if let Some(left) = &seen.left {
+            breaches.0.push(format!("left: {left}"));
+        }
+        breaches.expect("a restart afterwards loses", &self.serves().map(|_| 0), &seen.lost_again);
+        breaches.0
+    }
+
+    fn serves(&self) -> Option<u64> {
+        match self {
+            Self::Back(_) | Self::BackWithCuts(_) => Some(0),
+            Self::Nobody | Self::Lost => None,
+            Self::Replaced | Self::Alone | Self::Late | Self::Told | Self::Unnoticed => Some(1),
+        }
+    }
+
+    fn check_answer(&self, seen: &Seen, breaches: &mut Breaches) {
+        let answer = seen.answer.as_deref();
+        match self {
+            Self::Back(kind) | Self::BackWithCuts(kind) => {
+                breaches.expect("the answer", &Some(kind.as_str()), &answer);
+            }
+            Self::Replaced | Self::Told | Self::Lost => breaches.expect("the answer", &Some("replaced"), &answer),
+            Self::Nobody => breaches.expect("the answer", &None, &answer),
+            // Who was to say it may be gone.
+            Self::Alone | Self::Late | Self::Unnoticed => {
+                if !matches!(answer, None | Some("replaced")) {
+                    breaches.0.push(format!("the answer: {answer:?}"));
+                }
+            }
+        }
+    }
+
+    fn check_clients(&self, clients: &Outcomes, fault: Fault, breaches: &mut Breaches) {
+        let Outcomes { lines, kept, fresh } = clients;
+        let lost = [lines.cut as u64, fresh.lost(), kept.lost()];
+        let reconnects = [kept.told(), kept.untold()];
+        // Each client is on one connection at a time, and so loses one at most with a generation.
+        let each = u64::from(Clients::EACH);
+        let (cut, kept_cut) = ([echo::Load::CLIENTS as u64, each], each);
+        let (mut most_lost, most_reconnects) = match self {
+            Self::Replaced | Self::Back(_) | Self::Unnoticed => ([0; 3], [0; 2]),
+            Self::Told => ([0; 3], [each, 0]),
+            Self::BackWithCuts(_) => ([cut[0], cut[1], 0], [0; 2]),
+            Self::Alone | Self::Late => ([cut[0], cut[1], kept_cut], [each, each]),
+            // As long as it is tried.
+            Self::Nobody | Self::Lost => return,
+        };
+        // Who has connected and not asked yet has had its time as well.
+        if matches!(fault, Fault::Stop | Fault::Ahead) {
+            most_lost[1] = each;
+        }
+        breaches.at_most("lost (lines, fresh, kept)", &most_lost, &lost);
+        breaches.at_most("reconnects (told, untold)", &most_reconnects, &reconnects);
+        breaches.expect("refused", &0, &lines.refused);
+    }
+
+    fn check_predecessor(&self, seen: &Seen, breaches: &mut Breaches) {
+        let (code, done) = (seen.code, seen.done);
+        match self {
+            Self::Replaced | Self::Told => {
+                breaches.expect("the predecessor ends with", &Some(Some(0)), &code);
+                breaches.expect("successor lost, connections cut", &Some((false, 0)), &done);
+            }
+            Self::Late => {
+                breaches.expect("the predecessor ends with", &Some(Some(0)), &code);
+                breaches.expect("successor lost", &Some(false), &done.map(|done| done.0));
+            }
+            Self::Back(_) | Self::BackWithCuts(_) => breaches.expect("the predecessor lives on", &None, &code),
+            Self::Alone | Self::Nobody | Self::Unnoticed => {
+                if !matches!(code, Some(None | Some(7))) {
+                    breaches.0.push(format!("the predecessor ends by what befalls it: {code:?}"));
+                }
+            }
+            // It may have had nothing left to do.
+            Self::Lost => match done {
+                Some((lost, 0)) => breaches.expect("the predecessor ends with", &Some(Some(i32::from(lost))), &code),
+                _ => breaches.0.push(format!("the predecessor finishes: {done:?}")),
+            },
+        }
+        if matches!(seen.done, Some((true, _)))
+            && !seen.has_logged(0, "the successor died while this generation drains")
+        {
+            breaches.0.push("not logged: the successor died".to_owned());
+        }
+    }
+
+    /// By which generation.
+    fn logged(&self) -> &'static [(u64, &'static str)] {
+        match self {
+            Self::Replaced | Self::Told | Self::Late => {
+                &[(0, "the successor is ready and serves, on probation"), (0, ": drained ")]
+            }
+            Self::Back(_) | Self::BackWithCuts(_) => &[(0, "the restart failed")],
+            Self::Lost => &[(0, ": drained ")],
+            Self::Alone | Self::Unnoticed => &[(1, ": ready")],
+            Self::Nobody => &[],
+        }
+    }
+}
+
+struct Breaches(Vec<String>);
+
+impl Breaches {
+    fn expect<T: fmt::Debug + PartialEq>(&mut self, what: &str, promised: &T, seen: &T) {
+        if promised != seen {
+            self.0.push(format!("{what}: {seen:?}, and not {promised:?}"));
+        }
+    }
+
+    fn at_most<const N: usize>(&mut self, what: &str, most: &[u64; N], seen: &[u64; N]) {
+        if seen.iter().zip(most).any(|(seen, most)| seen > most) {
+            self.0.push(format!("{what}: {seen:?}, and at most {most:?}"));
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The steps of a restart (design §4) and of handing over (§7) at which something can befall a generation.
+
+use crate::support::fault::Fault;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Side {
+    Predecessor,
+    Successor,
+}
+
+impl Side {
+    pub fn generation(self) -> u64 {
+        match self {
+            Self::Predecessor => 0,
+            Self::Successor => 1,
+        }
+    }
+}
+
+macro_rules! steps {
+    ($($side:ident { $($step:ident = $name:literal: $mark:literal,)* })*) => {
+        /// In the order in which they come.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Step {
+            $($($step,)*)*
+        }
+
+        impl Step {
+            pub const ALL: &[Self] = &[$($(Self::$step,)*)*];
+
+            /// As the table has it.
+            pub fn name(self) -> &'static str {
+                match self { $($(Self::$step => $name,)*)* }
+            }
+
+            /// By which the subscriber knows it.
+            pub fn mark(self) -> &'static str {
+                match self { $($(Self::$step => $mark,)*)* }
+            }
+
+            pub fn side(self) -> Side {
+                match self { $($(Self::$step => Side::$side,)*)* }
+            }
+        }
+    };
+}
+
+steps! {
+    Predecessor {
+        Asked = "asked": "Prepare",
+        Spawns = "spawns": "Spawn",
+        HelloSaid = "has said HELLO": "Spawned",
+        AcceptedHeard = "hears ACCEPTED": "Accepted",
+        ReadyHeard = "hears READY": "Ready",
+        Commits = "says COMMIT": "Confirm",
+        OnProbation = "has said COMMIT": "the successor is ready and serves",
+        ProbationOver = "ends the probation": "ProbationOver",
+        LetsGo = "lets go": "LetGo",
+        FinalEndSaid = "has said FINAL END": "FINAL END is said",
+        TakenApart = "takes a connection apart": "a connection was taken apart",
+        Offers = "says OFFER": "OFFER is said",
+        Offered = "has said OFFER": "OFFER was said",
+        TakenHeard = "hears TAKEN": "Taken",
+        Drained = "has drained": "OthersDrained",
+        Ends = "ends": "Finish",
+    }
+    Successor {
+        Begins = "begins": "begun",
+        HelloHeard = "hears HELLO": "HELLO was heard",
+        EndHeard = "hears END": "END was heard",
+        Initialised = "is initialised": "ReadyAsked",
+        SaysReady = "says READY": "SayReady",
+        CommitHeard = "hears COMMIT": "Confirmed",
+        Opens = "opens the gate": "OpenGate",
+        Serves = "serves": "AnswerReady",
+        LetGoHeard = "hears LET GO": "PredecessorLetGo",
+        OwnsNames = "owns the names": "OwnNames",
+        FinalEndHeard = "hears FINAL END": "FINAL END was heard",
+        OfferHeard = "hears OFFER": "OFFER was heard",
+        SaysTaken = "says TAKEN": "TAKEN",
+        TakenSaid = "has said TAKEN": "an answer to OFFER has gone out",
+        Alone = "is alone": "PredecessorGone",
+    }
+}
+
+/// Something at a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Cell {
+    pub step: Step,
+    pub fault: Fault,
+}
+
+impl std::fmt::Display for Cell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { step, fault } = self;
+        write!(f, "{:?} {}: {}", step.side(), step.name(), fault.word())
+    }
+}
