@@ -233,8 +233,8 @@ fn where_there_is_no_shell_the_error_names_it() {
 async fn a_flood_of_strangers_notices_holds_nobody_up() {
     let (mut notices, address) = crate::process::notices::Notices::open(Vec::new(), None).unwrap();
     assert!(matches!(notices.next_now(), Some(Event::Accepted)), "it is not asked");
-    let over = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let told = std::sync::Arc::clone(&over);
+    let over = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let told = Arc::clone(&over);
     let name = address.into_string().unwrap();
     let flood = std::thread::spawn(move || {
         let to = UnixAddr::new_abstract(name.strip_prefix('@').unwrap().as_bytes()).unwrap();
