@@ -7,7 +7,7 @@ use std::{
 };
 
 use nix::errno::Errno;
-use tokio::{io::Interest, net::UnixStream};
+use tokio::{io::Interest, net::UnixStream, task::yield_now};
 
 use super::{Received, Settled, Step, outgoing::Outgoing};
 use crate::{
@@ -35,7 +35,12 @@ pub(crate) struct Channel {
     /// The kernel had no room here for descriptors that belong to a message whose first byte has been read.
     lost_descriptors: bool,
     ended: bool,
+    /// Since all others have last had their turn.
+    turns: u8,
 }
+
+/// So many before all others have theirs.
+const TURNS: u8 = 16;
 
 impl Channel {
     /// Of a Unix stream socket that this process owns. Panics outside a tokio runtime.
@@ -147,8 +152,12 @@ impl Channel {
     /// Waits until the kernel takes or has something, and sends or reads that.
     async fn turn(&mut self) -> Result<(), Error> {
         // `ready` takes nothing of a task's budget: a peer that says something faster than it is read would keep this thread
-        // for ever, and no deadline of this task would be looked at.
-        tokio::task::coop::consume_budget().await;
+        // for ever, and no deadline of this task would be looked at. Nor is that budget taken here: used up, everything else
+        // that this task waits for would seem not to be there, again and again.
+        self.turns = (self.turns + 1) % TURNS;
+        if self.turns == 0 {
+            yield_now().await;
+        }
         let interest = match self.outbox.is_empty() {
             true => Interest::READABLE,
             false => Interest::READABLE | Interest::WRITABLE,
@@ -374,6 +383,7 @@ impl From<UnixStream> for Channel {
             descriptors: Vec::new(),
             lost_descriptors: false,
             ended: false,
+            turns: 0,
         }
     }
 }

@@ -20,8 +20,8 @@ pub(super) struct Bell {
 /// So many that a lane of ten thousand is no more than a portion.
 const LANES: usize = 128;
 
-/// How many are woken before everybody else has a turn, which is some 0.2 ms later. Where there are no more, all are woken
-/// before [`Bell::ring`] returns.
+/// How many are woken before everybody else has a turn, which is some 0.2 ms later; half as many, where each has its lane
+/// twice, as a follower has. Where there are no more, all are woken before [`Bell::ring`] returns.
 const PORTION: usize = 128;
 
 impl Bell {
@@ -37,36 +37,48 @@ impl Bell {
     /// Wakes all who wait now: the first portion before it returns, the others in a task of its own. Who begins to wait
     /// before that one has come to its lane is woken for nothing.
     pub(super) fn ring(&self) {
-        let (lanes, mut rung) = (Arc::clone(&self.lanes), ring_some(&self.lanes));
-        match Handle::try_current() {
-            _ if rung == lanes.len() => {}
-            Ok(runtime) => {
-                runtime.spawn(async move {
-                    while rung < lanes.len() {
-                        yield_now().await;
-                        rung += ring_some(&lanes[rung..]);
-                    }
-                });
-            }
-            // Nobody has a turn in this thread, so nobody waits for one behind those who are woken.
-            Err(_) => lanes[rung..].iter().for_each(|lane| lane.notify_waiters()),
+        let mut rest = Rest { lanes: Arc::clone(&self.lanes), rung: 0 };
+        if rest.ring_some() {
+            return;
+        }
+        // Outside of a runtime nobody waits for a turn behind those who are woken.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                yield_now().await;
+                while !rest.ring_some() {
+                    yield_now().await;
+                }
+            });
         }
     }
 }
 
-/// Wakes a portion, lane by lane, and tells how many lanes that were.
-fn ring_some(lanes: &[Arc<Notify>]) -> usize {
-    let mut woken = 0;
-    let rung = lanes.iter().take_while(|lane| {
-        let goes_on = woken < PORTION;
-        if goes_on {
-            // Whoever waits in it has it, and some have it twice: there are no more.
+/// Who has not been woken yet. If it is dropped before its end, all are: the runtime that was to ring ends, and whoever
+/// waits in another one would never hear of this.
+struct Rest {
+    lanes: Arc<[Arc<Notify>]>,
+    rung: usize,
+}
+
+impl Rest {
+    /// Wakes a portion, lane by lane. Whether that was the last.
+    fn ring_some(&mut self) -> bool {
+        let mut woken = 0;
+        while woken < PORTION {
+            let Some(lane) = self.lanes.get(self.rung) else { break };
+            // Whoever waits in it has it, so there are no more.
             woken += Arc::strong_count(lane) - 1;
             lane.notify_waiters();
+            self.rung += 1;
         }
-        goes_on
-    });
-    rung.count()
+        self.rung == self.lanes.len()
+    }
+}
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        self.lanes[self.rung..].iter().for_each(|lane| lane.notify_waiters());
+    }
 }
 
 #[cfg(test)]
@@ -124,6 +136,17 @@ mod tests {
     async fn few_are_woken_before_the_ring_returns() {
         assert!(are_woken(&Bell::new(), PORTION - 1));
         assert!(!are_woken(&Bell::new(), 100 * PORTION));
+    }
+
+    #[test]
+    fn a_runtime_that_ends_meanwhile_costs_nobody_its_wake_up() {
+        let bell = Bell::new();
+        let lanes: Vec<_> = (0..100 * PORTION).map(|_| bell.lane()).collect();
+        let waiting: Vec<_> = lanes.iter().map(|lane| lane.notified()).collect();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async { bell.ring() });
+        drop(runtime);
+        assert!(waiting.into_iter().all(|woken| woken.now_or_never().is_some()));
     }
 
     #[test]

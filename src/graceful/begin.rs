@@ -110,6 +110,7 @@ impl Beginning {
             stderr,
             successor: None,
             deadline: None,
+            overheard: 0,
             ready_askers: Vec::new(),
             restart_askers: Vec::new(),
             stop_askers: Vec::new(),

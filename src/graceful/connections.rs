@@ -4,7 +4,10 @@ use std::iter;
 
 use tokio::time::Instant;
 
-use super::{life::Life, waits::deadline};
+use super::{
+    life::{Life, MOST_QUEUED},
+    waits::deadline,
+};
 use crate::{
     drain::{Level, Watch},
     handover::{Arrivals, Departing, Departures},
@@ -94,7 +97,8 @@ impl Life {
 
     /// What lies in the channel counts, although its deadline has come: a TAKEN that the kernel has accepted is one.
     pub(super) fn hear_successor_out(&mut self) -> Vec<Event> {
-        let events = iter::from_fn(|| self.successor.as_mut().and_then(Successor::next_now)).collect();
+        let said = iter::from_fn(|| self.successor.as_mut().and_then(Successor::next_now));
+        let events = said.take(MOST_QUEUED).collect();
         self.hear_replies();
         events
     }

@@ -44,6 +44,10 @@ use crate::{
 pub(super) const NEWS: Duration = Duration::from_secs(5);
 pub(super) const NEWS_OF_A_DRAIN: Duration = Duration::from_secs(1);
 
+/// More messages than any channel holds: an unread one costs the kernel a whole buffer, and of the smallest 278 fit into a
+/// socket's queue by default.
+pub(super) const MOST_QUEUED: usize = 4096;
+
 /// How long a predecessor that has been told of this generation's end may take to say who owns what both have. It answers
 /// at once, unless it stands still.
 const LAST_WORD: Duration = Duration::from_secs(5);
@@ -75,6 +79,8 @@ pub(super) struct Life {
     pub(super) successor: Option<Successor>,
     /// The one deadline of a restart that is running now, and what it says.
     pub(super) deadline: Option<(Instant, Event)>,
+    /// How much the successor has said since that came.
+    pub(super) overheard: usize,
     pub(super) ready_askers: Vec<oneshot::Sender<Result<(), Error>>>,
     pub(super) restart_askers: Vec<Asker>,
     /// Operators who wait for this generation's end.
@@ -315,12 +321,16 @@ impl Life {
         }
     }
 
-    /// A deadline acts only when the channel is dry: a READY that lies in it came in time.
+    /// A deadline acts only when the channel is dry: a READY that lies in it came in time. But one that never stops talking
+    /// does not put it off for ever.
     fn due(&mut self) -> Option<Event> {
-        let said = self.successor.as_mut().and_then(Successor::next_now);
+        let said = self.successor.as_mut().filter(|_| self.overheard < MOST_QUEUED).and_then(Successor::next_now);
         self.hear_replies();
         match said {
-            Some(event) => Some(event),
+            Some(event) => {
+                self.overheard += 1;
+                Some(event)
+            }
             None => self.deadline.take().map(|(_, event)| event),
         }
     }

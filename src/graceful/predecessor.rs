@@ -2,14 +2,15 @@
 
 use tokio::time::Instant;
 
-use super::life::{Life, NEWS_OF_A_DRAIN};
+use super::life::{Life, MOST_QUEUED, NEWS_OF_A_DRAIN};
 use crate::{control::Visitor, phase::Event, process::Predecessor};
 
 impl Life {
     /// Before a stop: with LET GO unread, nobody would own what both generations had, and systemd would take this for the
     /// end of another process than the main one.
     pub(super) fn hear_predecessor_out(&mut self) {
-        while let Some(event) = self.predecessor.as_mut().and_then(Predecessor::next_now) {
+        for _ in 0..MOST_QUEUED {
+            let Some(event) = self.predecessor.as_mut().and_then(Predecessor::next_now) else { break };
             if let Some(event) = self.heard_of_predecessor(Some(event)) {
                 self.live(event);
             }

@@ -146,12 +146,14 @@ impl Life {
     pub(super) fn extend_ready_deadline(&mut self, by: Duration) {
         if let Some((at, Event::ReadyDeadline)) = &mut self.deadline {
             *at = later(Instant::now(), by).max(*at);
+            self.overheard = 0;
         }
         self.tell_more_time(by);
     }
 
     pub(super) fn set_deadline(&mut self, after: Duration, event: Event) {
         self.deadline = Some((later(Instant::now(), after), event));
+        self.overheard = 0;
     }
 
     /// A part of the restart is over.

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, ffi::OsString, io, mem, os::fd::AsFd, time::Dur
 use tokio::{
     io::Interest,
     net::UnixDatagram,
-    task::coop::consume_budget,
+    task::yield_now,
     time::{Instant, sleep_until},
 };
 
@@ -17,6 +17,9 @@ const LONGEST: usize = 4096;
 
 /// As many as wait in a queue on any machine (`net.unix.max_dgram_qlen`).
 const QUEUE: usize = 4096;
+
+/// So many are heard before others have their turn.
+const TURN: usize = 16;
 
 #[derive(Debug)]
 pub(super) struct Notices {
@@ -52,11 +55,15 @@ impl Notices {
     /// Cancel safe.
     pub(super) async fn next(&mut self) -> Event {
         loop {
-            if let Some(event) = self.next_of(1) {
+            let mut most = TURN;
+            if let Some(event) = self.next_of(&mut most) {
                 return event;
             }
             // `readable` takes nothing of the task's budget: who sends faster than is read would keep this thread for ever.
-            consume_budget().await;
+            if most == 0 {
+                yield_now().await;
+                continue;
+            }
             let alive = async {
                 match self.alive_at {
                     Some(at) if !self.ready => sleep_until(at).await,
@@ -74,13 +81,13 @@ impl Notices {
 
     /// What it has said, or has lived to, by now.
     pub(super) fn next_now(&mut self) -> Option<Event> {
-        self.next_of(QUEUE)
+        self.next_of(&mut { QUEUE })
     }
 
     /// Of no more than so many.
-    fn next_of(&mut self, mut most: usize) -> Option<Event> {
-        while most > 0 && self.told.is_empty() && self.read() {
-            most -= 1;
+    fn next_of(&mut self, most: &mut usize) -> Option<Event> {
+        while *most > 0 && self.told.is_empty() && self.read() {
+            *most -= 1;
         }
         if let Some(event) = self.told.pop_front() {
             return Some(event);

@@ -51,6 +51,8 @@ pub(crate) struct Successor {
     words: Option<LastWords>,
     status: Option<ExitStatus>,
     replies: Vec<Reply>,
+    /// It was told ABORT.
+    taken_back: bool,
 }
 
 /// How it makes itself understood.
@@ -129,7 +131,7 @@ impl Successor {
 
     fn new(generation: u64, spawned: bool, body: Body, talk: Talk, words: Option<LastWords>) -> Self {
         let identity = generation::Successor { pid: 0, generation };
-        Self { identity, spawned, body, talk, words, status: None, replies: Vec::new() }
+        Self { identity, spawned, body, talk, words, status: None, replies: Vec::new(), taken_back: false }
     }
 
     /// What it does next. `None`: there are `replies`.
@@ -299,9 +301,12 @@ impl Successor {
     /// Nothing goes out before HELLO: a process that peeks at any other first message takes the channel for a stranger's,
     /// and a successor that was taken back while it was spawned would start as generation 0 beside us. It finds an
     /// ended channel instead, and gives up. To a foreign one only ABORT can be said, as SIGTERM; to one that stops already it
-    /// would be the second one, which hurries many a server.
+    /// would be the second one, which hurries many a server. Nor does anybody hear a second ABORT: it is the last word.
     pub(crate) fn say(&mut self, message: &Message, descriptors: Vec<Arc<OwnedFd>>) {
         if matches!(self.body, Body::Spawning(_)) {
+            return;
+        }
+        if matches!(message, Message::Abort { .. }) && mem::replace(&mut self.taken_back, true) {
             return;
         }
         match (&mut self.talk, message) {
