@@ -3,7 +3,7 @@
 #![allow(clippy::disallowed_methods)] // the frames are sent by hand, and numbers are what goes with them
 
 use std::{
-    io::{Error, ErrorKind},
+    io::{Error, ErrorKind, Read},
     net::{TcpListener, TcpStream, UdpSocket},
     os::fd::{AsRawFd, RawFd},
 };
@@ -194,6 +194,18 @@ fn offers_to_a_protocol_that_nobody_asks_for_and_is_declined_in_the_end(way: Way
     it.dies();
 }
 
+/// A connection whose client has reset it.
+fn reset() -> TcpStream {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = socket2::Socket::from(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
+    let (mut stream, _) = listener.accept().unwrap();
+    client.set_linger(Some(std::time::Duration::ZERO)).unwrap();
+    drop(client);
+    // The reset has come.
+    assert_eq!(Read::read(&mut stream, &mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    stream
+}
+
 /// None of these is a connection that a server of TCP could serve.
 fn offers_what_is_no_connection(way: Way) {
     let it = Giver::new(way);
@@ -201,13 +213,15 @@ fn offers_what_is_no_connection(way: Way) {
     let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
     let (stream, _other) = std::os::unix::net::UnixStream::pair().unwrap();
     let file = std::fs::File::open("/dev/null").unwrap();
-    let numbers = [listener.as_raw_fd(), datagrams.as_raw_fd(), stream.as_raw_fd(), file.as_raw_fd()];
-    let offers: Vec<_> = (1..5).map(|id| Offered::idle(id, "http")).collect();
+    let unconnected = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let reset = reset();
+    let numbers = [&listener as &dyn AsRawFd, &datagrams, &stream, &file, &unconnected, &reset].map(AsRawFd::as_raw_fd);
+    let offers: Vec<_> = (1..7).map(|id| Offered::idle(id, "http")).collect();
     it.wire().pass(&frames::offer(&offers), &numbers);
-    it.hears_declined(&[1, 2, 3, 4]);
+    it.hears_declined(&[1, 2, 3, 4, 5, 6]);
     let (mut client, socket) = connection();
-    it.offers(Offered::idle(5, "http"), &socket);
-    it.hears_taken(&[5]);
+    it.offers(Offered::idle(7, "http"), &socket);
+    it.hears_taken(&[7]);
     is_served(&mut client);
     drop(client);
     it.dies();
