@@ -12,7 +12,9 @@ mod error;
 mod estate;
 #[doc = include_str!("faults.md")]
 pub mod faults {}
-#[cfg(any(test, fuzzing))]
+// Not `fuzzing`, which cargo-fuzz sets for all that it builds: whoever fuzzes a program of theirs would compile the targets
+// with it, and these need what only tests have of tokio.
+#[cfg(any(test, hotrestart_fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
 mod generation;

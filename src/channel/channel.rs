@@ -172,14 +172,6 @@ impl Channel {
         Ok(())
     }
 
-    /// What the kernel holds right now, whether or not the reactor has heard of it: a deadline must not act while the
-    /// message that would have stopped it lies unread. `None`: nothing, and the peer's end is not closed.
-    #[cfg(test)]
-    pub(crate) fn next_now(&mut self) -> Option<Result<Option<Received>, Error>> {
-        let mut left = self.unread();
-        self.next_of(&mut left)
-    }
-
     /// How much the kernel holds right now: its bytes, and one look whether the peer's end is behind them.
     pub(crate) fn unread(&self) -> usize {
         sys::unread(self.stream.as_fd()).saturating_add(1)

@@ -87,13 +87,16 @@ async fn what_a_peer_said_before_it_died_with_our_words_unread_is_heard() {
 #[tokio::test]
 async fn what_lies_in_the_kernel_is_found_though_the_reactor_has_not_told_of_it() {
     let (mut ours, theirs) = channel();
-    assert!(ours.next_now().is_none());
+    let mut left = ours.unread();
+    assert!(ours.next_of(&mut left).is_none());
     send(&theirs, &Message::Commit.encode(), &[]);
     // No await in between: the reactor had no turn.
-    assert_eq!(ours.next_now().unwrap().unwrap().unwrap().0, Message::Commit);
-    assert!(ours.next_now().is_none());
+    let mut left = ours.unread();
+    assert_eq!(ours.next_of(&mut left).unwrap().unwrap().unwrap().0, Message::Commit);
+    assert!(ours.next_of(&mut left).is_none());
     drop(theirs);
-    assert!(ours.next_now().unwrap().unwrap().is_none());
+    let mut left = ours.unread();
+    assert!(ours.next_of(&mut left).unwrap().unwrap().is_none());
 }
 
 #[tokio::test]

@@ -23,12 +23,12 @@ mod tests;
 mod visitor;
 
 pub(crate) use allowed::Allowed;
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, hotrestart_fuzzing))]
 pub(crate) use client::answer;
 pub(crate) use client::call;
 pub use client::{Reply, Request, Stopped, ask, restart, status, stop};
 pub use default_path::default_path;
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, hotrestart_fuzzing))]
 pub(crate) use default_path::{given, named_after};
 pub(crate) use door::Door;
 pub(crate) use visitor::Visitor;

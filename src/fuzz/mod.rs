@@ -1,8 +1,8 @@
 //! Everything that somebody outside has a say in, given to whatever bytes a fuzzer thinks of. Each target asserts what must
 //! hold of any bytes; and that nothing panics, or reserves more than the bytes are worth, the fuzzer sees.
 //!
-//! It is compiled for tests, which give each target the seeds that are kept for it (`seeds/`), and with `--cfg fuzzing`, for
-//! `fuzz/run`. What a target needs of the crate is private, so it can't lie outside of it.
+//! It is compiled for tests, which give each target the seeds that are kept for it (`seeds/`), and with
+//! `--cfg hotrestart_fuzzing`, for `fuzz/run`. What a target needs of the crate is private, so it can't lie outside of it.
 //!
 //! | target | what comes from outside | from whom |
 //! |---|---|---|

@@ -42,8 +42,13 @@ pub(super) fn run(input: &[u8]) {
         let mut offered = HashMap::<u64, usize>::new();
         loop {
             let is_over = predecessor.next_now().is_none();
-            for _ in 0..2 {
-                for delivery in predecessor.deliveries() {
+            // An answer brings the next delivery as it is said: that it has gone out, or can't.
+            loop {
+                let deliveries = predecessor.deliveries();
+                if deliveries.is_empty() {
+                    break;
+                }
+                for delivery in deliveries {
                     match delivery {
                         Delivery::Offered(those) => {
                             those.iter().for_each(|(offer, _)| *offered.entry(offer.id).or_default() += 1);

@@ -19,7 +19,8 @@ pub(super) fn hang_up(end: &OwnedFd) {
 pub(super) fn said(end: OwnedFd) -> Vec<Message> {
     let mut channel = Channel::new(end).expect("a socket");
     let mut said = Vec::new();
-    while let Some(heard) = channel.next_now() {
+    let mut left = channel.unread();
+    while let Some(heard) = channel.next_of(&mut left) {
         match heard.expect("what this crate says is understood") {
             Some((message, _descriptors)) => said.push(message),
             None => break,

@@ -23,7 +23,7 @@ pub(crate) use delivery::Delivery;
 pub use handoff::scrub;
 pub(crate) use introduction::{Inheritance, Introduction, take_over};
 pub(crate) use last_words::Borrowed;
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, hotrestart_fuzzing))]
 pub(crate) use notice::{Said, said};
 pub(crate) use predecessor::Predecessor;
 pub(crate) use program::Program;

@@ -18,7 +18,7 @@ pub(crate) use environment::Environment;
 pub(crate) use notice::Notice;
 pub(crate) use notify::Notifier;
 pub(crate) use watchdog::Watchdog;
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, hotrestart_fuzzing))]
 pub(crate) use {
     listen::{NotOffered, offered},
     notify::address,

@@ -68,7 +68,7 @@ const LICENCES: [&str; 7] = [
 /// strangers to each other.
 const TWICE: [(&str, &str); 0] = [];
 
-const ALL: [&str; 2] = ["--features", "http2,cli,axum,metrics"];
+const ALL: [&str; 1] = ["--all-features"];
 
 #[derive(Debug)]
 struct Dependency {

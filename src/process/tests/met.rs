@@ -87,7 +87,8 @@ impl Restart {
 async fn hello_is_said_at_once_with_the_pid_that_the_kernel_sees_and_lends_no_standard_error() {
     let (restart, mut theirs) = Restart::begin();
     // No await in between: it lies in the kernel when `met` returns.
-    let Some(Ok(Some((Message::Hello(hello), handles)))) = theirs.next_now() else {
+    let mut left = theirs.unread();
+    let Some(Ok(Some((Message::Hello(hello), handles)))) = theirs.next_of(&mut left) else {
         panic!("HELLO comes first");
     };
     assert_eq!((hello.successor_pid, hello.generation, hello.watchdog_milliseconds), (4711, 7, 1500));
