@@ -16,7 +16,7 @@ fn text(path: &str) -> String {
 }
 
 /// The crate's source files, below `src`, without tests.
-fn sources() -> BTreeMap<PathBuf, String> {
+pub fn sources() -> BTreeMap<PathBuf, String> {
     let mut files = BTreeMap::new();
     let mut places = vec![place("src")];
     while let Some(at) = places.pop() {

@@ -2,8 +2,14 @@
 
 use std::fmt;
 
-use super::seen::Seen;
+use super::{
+    seen::Seen,
+    step::{Cell, Side, Step},
+};
 use crate::support::{Clients, Outcomes, echo, fault::Fault};
+
+const EACH: u64 = Clients::EACH as u64;
+const LINES: u64 = echo::Load::CLIENTS as u64;
 
 /// The letters of the table, which says what each means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,11 +54,11 @@ impl Outcome {
     }
 
     /// What is not as promised.
-    pub fn breaches(&self, seen: &Seen, fault: Fault) -> Vec<String> {
+    pub fn breaches(&self, seen: &Seen, cell: Cell) -> Vec<String> {
         let mut breaches = Breaches(Vec::new());
         breaches.expect("who serves", &self.serves(), &seen.serves);
-        self.check_answer(seen, &mut breaches);
-        self.check_clients(&seen.clients, fault, &mut breaches);
+        self.check_answer(seen, cell.step.side(), &mut breaches);
+        self.check_clients(&seen.clients, cell, &mut breaches);
         self.check_predecessor(seen, &mut breaches);
         for (generation, said) in self.logged() {
             if !seen.has_logged(*generation, said) {
@@ -74,16 +80,20 @@ impl Outcome {
         }
     }
 
-    fn check_answer(&self, seen: &Seen, breaches: &mut Breaches) {
+    fn check_answer(&self, seen: &Seen, struck: Side, breaches: &mut Breaches) {
         let answer = seen.answer.as_deref();
         match self {
             Self::Back(kind) | Self::BackWithCuts(kind) => {
                 breaches.expect("the answer", &Some(kind.as_str()), &answer);
             }
-            Self::Replaced | Self::Told | Self::Lost => breaches.expect("the answer", &Some("replaced"), &answer),
+            // The deadline has come at once when it went on: it may have ended before the asker's task had its turn.
+            Self::Late if struck == Side::Predecessor && answer.is_none() => {}
+            Self::Replaced | Self::Told | Self::Late | Self::Lost => {
+                breaches.expect("the answer", &Some("replaced"), &answer);
+            }
             Self::Nobody => breaches.expect("the answer", &None, &answer),
-            // Who was to say it may be gone.
-            Self::Alone | Self::Late | Self::Unnoticed => {
+            // Who was to say it is gone, and may have said it before.
+            Self::Alone | Self::Unnoticed => {
                 if !matches!(answer, None | Some("replaced")) {
                     breaches.0.push(format!("the answer: {answer:?}"));
                 }
@@ -91,24 +101,21 @@ impl Outcome {
         }
     }
 
-    fn check_clients(&self, clients: &Outcomes, fault: Fault, breaches: &mut Breaches) {
+    fn check_clients(&self, clients: &Outcomes, cell: Cell, breaches: &mut Breaches) {
         let Outcomes { lines, kept, fresh } = clients;
         let lost = [lines.cut as u64, fresh.lost(), kept.lost()];
         let reconnects = [kept.told(), kept.untold()];
         // Each client is on one connection at a time, and so loses one at most with a generation.
-        let each = u64::from(Clients::EACH);
-        let (cut, kept_cut) = ([echo::Load::CLIENTS as u64, each], each);
         let (mut most_lost, most_reconnects) = match self {
             Self::Replaced | Self::Back(_) | Self::Unnoticed => ([0; 3], [0; 2]),
-            Self::Told => ([0; 3], [each, 0]),
-            Self::BackWithCuts(_) => ([cut[0], cut[1], 0], [0; 2]),
-            Self::Alone | Self::Late => ([cut[0], cut[1], kept_cut], [each, each]),
-            // As long as it is tried.
+            Self::Told => ([0; 3], [EACH, 0]),
+            Self::BackWithCuts(_) => ([LINES, EACH, 0], [0; 2]),
+            Self::Alone | Self::Late => ([LINES, EACH, EACH], [EACH, EACH]),
+            // In the end nobody is served, however often it is tried.
             Self::Nobody | Self::Lost => return,
         };
-        // Who has connected and not asked yet has had its time as well.
-        if matches!(fault, Fault::Stop | Fault::Ahead) {
-            most_lost[1] = each;
+        if cell.ages_who_has_connected() {
+            most_lost[1] = EACH;
         }
         breaches.at_most("lost (lines, fresh, kept)", &most_lost, &lost);
         breaches.at_most("reconnects (told, untold)", &most_reconnects, &reconnects);
@@ -125,6 +132,8 @@ impl Outcome {
             Self::Late => {
                 breaches.expect("the predecessor ends with", &Some(Some(0)), &code);
                 breaches.expect("successor lost", &Some(false), &done.map(|done| done.0));
+                // One of each client: of those with lines, on kept-alive connections, and on fresh ones.
+                breaches.at_most("connections cut", &[LINES + 2 * EACH], &[done.map_or(0, |done| done.1)]);
             }
             Self::Back(_) | Self::BackWithCuts(_) => breaches.expect("the predecessor lives on", &None, &code),
             Self::Alone | Self::Nobody | Self::Unnoticed => {
@@ -132,7 +141,7 @@ impl Outcome {
                     breaches.0.push(format!("the predecessor ends by what befalls it: {code:?}"));
                 }
             }
-            // It may have had nothing left to do.
+            // It may have had nothing left to do: see `Cell::outlives_its_successor`.
             Self::Lost => match done {
                 Some((lost, 0)) => breaches.expect("the predecessor ends with", &Some(Some(i32::from(lost))), &code),
                 _ => breaches.0.push(format!("the predecessor finishes: {done:?}")),
@@ -156,6 +165,25 @@ impl Outcome {
             Self::Alone | Self::Unnoticed => &[(1, ": ready")],
             Self::Nobody => &[],
         }
+    }
+}
+
+impl Cell {
+    /// Whether an hour passes for a generation that accepts: who has connected and not asked yet has had its time then.
+    fn ages_who_has_connected(self) -> bool {
+        match (self.fault, self.step.side()) {
+            // It passes for the other generation too, which comes to its deadlines.
+            (Fault::Stop, _) => true,
+            (Fault::Ahead, Side::Predecessor) => self.step <= Step::LetsGo,
+            (Fault::Ahead, Side::Successor) => self.step >= Step::Serves,
+            _ => false,
+        }
+    }
+
+    /// Whether the predecessor has something left for certain when its successor dies, which has not decided about any
+    /// connection yet: so it notices, unless it finishes with all of them between the channel's end and the process's.
+    pub fn outlives_its_successor(self) -> bool {
+        matches!(self.fault, Fault::Kill | Fault::Exit) && (Step::LetGoHeard..=Step::SaysTaken).contains(&self.step)
     }
 }
 

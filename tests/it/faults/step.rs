@@ -33,7 +33,7 @@ macro_rules! steps {
                 match self { $($(Self::$step => $name,)*)* }
             }
 
-            /// By which the subscriber knows it.
+            /// By which the subscriber (`support/step.rs`) knows it.
             pub fn mark(self) -> &'static str {
                 match self { $($(Self::$step => $mark,)*)* }
             }
@@ -45,6 +45,8 @@ macro_rules! steps {
     };
 }
 
+// The crate's log is the interface: a mark is the name of an event, an action or an answer, or a sentence that is logged.
+// Whoever renames one in `src` renames it here.
 steps! {
     Predecessor {
         Asked = "asked": "Prepare",
@@ -95,4 +97,24 @@ impl std::fmt::Display for Cell {
         let Self { step, fault } = self;
         write!(f, "{:?} {}: {}", step.side(), step.name(), fault.word())
     }
+}
+
+#[test]
+fn the_crate_says_what_each_step_is_known_by() {
+    let sources: Vec<_> = crate::tidy::sources().into_values().collect();
+    // A sentence or a name in quotes, up to its first comma, or a variant where its enum lists it.
+    let says = |mark: &str| {
+        let quoted = ["\"", ","].map(|end| format!("\"{mark}{end}"));
+        let is_variant = |line: &str| {
+            let rest = line.trim_start().strip_prefix(mark);
+            rest.is_some_and(|rest| rest == "," || rest.ends_with("),") && rest.starts_with('(') || rest == " {")
+        };
+        let is_said = |source: &String| quoted.iter().any(|it| source.contains(it)) || source.lines().any(is_variant);
+        sources.iter().any(is_said)
+    };
+    // The test server's own.
+    let marks = Step::ALL.iter().filter(|step| **step != Step::Begins).map(|step| step.mark());
+    let unsaid: Vec<_> = marks.filter(|mark| !says(mark)).collect();
+    assert!(unsaid.is_empty(), "nothing in src says {unsaid:?}");
+    assert!(!says("no such step"));
 }

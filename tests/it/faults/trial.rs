@@ -25,6 +25,26 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// How many descriptors a server may have when nothing is short.
 const FILES: u32 = 1024;
 
+/// How long the successors are on probation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probation {
+    Short,
+    /// Somebody who is to end on probation has the time to, and is not waited for for ever.
+    Long,
+    /// No probation ends but by what befalls, or when an hour has passed.
+    Endless,
+}
+
+impl Probation {
+    fn milliseconds(self) -> &'static str {
+        match self {
+            Self::Short => "50",
+            Self::Long => "2000",
+            Self::Endless => "60000",
+        }
+    }
+}
+
 #[derive(Debug)]
 pub struct Trial {
     cell: Cell,
@@ -35,9 +55,8 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// `endless`: no probation ends but by what befalls, or when an hour has passed.
     #[track_caller]
-    pub fn run(cell: Cell, endless: bool) -> Seen {
+    pub fn run(cell: Cell, probation: Probation) -> Seen {
         let (generation, mark, word) = (cell.step.side().generation(), cell.step.mark(), cell.fault.word());
         let mut at = format!("{generation}:{mark}:{word}");
         if cell.waits_for_ready() {
@@ -45,7 +64,7 @@ impl Trial {
         }
         // Nobody is let go for idling, however slow the machine is, and a drain has all the time that it needs.
         let setup = Setup::new().with("AT", at).with("GRACE_MS", "60000").with("AT_ONCE", "1");
-        let setup = setup.with("STOP_DEADLINE_MS", "120000").with("PROBATION_MS", if endless { "60000" } else { "50" });
+        let setup = setup.with("STOP_DEADLINE_MS", "120000").with("PROBATION_MS", probation.milliseconds());
         // So that a generation says one thing after the other.
         let setup = if matches!(cell.fault, Fault::Stop | Fault::Full) { setup.with("THREADS", "1") } else { setup };
         let fleet = setup.variable("RUST_BACKTRACE", "0").start();
@@ -56,10 +75,10 @@ impl Trial {
         trial.befall();
         trial.settle();
         trial.lift();
-        trial.see(clients, endless)
+        trial.see(clients, probation)
     }
 
-    /// Until it has happened; where somebody stands still, until everything that the other one waits for has come to its
+    /// Until it has happened, and not only been said: whoever is killed or exits has gone then. Where somebody stands still, until everything that the other one waits for has come to its
     /// deadline.
     fn befall(&mut self) {
         let struck = format!("struck at={} ", self.cell.step.mark().replace(' ', "_"));
@@ -68,7 +87,10 @@ impl Trial {
         match self.cell.fault {
             Fault::Stop => process::until(|| process::state(victim) == 'T'),
             Fault::Full => return self.outlast_full_channel(victim),
-            _ => return,
+            _ => {
+                let suffers = format!("suffers at={} ", self.cell.step.mark().replace(' ', "_"));
+                return self.until(|this| this.fleet.look(&suffers).is_some() || !Fleet::lives(victim));
+            }
         }
         match self.cell.step.side() {
             Side::Predecessor => self.outlast_predecessor(),
@@ -170,7 +192,7 @@ impl Trial {
     }
 
     #[track_caller]
-    fn see(mut self, clients: Clients, endless: bool) -> Seen {
+    fn see(mut self, clients: Clients, probation: Probation) -> Seen {
         let first = self.fleet.first();
         let serves = self.who_serves();
         if serves.is_some() {
@@ -188,7 +210,7 @@ impl Trial {
             None => None,
         };
         let log = self.log(serves, code);
-        let lost_again = serves.map(|serves| self.restart(serves, endless));
+        let lost_again = serves.map(|serves| self.restart(serves, probation));
         Seen { answer: self.answer, serves, clients, code, done, left, lost_again, log }
     }
 
@@ -206,13 +228,15 @@ impl Trial {
 
     #[track_caller]
     fn who_serves(&self) -> Option<u64> {
+        let end = Instant::now() + PATIENCE;
+        // It aborts at any time, and its sockets end before its process does.
+        let aborts = || self.cell.fault == Fault::Memory && Instant::now() < end;
         loop {
             let mut client = Client::try_connect(self.fleet.http)?;
-            client.ask("/");
-            match client.answer() {
+            match client.try_get("/") {
                 Ok(answer) => return Some(answer.generation),
                 // The last who had the socket has just gone.
-                Err(_) if !self.heir.is_some_and(Fleet::lives) => {}
+                Err(_) if !self.heir.is_some_and(Fleet::lives) || aborts() => {}
                 Err(error) => panic!("{}: whoever is connected is served: {error}\n{}", self.cell, self.fleet.log()),
             }
         }
@@ -236,7 +260,7 @@ impl Trial {
 
     /// Another restart, in which nothing befalls anybody. How many clients it loses.
     #[track_caller]
-    fn restart(&mut self, from: u64, endless: bool) -> u64 {
+    fn restart(&mut self, from: u64, probation: Probation) -> u64 {
         let pid = if from == 0 { self.fleet.first() } else { self.heir.expect("it serves") };
         let ready = format!("ready generation={}", from + 1);
         // What one has said that has failed since.
@@ -247,13 +271,15 @@ impl Trial {
         let clients = Clients::on(&self.fleet);
         self.fleet.signal(pid, Signal::SIGUSR2);
         self.fleet.until(&ready);
-        if endless {
+        if probation == Probation::Endless {
             self.end_probation(from, pid);
         }
         self.fleet.until(&format!("done generation={from}"));
         clients.until_served();
         let Outcomes { lines, kept, fresh } = clients.outcomes();
-        (lines.cut + lines.refused) as u64 + kept.lost() + fresh.lost()
+        // Whose hours end its probation accepts meanwhile: who has connected and not asked yet has had its time.
+        let aged = if probation == Probation::Endless { u64::from(Clients::EACH) } else { 0 };
+        (lines.cut + lines.refused) as u64 + kept.lost() + fresh.lost().saturating_sub(aged)
     }
 
     /// An hour ends it. One that passes too early, before its deadline is set, does nothing, and one that passes too late
