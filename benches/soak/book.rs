@@ -68,6 +68,9 @@ pub(super) struct Figures {
 impl Book {
     /// How long a client waits for anything: longer than anything is held up.
     pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+    /// How long after a kill a loss is still its: whoever waits for longer than its patience, and some more, has lost to
+    /// something else.
+    const EXCUSED: Duration = Duration::from_secs(25);
 
     pub(super) fn new() -> Self {
         Self { began: Instant::now(), pages: Mutex::default(), violated: Notify::new() }
@@ -165,6 +168,9 @@ impl Book {
     pub(super) fn condemn(&self, held: &Held, stopped: Instant) {
         let now = Instant::now();
         let mut pages = self.pages();
+        // Those that explain nothing any more: ends come again, and a run may be long.
+        pages.victims.retain(|_, killed| *killed + Self::EXCUSED >= now);
+        pages.unix.retain(|(killed, ..)| *killed + Self::EXCUSED >= now);
         pages.victims.extend(held.clients.iter().map(|client| (*client, now)));
         pages.unix.push_back((now, held.unix, HashSet::new()));
         pages.mute.push(Span { from: stopped - Duration::from_secs(1), to: Some(now) });
@@ -221,18 +227,21 @@ impl Book {
 
 impl Pages {
     fn explains(&mut self, is_unix: bool, local: Option<SocketAddr>, asked: Instant) -> bool {
-        if local.and_then(|local| self.victims.get(&local)).is_some_and(|killed| asked <= *killed) {
+        // Noticed now.
+        let now = Instant::now();
+        let explains = |killed: Instant| asked <= killed && now <= killed + Book::EXCUSED;
+        if local.and_then(|local| self.victims.get(&local)).is_some_and(|killed| explains(*killed)) {
             return true;
         }
-        if self.down.iter().any(|span| span.from <= asked && span.to.is_none_or(|end| asked <= end)) {
+        if self.down.iter().any(|span| span.from <= asked && span.to.is_none_or(explains)) {
             return true;
         }
         // Each of them once: else two kills would explain one connection's losses.
-        let of_them = |(killed, _, who): &(Instant, usize, HashSet<Instant>)| asked <= *killed && who.contains(&asked);
+        let of_them = |(killed, _, who): &(Instant, usize, HashSet<Instant>)| explains(*killed) && who.contains(&asked);
         if is_unix && self.unix.iter().any(of_them) {
             return true;
         }
-        let place = self.unix.iter_mut().find(|(killed, held, who)| asked <= *killed && who.len() < *held);
+        let place = self.unix.iter_mut().find(|(killed, held, who)| explains(*killed) && who.len() < *held);
         is_unix && place.is_some_and(|(_, _, who)| who.insert(asked))
     }
 }
