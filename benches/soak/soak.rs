@@ -35,7 +35,8 @@ use super::{
 pub(super) async fn soak(args: &Args) -> anyhow::Result<ExitCode> {
     let seed = args.seed.map_or_else(any_seed, Ok)?;
     let again = format!("cargo bench --features http2 --bench soak -- --seconds {} --seed {seed}", args.seconds);
-    println!("seed {seed}; the same operations in the same order: {again}");
+    let network = if args.apart { "a network of its own" } else { "the machine's network" };
+    println!("seed {seed}, in {network}; the same operations in the same order: {again}");
     let book = Arc::new(Book::new());
     let threads = if seed % 2 == 0 { 1 } else { 2 };
     let fleet = Arc::new(Fleet::new(Place::new()?, threads, Arc::clone(&book))?);
