@@ -56,8 +56,6 @@ pub(super) struct Facts {
     pub(super) ended: HashMap<Pid, WaitStatus>,
     pub(super) generations: u64,
     /// What drains have reported, in sum.
-    pub(super) told: u64,
-    pub(super) sent_back: u64,
     pub(super) handed: u64,
     pub(super) raced: u64,
     pub(super) cut: u64,
@@ -281,8 +279,6 @@ impl Shared {
                 facts.answers.push_front((process, field("kind")?.to_owned()));
             }
             "done" => {
-                facts.told += number("told")?;
-                facts.sent_back += number("back")?;
                 facts.handed += number("handed")?;
                 facts.raced += number("raced")?;
                 facts.cut += number("cut")?;

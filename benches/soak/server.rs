@@ -9,7 +9,6 @@ use std::{
     path::PathBuf,
     pin::pin,
     process::ExitCode,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
@@ -35,13 +34,13 @@ use tokio::{
 };
 use tokio_hotrestart::{
     Graceful,
-    drain::{Kind, Times, Watch},
+    drain::{Times, Watch},
 };
 
 use super::{fault::Fault, lines, process::Process};
 
-/// When a successor that is not ready is given up.
-pub(super) const READY_DEADLINE: Duration = Duration::from_secs(2);
+/// When a successor that is not ready is given up: on a busy machine a start alone takes seconds.
+pub(super) const READY_DEADLINE: Duration = Duration::from_secs(5);
 /// For how long a confirmed one could be taken back.
 pub(super) const PROBATION: Duration = Duration::from_millis(300);
 /// How long a replaced generation may take.
@@ -107,12 +106,11 @@ async fn live(be: &Be, place: &std::path::Path) -> anyhow::Result<ExitCode> {
     if let Some(fault) = be.fault {
         fault.before_ready(&graceful).await?;
     }
-    let sent_back: &'static AtomicU64 = Box::leak(Box::default());
     if be.fault.is_none() {
         let app = app(&graceful);
         tokio::spawn(graceful.serve(http, app.clone()));
         tokio::spawn(graceful.serve(unix, app));
-        lines::serve(&graceful, lines, sent_back)?;
+        lines::serve(&graceful, lines)?;
         graceful.spawn(echo_datagrams(graceful.clone(), datagrams));
     }
     graceful.ready().await?;
@@ -123,11 +121,8 @@ async fn live(be: &Be, place: &std::path::Path) -> anyhow::Result<ExitCode> {
     }
     graceful.restart_signal().await;
     let report = graceful.drain().await;
-    // What clients of HTTP/1.1 may have seen as an end that was announced.
-    let told: usize = [Kind::Http1, Kind::Fresh].into_iter().map(|kind| report.of(kind).told).sum();
     say(format_args!(
-        "done generation={generation} process={me} told={told} back={} handed={} raced={} cut={} lost={}",
-        sent_back.load(Relaxed),
+        "done generation={generation} process={me} handed={} raced={} cut={} lost={}",
         report.handed_over(),
         report.raced(),
         report.cut(),
