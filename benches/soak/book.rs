@@ -36,7 +36,7 @@ struct Pages {
     /// When a process was killed that may have had a datagram.
     mute: Vec<Span>,
     explained: BTreeMap<String, u64>,
-    /// Ends of connections that a server announces, each of which it must report.
+    /// Ends of connections that a server has announced, as clients have seen them.
     told: u64,
     sent_back: u64,
     /// Reconnects that a kill explains.
@@ -201,12 +201,20 @@ impl Book {
         Hold { book: self, number: pages.held_up.len() - 1 }
     }
 
-    /// Whether anybody was down or held up at any time in that, or shortly before.
-    pub(super) fn explains_gap(&self, from: Instant, to: Instant) -> bool {
-        const AFTER: Duration = Duration::from_secs(1);
+    /// For how much of that time somebody was down or held up.
+    pub(super) fn explained_of(&self, from: Instant, to: Instant) -> Duration {
         let pages = self.pages();
-        let mut spans = pages.held_up.iter().chain(&pages.down);
-        spans.any(|span| span.from <= to && span.to.is_none_or(|end| end + AFTER >= from))
+        let within = |span: &Span| (span.from.max(from), span.to.unwrap_or(to).min(to));
+        let mut spans: Vec<_> = pages.held_up.iter().chain(&pages.down).map(within).collect();
+        spans.retain(|(begin, end)| begin < end);
+        spans.sort();
+        // Those that overlap count once.
+        let (mut explained, mut until) = (Duration::ZERO, from);
+        for (begin, end) in spans {
+            explained += end.saturating_duration_since(begin.max(until));
+            until = until.max(end);
+        }
+        explained
     }
 
     /// Whether a killed process may have taken a datagram that was sent then.
@@ -246,8 +254,19 @@ impl Pages {
     }
 }
 
+impl Hold<'_> {
+    /// For so long the queue has room for the datagrams of one that stands still, also on a machine that is busy.
+    const FULL: Duration = Duration::from_millis(1500);
+}
+
 impl Drop for Hold<'_> {
     fn drop(&mut self) {
-        self.book.pages().held_up[self.number].to = Some(Instant::now());
+        let (now, mut pages) = (Instant::now(), self.book.pages());
+        let span = Span { to: Some(now), ..pages.held_up[self.number] };
+        pages.held_up[self.number] = span;
+        if now - span.from > Self::FULL {
+            // And then it has those to read that have filled it.
+            pages.mute.push(Span { to: Some(now + Self::FULL), ..span });
+        }
     }
 }

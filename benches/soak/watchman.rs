@@ -10,8 +10,8 @@ use super::fleet::Fleet;
 /// All that may drain, the one that serves, its successor, and two that would take over.
 const MOST: usize = 8 + 1 + 1 + 2;
 
-/// A child is buried by then, also by somebody who stood still.
-const BURIED: Duration = Duration::from_secs(10);
+/// A child is buried by then, also by somebody who stood still on a busy machine.
+const BURIED: Duration = Duration::from_secs(30);
 
 /// Looks again and again. The most that there were.
 pub(super) async fn watch(fleet: Arc<Fleet>, enough: CancellationToken) -> anyhow::Result<usize> {
