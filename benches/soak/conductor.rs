@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
+use anyhow::Context;
 use nix::sys::signal::Signal;
 use tokio::{
     task::JoinSet,
@@ -124,10 +125,17 @@ impl Conductor {
                 return Ok(("fewer".into(), Loss::None));
             }
             Operation::Storm { storm, count, time } => {
-                self.storms.spawn(storm.blow(self.http, count, time, Arc::clone(&self.book)));
+                let blown = storm.blow(self.http, count, time, Arc::clone(&self.book));
+                self.storms.spawn_on(blown, &self.clients.runtime);
                 return Ok(("blown".into(), Loss::None));
             }
-            Operation::Shortage { spare, time, restart } => self.shortage(pid, spare, time, restart).await?,
+            Operation::Shortage { spare, time, restart } => {
+                let outcome = self.shortage(pid, spare, time, restart).await?;
+                if !restart {
+                    return Ok(("short".into(), Loss::None));
+                }
+                outcome
+            }
         };
         Ok((format!("{outcome:?}"), Loss::None))
     }
@@ -332,7 +340,9 @@ impl Conductor {
 
     /// When nothing is under way: whether the serving generation has no more of anything than those before it.
     pub(super) async fn rest(&mut self) -> anyhow::Result<()> {
-        while self.storms.join_next().await.is_some() {}
+        while let Some(ended) = self.storms.join_next().await {
+            ended.context("storms end")?;
+        }
         self.until_drained(0).await?;
         let (generation, ready) = self.serving(Loss::None).await?;
         let [http, lines, _] = self.fleet.place.ports;

@@ -81,9 +81,10 @@ fn main() -> anyhow::Result<ExitCode> {
     if !args.apart {
         go_apart()?;
     }
-    // Two threads, so that whoever is about to kill something does not stand behind clients.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(soak::soak(&args))
+    // Whoever walks through `/proc` keeps a thread busy: that is no client's and not the probe's, which has the second one.
+    let clients = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(3).enable_all().build()?;
+    runtime.block_on(soak::soak(&args, clients.handle()))
 }
 
 /// Becomes the same program in a network namespace of its own, where that is allowed: the kernel's tables of connections then
