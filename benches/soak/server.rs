@@ -41,8 +41,8 @@ use super::{fault::Fault, lines, process::Process};
 
 /// When a successor that is not ready is given up: on a busy machine a start alone takes seconds.
 pub(super) const READY_DEADLINE: Duration = Duration::from_secs(5);
-/// For how long a confirmed one could be taken back.
-pub(super) const PROBATION: Duration = Duration::from_millis(300);
+/// For how long a confirmed one could be taken back: a bad one dies within it, also where it gets the processor late.
+pub(super) const PROBATION: Duration = Duration::from_millis(800);
 /// How long a replaced generation may take.
 pub(super) const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
 
