@@ -36,7 +36,7 @@ struct Pages {
     /// When a process was killed that may have had a datagram.
     mute: Vec<Span>,
     explained: BTreeMap<String, u64>,
-    /// Ends of connections that a server announces, each of which it must report.
+    /// Ends of connections that a server has announced, as clients have seen them.
     told: u64,
     sent_back: u64,
     /// Reconnects that a kill explains.
@@ -68,6 +68,9 @@ pub(super) struct Figures {
 impl Book {
     /// How long a client waits for anything: longer than anything is held up.
     pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+    /// How long after a kill a loss is still its: whoever waits for longer than its patience, and some more, has lost to
+    /// something else.
+    const EXCUSED: Duration = Duration::from_secs(25);
 
     pub(super) fn new() -> Self {
         Self { began: Instant::now(), pages: Mutex::default(), violated: Notify::new() }
@@ -165,6 +168,9 @@ impl Book {
     pub(super) fn condemn(&self, held: &Held, stopped: Instant) {
         let now = Instant::now();
         let mut pages = self.pages();
+        // Those that explain nothing any more: ends come again, and a run may be long.
+        pages.victims.retain(|_, killed| *killed + Self::EXCUSED >= now);
+        pages.unix.retain(|(killed, ..)| *killed + Self::EXCUSED >= now);
         pages.victims.extend(held.clients.iter().map(|client| (*client, now)));
         pages.unix.push_back((now, held.unix, HashSet::new()));
         pages.mute.push(Span { from: stopped - Duration::from_secs(1), to: Some(now) });
@@ -195,12 +201,20 @@ impl Book {
         Hold { book: self, number: pages.held_up.len() - 1 }
     }
 
-    /// Whether anybody was down or held up at any time in that, or shortly before.
-    pub(super) fn explains_gap(&self, from: Instant, to: Instant) -> bool {
-        const AFTER: Duration = Duration::from_secs(1);
+    /// For how much of that time somebody was down or held up.
+    pub(super) fn explained_of(&self, from: Instant, to: Instant) -> Duration {
         let pages = self.pages();
-        let mut spans = pages.held_up.iter().chain(&pages.down);
-        spans.any(|span| span.from <= to && span.to.is_none_or(|end| end + AFTER >= from))
+        let within = |span: &Span| (span.from.max(from), span.to.unwrap_or(to).min(to));
+        let mut spans: Vec<_> = pages.held_up.iter().chain(&pages.down).map(within).collect();
+        spans.retain(|(begin, end)| begin < end);
+        spans.sort();
+        // Those that overlap count once.
+        let (mut explained, mut until) = (Duration::ZERO, from);
+        for (begin, end) in spans {
+            explained += end.saturating_duration_since(begin.max(until));
+            until = until.max(end);
+        }
+        explained
     }
 
     /// Whether a killed process may have taken a datagram that was sent then.
@@ -221,24 +235,38 @@ impl Book {
 
 impl Pages {
     fn explains(&mut self, is_unix: bool, local: Option<SocketAddr>, asked: Instant) -> bool {
-        if local.and_then(|local| self.victims.get(&local)).is_some_and(|killed| asked <= *killed) {
+        // Noticed now.
+        let now = Instant::now();
+        let explains = |killed: Instant| asked <= killed && now <= killed + Book::EXCUSED;
+        if local.and_then(|local| self.victims.get(&local)).is_some_and(|killed| explains(*killed)) {
             return true;
         }
-        if self.down.iter().any(|span| span.from <= asked && span.to.is_none_or(|end| asked <= end)) {
+        if self.down.iter().any(|span| span.from <= asked && span.to.is_none_or(explains)) {
             return true;
         }
         // Each of them once: else two kills would explain one connection's losses.
-        let of_them = |(killed, _, who): &(Instant, usize, HashSet<Instant>)| asked <= *killed && who.contains(&asked);
+        let of_them = |(killed, _, who): &(Instant, usize, HashSet<Instant>)| explains(*killed) && who.contains(&asked);
         if is_unix && self.unix.iter().any(of_them) {
             return true;
         }
-        let place = self.unix.iter_mut().find(|(killed, held, who)| asked <= *killed && who.len() < *held);
+        let place = self.unix.iter_mut().find(|(killed, held, who)| explains(*killed) && who.len() < *held);
         is_unix && place.is_some_and(|(_, _, who)| who.insert(asked))
     }
 }
 
+impl Hold<'_> {
+    /// For so long the queue has room for the datagrams of one that stands still, also on a machine that is busy.
+    const FULL: Duration = Duration::from_millis(1500);
+}
+
 impl Drop for Hold<'_> {
     fn drop(&mut self) {
-        self.book.pages().held_up[self.number].to = Some(Instant::now());
+        let (now, mut pages) = (Instant::now(), self.book.pages());
+        let span = Span { to: Some(now), ..pages.held_up[self.number] };
+        pages.held_up[self.number] = span;
+        if now - span.from > Self::FULL {
+            // And then it has those to read that have filled it.
+            pages.mute.push(Span { to: Some(now + Self::FULL), ..span });
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use load::{Exchange, Load, Mode, Running, Tally, Target};
-use tokio::task::JoinHandle;
+use tokio::{runtime::Handle, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -32,6 +32,8 @@ pub(super) struct Clients {
     lines: SocketAddr,
     unix: PathBuf,
     book: Arc<Book>,
+    /// Theirs, and nobody else's.
+    pub(super) runtime: Handle,
     running: Vec<(Kind, Asking)>,
     done: BTreeMap<Kind, Tally>,
     pub(super) seen: Arc<Seen>,
@@ -58,7 +60,10 @@ impl Kind {
 
     /// Whose connection nobody ends, but by a word.
     fn keeps(self) -> bool {
-        matches!(self, Self::Get | Self::Post | Self::Pipelined | Self::Slow | Self::Stream | Self::Unix)
+        matches!(
+            self,
+            Self::Get | Self::Post | Self::Pipelined | Self::Slow | Self::Stream | Self::WebSocket | Self::Unix
+        )
     }
 
     fn name(self) -> &'static str {
@@ -97,8 +102,8 @@ impl Clients {
     /// Most that ask at a time, so that the machine stays usable.
     const MOST: usize = 24;
 
-    pub(super) fn new([http, lines]: [SocketAddr; 2], unix: PathBuf, book: Arc<Book>) -> Self {
-        Self { http, lines, unix, book, running: Vec::new(), done: BTreeMap::new(), seen: Arc::default() }
+    pub(super) fn new([http, lines]: [SocketAddr; 2], unix: PathBuf, book: Arc<Book>, runtime: Handle) -> Self {
+        Self { http, lines, unix, book, runtime, running: Vec::new(), done: BTreeMap::new(), seen: Arc::default() }
     }
 
     pub(super) fn more(&mut self, kind: Kind, count: u32) {
@@ -113,7 +118,7 @@ impl Clients {
         let stop = CancellationToken::new();
         let one = |_| {
             let (book, seen) = (Arc::clone(&self.book), Arc::clone(&self.seen));
-            tokio::spawn(lines::ask(self.lines, Duration::from_millis(40), book, seen, stop.clone()))
+            self.runtime.spawn(lines::ask(self.lines, Duration::from_millis(40), book, seen, stop.clone()))
         };
         let tasks = (0..count).map(one).collect();
         Asking::Lines(stop, tasks)
@@ -122,6 +127,7 @@ impl Clients {
     fn more_http(&self, kind: Kind, count: u32) -> Asking {
         let target = if kind == Kind::Unix { Target::from(self.unix.clone()) } else { Target::from(self.http) };
         let (mode, think) = kind.mode();
+        let _theirs = self.runtime.enter();
         let load = Load::new(target, mode).clients(count).think(Duration::from_millis(think)).deadline(Book::PATIENCE);
         Asking::Load(load.witness(self.book.witness(kind.name(), kind.keeps())).start())
     }

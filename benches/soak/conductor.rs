@@ -2,10 +2,8 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use anyhow::Context;
+use nix::sys::signal::Signal;
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep},
@@ -16,10 +14,11 @@ use super::{
     asking::Outcome,
     book::Book,
     clients::Clients,
-    fleet::{Fleet, Ready, is_alive},
+    fleet::{Fleet, Ready},
     held::{Held, holds},
     level::Level,
     operation::{Moment, Operation, Way, Whom},
+    process::Process,
     server::DRAIN_DEADLINE,
 };
 
@@ -57,7 +56,7 @@ impl Conductor {
     }
 
     async fn operate(&mut self, operation: Operation, serving: Ready) -> anyhow::Result<(String, Loss)> {
-        let pid = serving.pid;
+        let pid = serving.process;
         let outcome = match operation {
             Operation::Restart { by } => {
                 let outcome = self.fleet.ask(by, pid).await?;
@@ -109,7 +108,7 @@ impl Conductor {
                 self.expect(&outcome, outcome == Outcome::Replaced, "a good binary replaces");
                 if by_signal {
                     // It may have ended meanwhile.
-                    let asked = kill(pid, Signal::SIGUSR2).is_ok();
+                    let asked = pid.signal(Signal::SIGUSR2);
                     return Ok((if asked { "asked" } else { "too late" }.into(), Loss::None));
                 }
                 let outcome = self.fleet.ask(Way::Method, pid).await?;
@@ -126,10 +125,17 @@ impl Conductor {
                 return Ok(("fewer".into(), Loss::None));
             }
             Operation::Storm { storm, count, time } => {
-                self.storms.spawn(storm.blow(self.http, count, time, Arc::clone(&self.book)));
+                let blown = storm.blow(self.http, count, time, Arc::clone(&self.book));
+                self.storms.spawn_on(blown, &self.clients.runtime);
                 return Ok(("blown".into(), Loss::None));
             }
-            Operation::Shortage { spare, time, restart } => self.shortage(pid, spare, time, restart).await?,
+            Operation::Shortage { spare, time, restart } => {
+                let outcome = self.shortage(pid, spare, time, restart).await?;
+                if !restart {
+                    return Ok(("short".into(), Loss::None));
+                }
+                outcome
+            }
         };
         Ok((format!("{outcome:?}"), Loss::None))
     }
@@ -140,13 +146,13 @@ impl Conductor {
         }
     }
 
-    async fn freeze(&self, pid: Pid, whom: Whom, after: Duration, time: Duration) -> anyhow::Result<Outcome> {
-        let freeze = async |whom: Pid| {
+    async fn freeze(&self, pid: Process, whom: Whom, after: Duration, time: Duration) -> anyhow::Result<Outcome> {
+        let freeze = async |whom: Process| {
             let _hold = self.book.hold();
             // Either fails where it has just ended.
-            let _ended = kill(whom, Signal::SIGSTOP);
+            let _ended = whom.signal(Signal::SIGSTOP);
             sleep(time).await;
-            let _ended = kill(whom, Signal::SIGCONT);
+            let _ended = whom.signal(Signal::SIGCONT);
         };
         let held_up = async {
             sleep(after).await;
@@ -161,10 +167,8 @@ impl Conductor {
             }
             anyhow::Ok(())
         };
-        let (outcome, held_up) = tokio::join!(self.fleet.ask(Way::Control, pid), held_up);
-        held_up?;
-        let outcome = outcome?;
-        if whom == Whom::Draining && is_alive(pid) {
+        let (outcome, ()) = self.fleet.ask_while(held_up).await?;
+        if whom == Whom::Draining && pid.is_alive() {
             freeze(pid).await;
         }
         let is_long = time > Duration::from_secs(1);
@@ -174,10 +178,10 @@ impl Conductor {
     }
 
     /// The one that is being started by this one.
-    async fn successor(&self, pid: Pid) -> anyhow::Result<Option<Pid>> {
+    async fn successor(&self, pid: Process) -> anyhow::Result<Option<Process>> {
         let end = Instant::now() + Duration::from_secs(3);
-        while Instant::now() < end && is_alive(pid) {
-            let known = |child: &Pid| self.fleet.facts().ready.values().any(|ready| ready.pid == *child);
+        while Instant::now() < end && pid.is_alive() {
+            let known = |child: &Process| self.fleet.facts().ready.values().any(|ready| ready.process == *child);
             if let Some(child) = self.fleet.children(pid)?.into_iter().find(|child| !known(child)) {
                 return Ok(Some(child));
             }
@@ -186,22 +190,21 @@ impl Conductor {
         Ok(None)
     }
 
-    async fn kill_successor(&self, pid: Pid, when: Moment, after: Duration) -> anyhow::Result<(String, Loss)> {
+    async fn kill_successor(&self, pid: Process, when: Moment, after: Duration) -> anyhow::Result<(String, Loss)> {
         let before = self.fleet.newest().map(|(_, ready)| ready.inodes);
         let killed = async {
             let Some(successor) = self.successor(pid).await? else { return Ok(false) };
             if when == Moment::OnProbation {
                 let is_ready = |facts: &mut super::fleet::Facts| {
-                    let is_it = facts.ready.values().any(|ready| ready.pid == successor);
-                    (is_it || !is_alive(successor)).then_some(())
+                    let is_it = facts.ready.values().any(|ready| ready.process == successor);
+                    (is_it || !successor.is_alive()).then_some(())
                 };
                 self.fleet.until("successor that is ready", Duration::from_secs(10), is_ready).await?;
             }
             sleep(after).await;
-            self.kill(Ready { pid: successor, inodes: before.unwrap_or_default() }).await
+            self.kill(Ready { process: successor, inodes: before.unwrap_or_default() }).await
         };
-        let (outcome, killed) = tokio::join!(self.fleet.ask(Way::Control, pid), killed);
-        let (outcome, killed) = (outcome?, killed?);
+        let (outcome, killed) = self.fleet.ask_while(killed).await?;
         // Where it has stood still for so long before, on a busy machine, the deadline was faster.
         let is_fine = outcome.failed_as(&["Killed", "Probation"]) && killed || outcome.failed_as(&["Deadline"]);
         let is_fine = is_fine || outcome == Outcome::Replaced;
@@ -213,21 +216,21 @@ impl Conductor {
     async fn kill_predecessor(&self, serving: Ready, after: Duration) -> anyhow::Result<(String, Loss)> {
         let killed = async {
             // It has spawned somebody, or else this would be an end outside of a restart.
-            self.successor(serving.pid).await?;
+            self.successor(serving.process).await?;
             sleep(after).await;
             self.kill(serving).await
         };
-        let (outcome, killed) = tokio::join!(self.fleet.ask(Way::Control, serving.pid), killed);
-        let (outcome, killed) = (outcome?, killed?);
+        let (outcome, killed) = self.fleet.ask_while(killed).await?;
         let is_fine = outcome == Outcome::Replaced || killed && outcome.failed_as(&["ChannelClosed", "Ending"]);
         self.expect(&outcome, is_fine, "who asks a server that is killed is told that it has ended");
         Ok((format!("{outcome:?}"), Loss::Possible))
     }
 
-    async fn shortage(&self, pid: Pid, spare: u64, time: Duration, restart: bool) -> anyhow::Result<Outcome> {
+    async fn shortage(&self, pid: Process, spare: u64, time: Duration, restart: bool) -> anyhow::Result<Outcome> {
         use rustix::process::{Resource, Rlimit, prlimit};
-        let limited =
-            |pid: Pid, limit: Rlimit| prlimit(rustix::process::Pid::from_raw(pid.as_raw()), Resource::Nofile, limit);
+        let limited = |who: Process, limit: Rlimit| {
+            prlimit(rustix::process::Pid::from_raw(who.pid.as_raw()), Resource::Nofile, limit)
+        };
         let _hold = self.book.hold();
         let numbers = std::fs::read_dir(format!("/proc/{pid}/fd"))?.flatten();
         let highest = numbers.filter_map(|entry| entry.file_name().to_str()?.parse::<u64>().ok()).max().unwrap_or(0);
@@ -248,21 +251,23 @@ impl Conductor {
 
     /// Stops a process, writes down what it holds, and kills it. `false`: it had ended by itself.
     async fn kill(&self, victim: Ready) -> anyhow::Result<bool> {
+        // Whoever asks meanwhile may stand behind it.
+        let _hold = self.book.hold();
         let stopped = Instant::now();
-        if !self.fleet.freeze(victim.pid).await? {
+        if !self.fleet.freeze(victim.process).await? {
             return Ok(false);
         }
         let [http, lines, _] = self.fleet.place.ports;
-        let held = match Held::by(victim.pid, &[http, lines], &self.fleet.place.file("unix")) {
+        let held = match Held::by(victim.process.pid, &[http, lines], &self.fleet.place.file("unix")) {
             // Whoever had given it up by a deadline has killed it meanwhile.
-            Err(_) if !is_alive(victim.pid) => return Ok(false),
+            Err(_) if !victim.process.is_alive() => return Ok(false),
             held => held?,
         };
-        let others: Vec<_> = self.fleet.processes()?.0.into_iter().filter(|pid| *pid != victim.pid).collect();
+        let others: Vec<_> = self.fleet.processes()?.0.into_iter().filter(|other| *other != victim.process).collect();
         // One that is not ready yet may have no time to be: then what is asked until a supervisor comes is lost, too.
-        let accepts = |pid: &Pid| {
-            let is_ready = self.fleet.facts().ready.values().any(|ready| ready.pid == *pid);
-            is_ready && victim.inodes.iter().all(|inode| holds(*pid, *inode))
+        let accepts = |other: &Process| {
+            let is_ready = self.fleet.facts().ready.values().any(|ready| ready.process == *other);
+            is_ready && victim.inodes.iter().all(|inode| holds(other.pid, *inode))
         };
         let held = if others.iter().any(accepts) {
             held
@@ -270,10 +275,14 @@ impl Conductor {
             self.book.down(stopped);
             held.with_queues()
         };
-        self.book.log(&format!("   kill {}, which holds {} and {} by Unix", victim.pid, held.clients.len(), held.unix));
+        self.book.log(&format!(
+            "   kill {}, which holds {} and {} by Unix",
+            victim.process,
+            held.clients.len(),
+            held.unix
+        ));
         self.book.condemn(&held, stopped);
-        kill(victim.pid, Signal::SIGKILL)?;
-        Ok(true)
+        Ok(victim.process.signal(Signal::SIGKILL))
     }
 
     /// The generation that serves, by the control path: it must be the newest. Where it may have been killed, a supervisor
@@ -290,7 +299,8 @@ impl Conductor {
                         status.generation, status.pid, status.state
                     );
                     if let Some((generation, ready)) = newest {
-                        let is_it = status.pid == ready.pid.as_raw().unsigned_abs() && status.generation == generation;
+                        let is_it =
+                            status.pid == ready.process.pid.as_raw().unsigned_abs() && status.generation == generation;
                         if is_it && status.state == "ready" {
                             self.book.up();
                             return Ok((generation, ready));
@@ -330,12 +340,14 @@ impl Conductor {
 
     /// When nothing is under way: whether the serving generation has no more of anything than those before it.
     pub(super) async fn rest(&mut self) -> anyhow::Result<()> {
-        while self.storms.join_next().await.is_some() {}
+        while let Some(ended) = self.storms.join_next().await {
+            ended.context("storms end")?;
+        }
         self.until_drained(0).await?;
         let (generation, ready) = self.serving(Loss::None).await?;
         let [http, lines, _] = self.fleet.place.ports;
-        let held = Held::by(ready.pid, &[http, lines], &self.fleet.place.file("unix"))?;
-        let line = self.level.look(ready.pid, &held, &self.book)?;
+        let held = Held::by(ready.process.pid, &[http, lines], &self.fleet.place.file("unix"))?;
+        let line = self.level.look(ready.process.pid, &held, &self.book)?;
         self.book.log(&format!("   rest: generation {generation} has {line}"));
         Ok(())
     }

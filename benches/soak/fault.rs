@@ -75,7 +75,7 @@ impl Fault {
 
     /// What it does when it has been confirmed. It has not accepted anybody, so nobody loses anything by it.
     pub(super) async fn after_ready(self) -> anyhow::Result<()> {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
         anyhow::bail!("this binary is bad on probation")
     }
 }

@@ -13,7 +13,7 @@ use anyhow::{Context, bail};
 use nix::{
     errno::Errno,
     sys::{
-        signal::{Signal, kill},
+        signal::Signal,
         wait::{WaitPidFlag, WaitStatus, waitpid},
     },
     unistd::Pid,
@@ -24,7 +24,11 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{book::Book, place::Place};
+use super::{
+    book::Book,
+    place::Place,
+    process::{self, Process},
+};
 
 /// All processes of the server: each becomes ours when its parent has ended, so none can get lost.
 pub(super) struct Fleet {
@@ -45,15 +49,13 @@ struct Shared {
 pub(super) struct Facts {
     /// All that were ever ready, since a server was last started from nothing.
     pub(super) ready: BTreeMap<u64, Ready>,
-    pub(super) states: HashMap<Pid, String>,
+    pub(super) states: HashMap<Process, String>,
     /// Of restarts that were asked for by the method: from whom, and how it went.
-    pub(super) answers: VecDeque<(Pid, String)>,
-    /// How those ended that have become ours.
+    pub(super) answers: VecDeque<(Process, String)>,
+    /// How those ended that have become ours, by number: who is started anew takes its number's place.
     pub(super) ended: HashMap<Pid, WaitStatus>,
     pub(super) generations: u64,
     /// What drains have reported, in sum.
-    pub(super) told: u64,
-    pub(super) sent_back: u64,
     pub(super) handed: u64,
     pub(super) raced: u64,
     pub(super) cut: u64,
@@ -63,7 +65,7 @@ pub(super) struct Facts {
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ready {
-    pub(super) pid: Pid,
+    pub(super) process: Process,
     /// HTTP, Unix, lines, datagrams.
     pub(super) inodes: [u64; 4],
 }
@@ -88,7 +90,7 @@ impl Fleet {
     }
 
     /// Starts a process: generation 0 where nobody serves, and else one that takes over.
-    pub(super) fn start(&self) -> anyhow::Result<Pid> {
+    pub(super) fn start(&self) -> anyhow::Result<Process> {
         let log = File::options().create(true).append(true).open(self.place.file("log"))?;
         let ports = self.place.ports.map(|port| port.to_string()).join(",");
         let mut command = Command::new(self.place.file("program"));
@@ -100,8 +102,12 @@ impl Fleet {
             .stdin(Stdio::null())
             .stdout(self.stdout.try_clone()?)
             .stderr(log);
+        // Whoever buries it waits for these, so what is forgotten here is the end of another one with the same number.
+        let mut facts = self.facts();
         let child = command.spawn().context("start a server")?;
-        Ok(Pid::from_raw(child.id().try_into()?))
+        let pid = Pid::from_raw(child.id().try_into()?);
+        facts.ended.remove(&pid);
+        Ok(Process::now(pid))
     }
 
     /// Starts generation 0.
@@ -110,10 +116,10 @@ impl Fleet {
             let mut facts = self.facts();
             facts.anew = true;
         }
-        let pid = self.start()?;
+        let process = self.start()?;
         let ready = self.until("generation 0", Duration::from_secs(20), |facts| {
-            let is_it = facts.ready.get(&0).is_some_and(|ready| ready.pid == pid);
-            is_it.then_some(Ok(())).or_else(|| facts.ended.get(&pid).map(|status| Err(*status)))
+            let is_it = facts.ready.get(&0).is_some_and(|ready| ready.process == process);
+            is_it.then_some(Ok(())).or_else(|| facts.ended.get(&process.pid).map(|status| Err(*status)))
         });
         if let Err(status) = ready.await? {
             bail!("a server that is started where nobody serves ends: {status:?}");
@@ -150,38 +156,36 @@ impl Fleet {
     /// The newest generation that lives.
     pub(super) fn newest(&self) -> Option<(u64, Ready)> {
         let facts = self.facts();
-        facts.ready.iter().rev().map(|(number, ready)| (*number, *ready)).find(|(_, ready)| is_alive(ready.pid))
+        facts.ready.iter().rev().map(|(number, ready)| (*number, *ready)).find(|(_, ready)| ready.process.is_alive())
     }
 
     /// Those that have been replaced and live on: also the last of all, where its successor has been killed.
-    pub(super) fn draining(&self) -> Vec<Pid> {
+    pub(super) fn draining(&self) -> Vec<Process> {
         let facts = self.facts();
-        let drains = |(pid, state): (&Pid, &String)| (state == "draining" && is_alive(*pid)).then_some(*pid);
+        let drains = |(who, state): (&Process, &String)| (state == "draining" && who.is_alive()).then_some(*who);
         facts.states.iter().filter_map(drains).collect()
     }
 
     /// All that live, zombies apart.
-    pub(super) fn processes(&self) -> anyhow::Result<(Vec<Pid>, Vec<Pid>)> {
-        let mut children: HashMap<i32, Vec<(Pid, char)>> = HashMap::new();
-        for entry in std::fs::read_dir("/proc")? {
-            let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-            let Some((state, parent)) = stat(Pid::from_raw(pid)) else { continue };
-            children.entry(parent).or_default().push((Pid::from_raw(pid), state));
+    pub(super) fn processes(&self) -> anyhow::Result<(Vec<Process>, Vec<Process>)> {
+        let mut children: HashMap<Pid, Vec<process::Stat>> = HashMap::new();
+        for stat in process::all()? {
+            children.entry(stat.parent).or_default().push(stat);
         }
         let (mut living, mut zombies, mut parents) = (Vec::new(), Vec::new(), vec![Pid::this()]);
         while let Some(parent) = parents.pop() {
-            for (pid, state) in children.remove(&parent.as_raw()).unwrap_or_default() {
-                if matches!(state, 'Z' | 'X') { &mut zombies } else { &mut living }.push(pid);
-                parents.push(pid);
+            for stat in children.remove(&parent).unwrap_or_default() {
+                if stat.lives() { &mut living } else { &mut zombies }.push(stat.process);
+                parents.push(stat.process.pid);
             }
         }
         Ok((living, zombies))
     }
 
     /// Those whom this process has started and that live.
-    pub(super) fn children(&self, parent: Pid) -> anyhow::Result<Vec<Pid>> {
-        let (living, _) = self.processes()?;
-        Ok(living.into_iter().filter(|pid| stat(*pid).is_some_and(|(_, its)| its == parent.as_raw())).collect())
+    pub(super) fn children(&self, parent: Process) -> anyhow::Result<Vec<Process>> {
+        let its = |stat: process::Stat| (stat.parent == parent.pid && stat.lives()).then_some(stat.process);
+        Ok(process::all()?.into_iter().filter_map(its).collect())
     }
 
     /// The end of the servers' log.
@@ -193,17 +197,17 @@ impl Fleet {
     }
 
     /// Stops a process, and waits until it stands still. `false`: it has ended.
-    pub(super) async fn freeze(&self, pid: Pid) -> anyhow::Result<bool> {
-        if kill(pid, Signal::SIGSTOP).is_err() {
+    pub(super) async fn freeze(&self, process: Process) -> anyhow::Result<bool> {
+        if !process.signal(Signal::SIGSTOP) {
             return Ok(false);
         }
         let end = Instant::now() + Duration::from_secs(5);
         loop {
-            match stat(pid) {
-                Some(('T', _)) => return Ok(true),
-                None | Some(('Z' | 'X', _)) => return Ok(false),
-                Some(_) if Instant::now() > end => bail!("{pid} does not stop"),
-                Some(_) => tokio::time::sleep(Duration::from_millis(1)).await,
+            match process.stands_still() {
+                Some(true) => return Ok(true),
+                None => return Ok(false),
+                Some(false) if Instant::now() > end => bail!("{process} does not stop"),
+                Some(false) => tokio::time::sleep(Duration::from_millis(1)).await,
             }
         }
     }
@@ -216,10 +220,10 @@ impl Drop for Fleet {
             if living.is_empty() {
                 return;
             }
-            for pid in living {
+            for process in living {
                 // It may have just ended, and that is how it should be.
-                let _ended = kill(pid, Signal::SIGKILL);
-                let _not_ours = waitpid(pid, None);
+                let _ended = process.signal(Signal::SIGKILL);
+                let _not_ours = waitpid(process.pid, None);
             }
         }
     }
@@ -255,23 +259,26 @@ impl Shared {
         let fields: HashMap<_, _> = rest.split(' ').filter_map(|field| field.split_once('=')).collect();
         let field = |name: &str| fields.get(name).copied().with_context(|| format!("no {name}"));
         let number = |name: &str| Ok::<u64, anyhow::Error>(field(name)?.parse()?);
-        let (generation, pid) = (number("generation")?, Pid::from_raw(field("pid")?.parse()?));
+        let (generation, process) = (number("generation")?, Process::said(field("process")?)?);
         let mut facts = self.facts();
         match word {
             "ready" => {
                 let inodes = field("inodes")?.split(',').map(str::parse).collect::<Result<Vec<u64>, _>>()?;
-                let ready = Ready { pid, inodes: inodes.try_into().ok().context("four inodes")? };
+                let ready = Ready { process, inodes: inodes.try_into().ok().context("four inodes")? };
                 if let Some(wrong) = facts.welcome(generation, ready) {
                     book.violated(wrong);
                 }
             }
             "state" => {
-                facts.states.insert(pid, field("is")?.to_owned());
+                facts.states.retain(|who, _| who.is_alive());
+                facts.states.insert(process, field("is")?.to_owned());
             }
-            "answer" => facts.answers.push_back((pid, field("kind")?.to_owned())),
+            "answer" => {
+                // Some are waited for by nobody.
+                facts.answers.truncate(100);
+                facts.answers.push_front((process, field("kind")?.to_owned()));
+            }
             "done" => {
-                facts.told += number("told")?;
-                facts.sent_back += number("back")?;
                 facts.handed += number("handed")?;
                 facts.raced += number("raced")?;
                 facts.cut += number("cut")?;
@@ -294,7 +301,7 @@ impl Facts {
             return (!anew).then(|| format!("nobody begins anew while somebody serves: {ready:?}"));
         }
         let before = self.ready.get(&(generation - 1)).copied();
-        let same = self.ready.insert(generation, ready).filter(|same| is_alive(same.pid));
+        let same = self.ready.insert(generation, ready).filter(|same| same.process.is_alive());
         if let Some(same) = same {
             return Some(format!("a generation is one process: {generation} is {ready:?} and {same:?}"));
         }
@@ -306,15 +313,4 @@ impl Facts {
             Some(_) => None,
         }
     }
-}
-
-pub(super) fn is_alive(pid: Pid) -> bool {
-    stat(pid).is_some_and(|(state, _)| !matches!(state, 'Z' | 'X'))
-}
-
-/// State and parent.
-fn stat(pid: Pid) -> Option<(char, i32)> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let mut fields = stat.rsplit_once(") ")?.1.split(' ');
-    Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
 }

@@ -28,6 +28,8 @@ pub(super) struct Held {
 struct Row {
     remote: SocketAddr,
     inode: u64,
+    /// Whether it may wait in a queue: what the server has closed has no inode either.
+    may_wait: bool,
 }
 
 impl Held {
@@ -38,7 +40,9 @@ impl Held {
         let mut connections = HashSet::new();
         for row in tcp(ports)? {
             if row.inode == 0 {
-                held.queued.push(row.remote);
+                if row.may_wait {
+                    held.queued.push(row.remote);
+                }
             } else if sockets.contains_key(&row.inode) {
                 held.clients.push(row.remote);
                 connections.insert(row.inode);
@@ -88,6 +92,9 @@ fn sockets(pid: Pid) -> anyhow::Result<HashMap<u64, usize>> {
 fn tcp(ports: &[u16]) -> anyhow::Result<Vec<Row>> {
     const LISTEN: &str = "0A";
     const TIME_WAIT: &str = "06";
+    const ESTABLISHED: &str = "01";
+    const SYN_RECEIVED: &str = "03";
+    const CLOSE_WAIT: &str = "08";
     let address = |text: &str| {
         let (ip, port) = text.split_once(':')?;
         let ip = Ipv4Addr::from(u32::from_str_radix(ip, 16).ok()?.to_ne_bytes());
@@ -102,8 +109,12 @@ fn tcp(ports: &[u16]) -> anyhow::Result<Vec<Row>> {
             return None;
         }
         let columns: Vec<_> = columns.split_whitespace().collect();
-        let is_connection = ![LISTEN, TIME_WAIT].contains(columns.get(2)?);
-        is_connection.then_some(Row { remote: address(columns.get(1)?)?, inode: columns.get(8)?.parse().ok()? })
+        let state = columns.get(2)?;
+        if [LISTEN, TIME_WAIT].contains(state) {
+            return None;
+        }
+        let may_wait = [ESTABLISHED, SYN_RECEIVED, CLOSE_WAIT].contains(state);
+        Some(Row { remote: address(columns.get(1)?)?, inode: columns.get(8)?.parse().ok()?, may_wait })
     };
     Ok(fs::read_to_string("/proc/net/tcp")?.lines().filter_map(row).collect())
 }

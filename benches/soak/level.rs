@@ -26,6 +26,9 @@ pub(super) struct Stock {
 impl Level {
     /// Until then all caches are full, and all pools have their threads.
     const WARM: u32 = 3;
+    /// A generation has a handle of each earlier one that was alive when it began, and lets go of those that have ended only
+    /// when it is asked for a restart: so up to as many as may drain at a time (`max_draining`), also when none is left.
+    const EARLIER: usize = 8;
 
     pub(super) fn look(&mut self, pid: Pid, held: &Held, book: &Book) -> anyhow::Result<String> {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
@@ -38,8 +41,11 @@ impl Level {
             self.warm = self.warm.most(now);
         } else {
             let Stock { descriptors, threads, memory } = self.warm;
-            let bounds =
-                Stock { descriptors: descriptors + 3, threads: threads + 8, memory: memory * 3 / 2 + 16 * 1024 };
+            let bounds = Stock {
+                descriptors: descriptors + 3 + Self::EARLIER,
+                threads: threads + 8,
+                memory: memory * 3 / 2 + 16 * 1024,
+            };
             if now.descriptors > bounds.descriptors || now.threads > bounds.threads || now.memory > bounds.memory {
                 book.violated(format!(
                     "no generation has more than those before it: {now:?}, and at first {:?}",

@@ -30,11 +30,7 @@ struct Connection {
 }
 
 /// Serves the lines of a generation.
-pub(super) fn serve(
-    graceful: &Graceful,
-    mut listener: TcpListener,
-    sent_back: &'static AtomicU64,
-) -> Result<(), Error> {
+pub(super) fn serve(graceful: &Graceful, mut listener: TcpListener) -> Result<(), Error> {
     let mut inherited = graceful.inherited(PROTOCOL)?;
     let heir = graceful.clone();
     tokio::spawn(async move {
@@ -42,21 +38,21 @@ pub(super) fn serve(
             let Ok((stream, state)) = arrival.into_tcp() else { continue };
             let (number, read) = state.split_first_chunk().expect("eight bytes go before what was read");
             let connection = Connection { answered: u64::from_le_bytes(*number), read: read.to_owned() };
-            tokio::spawn(answer(heir.clone(), stream, connection, sent_back));
+            tokio::spawn(answer(heir.clone(), stream, connection));
         }
     });
     let handle = graceful.clone();
     graceful.spawn(async move {
         while let Some((stream, _peer)) = handle.accept(&mut listener).await {
             let stream = handle.tracker().track(stream);
-            tokio::spawn(answer(handle.clone(), stream, Connection::default(), sent_back));
+            tokio::spawn(answer(handle.clone(), stream, Connection::default()));
         }
     });
     Ok(())
 }
 
-async fn answer(graceful: Graceful, stream: Tracked<TcpStream>, connection: Connection, sent_back: &AtomicU64) {
-    if let Err(error) = answer_all(&graceful, stream, connection, sent_back).await {
+async fn answer(graceful: Graceful, stream: Tracked<TcpStream>, connection: Connection) {
+    if let Err(error) = answer_all(&graceful, stream, connection).await {
         tracing::info!(%error, "a connection of lines broke");
     }
 }
@@ -65,7 +61,6 @@ async fn answer_all(
     graceful: &Graceful,
     mut stream: Tracked<TcpStream>,
     Connection { mut answered, mut read }: Connection,
-    sent_back: &AtomicU64,
 ) -> anyhow::Result<()> {
     let watch = graceful.watch();
     let (mut draining, mut is_told) = (pin!(watch.draining()), false);
@@ -96,7 +91,6 @@ async fn answer_all(
                 Err(lost) => return Err(lost.into()),
             }
         }
-        sent_back.fetch_add(1, Relaxed);
         // From now on: what has come is read to its end, and then there is no more.
         stream = stream.end_input(EndInput::AfterWhatCame);
     }

@@ -36,6 +36,7 @@ mod lines;
 mod operation;
 mod place;
 mod probe;
+mod process;
 mod server;
 mod soak;
 mod storm;
@@ -43,7 +44,10 @@ mod storm;
 mod support;
 mod watchman;
 
-use std::process::ExitCode;
+use std::{
+    os::unix::process::CommandExt,
+    process::{Command, ExitCode, Stdio},
+};
 
 use clap::Parser;
 
@@ -61,6 +65,9 @@ struct Args {
     gap: u64,
     #[command(flatten)]
     be: server::Be,
+    /// That is already in a network namespace of its own
+    #[arg(long, hide = true)]
+    apart: bool,
     /// `cargo bench` passes it to whatever it runs
     #[arg(long, hide = true)]
     bench: bool,
@@ -71,7 +78,25 @@ fn main() -> anyhow::Result<ExitCode> {
     if let Some(place) = &args.be.place {
         return server::serve(&args.be, place);
     }
-    // Two threads, so that whoever is about to kill something does not stand behind clients.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(soak::soak(&args))
+    if !args.apart {
+        go_apart()?;
+    }
+    // Whoever walks through `/proc` keeps a thread busy: that is no client's and not the probe's, which has the second one.
+    let clients = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(3).enable_all().build()?;
+    runtime.block_on(soak::soak(&args, clients.handle()))
+}
+
+/// Becomes the same program in a network namespace of its own, where that is allowed: the kernel's tables of connections then
+/// have none of others, and whoever is to be killed stands still for no longer than a look at its own takes.
+fn go_apart() -> anyhow::Result<()> {
+    const UP: &str = "ip link set lo up";
+    let mut trial = Command::new("unshare");
+    trial.args(["--net", "sh", "-c", UP]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    if !trial.status().is_ok_and(|status| status.success()) {
+        return Ok(());
+    }
+    let mut again = Command::new("unshare");
+    again.args(["--net", "sh", "-c", &format!("{UP} && exec \"$0\" \"$@\"")]).arg(std::env::current_exe()?);
+    Err(again.args(std::env::args_os().skip(1)).arg("--apart").exec().into())
 }

@@ -128,7 +128,7 @@ impl Operation {
     fn freeze(rng: &mut Rng) -> Self {
         let whom = choose(rng, &[Whom::Predecessor, Whom::Successor, Whom::Draining]);
         // Every third is longer than the ready deadline.
-        let time = if rng.u8(0..3) == 0 { ms(rng, 2_200, 3_500) } else { ms(rng, 1, 900) };
+        let time = if rng.u8(0..3) == 0 { ms(rng, 5_200, 7_000) } else { ms(rng, 1, 900) };
         Self::Freeze { whom, after: ms(rng, 0, 120), time }
     }
 

@@ -9,7 +9,6 @@ use std::{
     path::PathBuf,
     pin::pin,
     process::ExitCode,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
@@ -35,15 +34,15 @@ use tokio::{
 };
 use tokio_hotrestart::{
     Graceful,
-    drain::{Kind, Times, Watch},
+    drain::{Times, Watch},
 };
 
-use super::{fault::Fault, lines};
+use super::{fault::Fault, lines, process::Process};
 
-/// When a successor that is not ready is given up.
-pub(super) const READY_DEADLINE: Duration = Duration::from_secs(2);
-/// For how long a confirmed one could be taken back.
-pub(super) const PROBATION: Duration = Duration::from_millis(300);
+/// When a successor that is not ready is given up: on a busy machine a start alone takes seconds.
+pub(super) const READY_DEADLINE: Duration = Duration::from_secs(5);
+/// For how long a confirmed one could be taken back: a bad one dies within it, also where it gets the processor late.
+pub(super) const PROBATION: Duration = Duration::from_millis(800);
 /// How long a replaced generation may take.
 pub(super) const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
 
@@ -94,7 +93,7 @@ async fn live(be: &Be, place: &std::path::Path) -> anyhow::Result<ExitCode> {
         .on_stop(Times::for_stop().deadline(Duration::from_secs(12)))
         .build()
         .await?;
-    let (generation, pid) = (graceful.generation(), std::process::id());
+    let (generation, me) = (graceful.generation(), Process::me().says());
     tell_states(&graceful);
     obey(&graceful);
     let [http, lines, datagrams] = be.ports[..] else { anyhow::bail!("three ports") };
@@ -107,27 +106,23 @@ async fn live(be: &Be, place: &std::path::Path) -> anyhow::Result<ExitCode> {
     if let Some(fault) = be.fault {
         fault.before_ready(&graceful).await?;
     }
-    let sent_back: &'static AtomicU64 = Box::leak(Box::default());
     if be.fault.is_none() {
         let app = app(&graceful);
         tokio::spawn(graceful.serve(http, app.clone()));
         tokio::spawn(graceful.serve(unix, app));
-        lines::serve(&graceful, lines, sent_back)?;
+        lines::serve(&graceful, lines)?;
         graceful.spawn(echo_datagrams(graceful.clone(), datagrams));
     }
     graceful.ready().await?;
     let [http, unix, lines, datagrams] = inodes;
-    say(format_args!("ready generation={generation} pid={pid} inodes={http},{unix},{lines},{datagrams}"));
+    say(format_args!("ready generation={generation} process={me} inodes={http},{unix},{lines},{datagrams}"));
     if let Some(fault) = be.fault {
         fault.after_ready().await?;
     }
     graceful.restart_signal().await;
     let report = graceful.drain().await;
-    // What clients of HTTP/1.1 may have seen as an end that was announced.
-    let told: usize = [Kind::Http1, Kind::Fresh].into_iter().map(|kind| report.of(kind).told).sum();
     say(format_args!(
-        "done generation={generation} pid={pid} told={told} back={} handed={} raced={} cut={} lost={}",
-        sent_back.load(Relaxed),
+        "done generation={generation} process={me} handed={} raced={} cut={} lost={}",
         report.handed_over(),
         report.raced(),
         report.cut(),
@@ -143,30 +138,30 @@ fn inode(socket: &impl AsFd) -> nix::Result<u64> {
 }
 
 fn tell_states(graceful: &Graceful) {
-    let (generation, pid, mut state) = (graceful.generation(), std::process::id(), graceful.state());
+    let (generation, me, mut state) = (graceful.generation(), Process::me().says(), graceful.state());
     tokio::spawn(async move {
         while state.changed().await.is_ok() {
             let now = *state.borrow_and_update();
-            say(format_args!("state generation={generation} pid={pid} is={}", now.to_string().replace(' ', "-")));
+            say(format_args!("state generation={generation} process={me} is={}", now.to_string().replace(' ', "-")));
         }
     });
 }
 
 /// SIGHUP: asks for a restart by the method, and says the answer.
 fn obey(graceful: &Graceful) {
-    let (generation, pid) = (graceful.generation(), std::process::id());
+    let (generation, me) = (graceful.generation(), Process::me().says());
     let mut asked = signal(SignalKind::hangup()).expect("a handler");
     let graceful = graceful.clone();
     tokio::spawn(async move {
         while asked.recv().await.is_some() {
-            let outcome = graceful.restart();
+            let (outcome, me) = (graceful.restart(), me.clone());
             // The drain waits for it, or this process might end with the answer unsaid.
             graceful.spawn(async move {
                 let kind = match outcome.await {
                     Ok(successor) => format!("replaced-by-{}", successor.pid()),
                     Err(error) => format!("{:?}", error.kind()),
                 };
-                say(format_args!("answer generation={generation} pid={pid} kind={kind}"));
+                say(format_args!("answer generation={generation} process={me} kind={kind}"));
             });
         }
     });

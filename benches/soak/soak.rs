@@ -10,6 +10,7 @@ use std::{
 use anyhow::Context;
 use fastrand::Rng;
 use tokio::{
+    runtime::Handle,
     task::JoinSet,
     time::{Instant, sleep},
 };
@@ -32,23 +33,25 @@ use super::{
 };
 
 /// From the seed to the verdict.
-pub(super) async fn soak(args: &Args) -> anyhow::Result<ExitCode> {
+pub(super) async fn soak(args: &Args, others: &Handle) -> anyhow::Result<ExitCode> {
     let seed = args.seed.map_or_else(any_seed, Ok)?;
     let again = format!("cargo bench --features http2 --bench soak -- --seconds {} --seed {seed}", args.seconds);
-    println!("seed {seed}; the same operations in the same order: {again}");
+    let network = if args.apart { "a network of its own" } else { "the machine's network" };
+    println!("seed {seed}, in {network}; the same operations in the same order: {again}");
     let book = Arc::new(Book::new());
     let threads = if seed % 2 == 0 { 1 } else { 2 };
     let fleet = Arc::new(Fleet::new(Place::new()?, threads, Arc::clone(&book))?);
     let carried_out = tokio::select! {
         biased;
         () = book.until_violated() => Ok(()),
-        carried_out = carry_out(args, seed, &fleet) => carried_out,
+        carried_out = carry_out(args, seed, &fleet, others) => carried_out,
     };
     if let Err(error) = &carried_out {
         book.violated(format!("{error:#}"));
     }
     let violations = book.violations();
     if violations.is_empty() {
+        println!("lost                0 otherwise");
         return Ok(ExitCode::SUCCESS);
     }
     println!("\nVIOLATED, with seed {seed}:");
@@ -60,15 +63,15 @@ pub(super) async fn soak(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-async fn carry_out(args: &Args, seed: u64, fleet: &Arc<Fleet>) -> anyhow::Result<()> {
+async fn carry_out(args: &Args, seed: u64, fleet: &Arc<Fleet>, others: &Handle) -> anyhow::Result<()> {
     let book = Arc::clone(&fleet.book);
     fleet.start_anew().await?;
     let [http, lines, udp] = fleet.place.ports.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-    let mut clients = Clients::new([http, lines], fleet.place.file("unix"), Arc::clone(&book));
+    let mut clients = Clients::new([http, lines], fleet.place.file("unix"), Arc::clone(&book), others.clone());
     Kind::ALL.into_iter().for_each(|kind| clients.more(kind, 3));
     let enough = CancellationToken::new();
     let probe = tokio::spawn(probe::probe(http, Duration::from_millis(args.gap), Arc::clone(&book), enough.clone()));
-    let datagrams = tokio::spawn(datagrams::send(udp, Arc::clone(&book), enough.clone()));
+    let datagrams = others.spawn(datagrams::send(udp, Arc::clone(&book), enough.clone()));
     let watchman = tokio::spawn(watchman::watch(Arc::clone(fleet), enough.clone()));
 
     let (storms, level) = (JoinSet::new(), Level::default());
@@ -123,9 +126,12 @@ async fn carry_out(args: &Args, seed: u64, fleet: &Arc<Fleet>) -> anyhow::Result
     let datagrams::Datagrams { sent, answered, explained } = datagrams;
     println!("  datagrams  {answered:>8} {explained:>10}           of {sent} sent");
     let explained: u64 = figures.explained.values().sum();
-    println!("lost         {explained:>8} in kills, 0 otherwise");
+    println!("lost         {explained:>8} in kills");
     let (told, sent_back) = (figures.told, figures.sent_back);
-    println!("told to go   {told:>8} of HTTP/1.1, {sent_back} of lines; {} came back after a kill", figures.bereaved);
+    println!(
+        "told to go   {told:>8} of HTTP/1.1 and WebSockets, {sent_back} of lines; {} came back after a kill",
+        figures.bereaved
+    );
     let facts = fleet.facts();
     println!(
         "generations  {:>8}; handed over {}, raced {}, cut {}",

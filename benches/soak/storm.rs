@@ -47,7 +47,11 @@ impl Storm {
                 }
             });
         }
-        while all.join_next().await.is_some() {}
+        while let Some(ended) = all.join_next().await {
+            if let Err(error) = ended {
+                book.violated(format!("connections of storms end in order: {error}"));
+            }
+        }
     }
 
     async fn one(self, mut stream: TcpStream, time: Duration) -> anyhow::Result<()> {

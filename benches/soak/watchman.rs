@@ -10,8 +10,8 @@ use super::fleet::Fleet;
 /// All that may drain, the one that serves, its successor, and two that would take over.
 const MOST: usize = 8 + 1 + 1 + 2;
 
-/// A child is buried by then, also by somebody who stood still.
-const BURIED: Duration = Duration::from_secs(10);
+/// A child is buried by then, also by somebody who stood still on a busy machine.
+const BURIED: Duration = Duration::from_secs(30);
 
 /// Looks again and again. The most that there were.
 pub(super) async fn watch(fleet: Arc<Fleet>, enough: CancellationToken) -> anyhow::Result<usize> {
@@ -22,11 +22,11 @@ pub(super) async fn watch(fleet: Arc<Fleet>, enough: CancellationToken) -> anyho
         if living.len() > MOST {
             fleet.book.violated(format!("there are at most {MOST} processes: {living:?}"));
         }
-        dead.retain(|pid, _| zombies.contains(pid));
-        for pid in zombies {
-            let since = *dead.entry(pid).or_insert_with(Instant::now);
+        dead.retain(|who, _| zombies.contains(who));
+        for zombie in zombies {
+            let since = *dead.entry(zombie).or_insert_with(Instant::now);
             if since.elapsed() > BURIED {
-                fleet.book.violated(format!("no zombies: {pid} has been one for {:?}", since.elapsed()));
+                fleet.book.violated(format!("no zombies: {zombie} has been one for {:?}", since.elapsed()));
             }
         }
         sleep(Duration::from_millis(200)).await;
