@@ -46,6 +46,7 @@ fn named(channel: &str) {
     assert!(found.is_some() || !is_it, "{channel}");
     // It may name any other of this process's, too; but what is found must be what it says, number and inode.
     if let Some(found) = found {
+        #[expect(clippy::disallowed_methods, reason = "the number is what is compared")]
         let number = found.as_fd().as_raw_fd();
         assert_eq!(said, Some((number, inode_of(number))), "{channel}");
     }
