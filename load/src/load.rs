@@ -175,6 +175,12 @@ impl Running {
         self.meter.tally()
     }
 
+    /// Counts from now on, and forgets what was before: connects and first requests are a warm-up. Nobody may wait in
+    /// [`reach`](Self::reach) meanwhile.
+    pub fn begin_anew(&self) {
+        self.meter.begin_anew();
+    }
+
     /// Waits until at least `n` more requests were answered: a barrier for tests.
     ///
     /// # Errors

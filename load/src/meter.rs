@@ -75,7 +75,7 @@ impl Meter {
 
     /// Starts the clock of a request, or has it run since then.
     pub(crate) fn ask(&self, at: time::Instant, deadline: Duration) -> Asked {
-        Asked { at, deadline, mark: self.window.mark() }
+        Asked { at, deadline, mark: self.window.mark(at) }
     }
 
     pub(crate) fn answered(&self, asked: Asked, answer: &Answer) {
@@ -102,6 +102,11 @@ impl Meter {
 
     pub(crate) fn tally(&self) -> Tally {
         self.book().tally.clone()
+    }
+
+    /// Forgets what was counted. Nobody may wait for a number of answers meanwhile.
+    pub(crate) fn begin_anew(&self) {
+        self.book().tally = Tally::starting(time::Instant::now());
     }
 
     /// Looks at the figures without a copy.
@@ -206,6 +211,17 @@ mod tests {
         let awaited = meter.generation(1, Duration::from_secs(1));
         let (first, ()) = tokio::join!(awaited, async { answer(&meter, 1) });
         assert_eq!(first.unwrap(), meter.tally().generations()[&1].first);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_begins_anew_has_counted_nothing() {
+        let meter = Meter::new(Window::default());
+        answer(&meter, 0);
+        meter.reconnected(Parting::Untold);
+        meter.begin_anew();
+        assert_eq!((meter.tally().requests(), meter.tally().reconnects()), (0, 0));
+        answer(&meter, 0);
+        assert_eq!(meter.tally().outside().count(), 1);
     }
 
     #[test]

@@ -15,14 +15,20 @@ use tokio::time;
 #[derive(Clone, Debug, Default)]
 pub struct Window(Arc<State>);
 
-/// Two counts rather than a flag: a request may begin before a window opens and end after it has closed, and it is the
-/// very one whose latency is in question.
+/// Counts rather than a flag: a request may begin before a window opens and end after it has closed, and it is the very
+/// one whose latency is in question.
 #[derive(Debug, Default)]
 struct State {
     opened: AtomicU64,
-    closed: AtomicU64,
-    /// In the order of opening. Apart from the counts, which every request reads.
-    times: Mutex<Vec<Time>>,
+    times: Mutex<Times>,
+}
+
+#[derive(Debug, Default)]
+struct Times {
+    /// In the order of opening.
+    all: Vec<Time>,
+    /// In the order of closing: a request that is overdue began when it was due, and windows may have closed since.
+    closed: Vec<time::Instant>,
 }
 
 /// When a window was open.
@@ -51,8 +57,8 @@ impl Window {
     /// Opens the window. Several may be open at a time.
     pub fn open(&self) -> Open {
         let index = self.0.times(|times| {
-            times.push(Time { from: time::Instant::now().into_std(), until: None });
-            times.len() - 1
+            times.all.push(Time { from: time::Instant::now().into_std(), until: None });
+            times.all.len() - 1
         });
         self.0.opened.fetch_add(1, SeqCst);
         Open { state: Arc::clone(&self.0), index }
@@ -61,11 +67,12 @@ impl Window {
     /// When it was opened and closed until now: the marks on a [`Timeline`](crate::Timeline), which tells their
     /// [`place`](crate::Timeline::place).
     pub fn times(&self) -> Vec<Time> {
-        self.0.times(|times| times.clone())
+        self.0.times(|times| times.all.clone())
     }
 
-    pub(crate) fn mark(&self) -> Mark {
-        Mark(self.0.closed.load(SeqCst))
+    /// Of a request that began now or before.
+    pub(crate) fn mark(&self, began: time::Instant) -> Mark {
+        Mark(self.0.times(|times| times.closed.partition_point(|closed| *closed <= began)) as u64)
     }
 
     /// Whether a window was open at any time since the mark.
@@ -77,13 +84,16 @@ impl Window {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.state.closed.fetch_add(1, SeqCst);
-        self.state.times(|times| times[self.index].until = Some(time::Instant::now().into_std()));
+        self.state.times(|times| {
+            let now = time::Instant::now();
+            times.closed.push(now);
+            times.all[self.index].until = Some(now.into_std());
+        });
     }
 }
 
 impl State {
-    fn times<T>(&self, f: impl FnOnce(&mut Vec<Time>) -> T) -> T {
+    fn times<T>(&self, f: impl FnOnce(&mut Times) -> T) -> T {
         f(&mut self.times.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -97,18 +107,18 @@ mod tests {
     #[test]
     fn a_request_before_or_after_a_window_is_not_touched() {
         let window = Window::default();
-        let before = window.mark();
+        let before = window.mark(time::Instant::now());
         assert!(!window.touched(before));
         drop(window.open());
-        assert!(!window.touched(window.mark()));
+        assert!(!window.touched(window.mark(time::Instant::now())));
     }
 
     #[test]
     fn a_request_within_around_or_across_a_window_is_touched() {
         let window = Window::default();
-        let around = window.mark();
+        let around = window.mark(time::Instant::now());
         let open = window.open();
-        let within = window.mark();
+        let within = window.mark(time::Instant::now());
         assert!(window.touched(around) && window.touched(within));
         drop(open);
         assert!(window.touched(around), "the window opened and closed within the request");
@@ -120,9 +130,24 @@ mod tests {
         let window = Window::default();
         let (first, second) = (window.open(), window.open());
         drop(first);
-        assert!(window.touched(window.mark()));
+        assert!(window.touched(window.mark(time::Instant::now())));
         drop(second);
-        assert!(!window.touched(window.mark()));
+        assert!(!window.touched(window.mark(time::Instant::now())));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_due_in_a_window_and_is_asked_after_it_is_touched() {
+        const MS: Duration = Duration::from_millis(1);
+        let (window, before) = (Window::default(), time::Instant::now());
+        time::advance(MS).await;
+        let open = window.open();
+        time::advance(MS).await;
+        let due = time::Instant::now();
+        time::advance(MS).await;
+        drop(open);
+        time::advance(MS).await;
+        assert!(window.touched(window.mark(due)) && window.touched(window.mark(before)));
+        assert!(!window.touched(window.mark(time::Instant::now())));
     }
 
     #[tokio::test(start_paused = true)]

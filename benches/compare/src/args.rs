@@ -19,11 +19,14 @@ pub(crate) struct Args {
     #[arg(long, value_delimiter = ',')]
     system: Vec<System>,
     /// How long the load of each run is on
-    #[arg(long, default_value_t = 4)]
-    seconds: u32,
+    #[arg(long, default_value_t = 1.0)]
+    seconds: f64,
     /// How often each system is restarted in a run
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 1)]
     restarts: u32,
+    /// How often each system is measured in a scenario, beginning with another one each time
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
     /// Where results.json and the pages go
     #[arg(long, value_name = "DIR", default_value = "target/compare")]
     pub(crate) out: PathBuf,
@@ -65,8 +68,13 @@ impl Args {
         Ok(scenarios)
     }
 
-    pub(crate) fn pace(&self) -> Pace {
-        let (seconds, restarts) = if self.quick { (2, 1) } else { (self.seconds, self.restarts) };
-        Pace { time: Duration::from_secs(seconds.into()), restarts }
+    pub(crate) fn pace(&self) -> anyhow::Result<Pace> {
+        let (seconds, restarts) = if self.quick { (2.0, 1) } else { (self.seconds, self.restarts) };
+        Ok(Pace { time: Duration::try_from_secs_f64(seconds)?, restarts })
+    }
+
+    /// One where it is quick: whether something is lost is seen in each.
+    pub(crate) fn rounds(&self) -> usize {
+        if self.quick { 1 } else { self.rounds.max(1) }
     }
 }

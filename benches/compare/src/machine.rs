@@ -12,6 +12,7 @@ pub(crate) fn machine() -> anyhow::Result<Machine> {
     let kib: f64 = memory.trim().trim_end_matches(" kB").parse()?;
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let rest = if arguments.is_empty() { String::new() } else { format!(" -- {}", arguments.join(" ")) };
+    let migrates = fs::read_to_string("/proc/sys/net/ipv4/tcp_migrate_req").unwrap_or_else(|_| "unknown".into());
     Ok(Machine {
         date: jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC").to_string(),
         kernel: nix::sys::utsname::uname()?.release().to_string_lossy().into_owned(),
@@ -19,6 +20,7 @@ pub(crate) fn machine() -> anyhow::Result<Machine> {
         cores: available_parallelism()?.get(),
         memory_gib: (kib / f64::from(1 << 20) * 10.0).round() / 10.0,
         command: format!("cargo run --release -p compare{rest}"),
+        tcp_migrate_req: migrates.trim().to_owned(),
         versions: versions(),
     })
 }

@@ -23,6 +23,7 @@ mod process;
 mod progress;
 mod report;
 mod results;
+mod rounds;
 mod scenarios;
 mod server;
 mod suite;

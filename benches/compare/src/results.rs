@@ -22,6 +22,9 @@ pub(crate) struct Machine {
     pub(crate) processor: String,
     pub(crate) cores: usize,
     pub(crate) memory_gib: f64,
+    /// Whether connections in the queue of a socket that is closed go to another with the same port.
+    #[serde(default)]
+    pub(crate) tcp_migrate_req: String,
     /// What reproduces it.
     pub(crate) command: String,
     /// `nginx` → `1.22.1`
@@ -66,6 +69,13 @@ pub(crate) struct Run {
     pub(crate) figures: BTreeMap<String, f64>,
     /// What a reader must know: why it is behind, what did not work.
     pub(crate) notes: Vec<String>,
+    /// How many restarts this scenario wants to fail.
+    #[serde(default)]
+    pub(crate) expected_failures: usize,
+    /// Where it was measured several times, each of them, without timelines and curves. The other figures are then of all:
+    /// medians of times and rates, sums of counts; restarts, timeline and curves are the first round's.
+    #[serde(default)]
+    pub(crate) rounds: Vec<Self>,
 }
 
 /// In milliseconds, from when a request was due.

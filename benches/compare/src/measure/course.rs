@@ -5,10 +5,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::Context;
 use load::Window;
-use tokio::time::{sleep, sleep_until, timeout};
+use tokio::{
+    runtime,
+    sync::oneshot,
+    time::{sleep, sleep_until, timeout},
+};
 
-use super::Pace;
+use super::{Pace, ports::Ports};
 use crate::{
     results::Run,
     scenarios::Course,
@@ -19,13 +24,15 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// For how long what clients see is a restart's, after it: connections are still being moved or closed.
-const AFTERMATH: Duration = Duration::from_millis(500);
+pub(crate) const AFTERMATH: Duration = Duration::from_millis(500);
 
 /// Where the restarts of a run are noted.
 pub(super) struct Log<'a> {
     pub(super) run: &'a mut Run,
     pub(super) window: &'a Window,
     pub(super) began: Instant,
+    /// Of clients who don't count their reconnects.
+    pub(super) ports: Option<Ports>,
 }
 
 impl Course {
@@ -51,22 +58,24 @@ impl Log<'_> {
             let due = self.began + each * number + each / 4;
             sleep_until(due.into()).await;
             let open = self.window.open();
-            let before = system.check().await;
+            let before = whoever_serves(system).await?;
             self.restart(system, before).await?;
             let next = self.began + each * (number + 1) + each / 4;
             sleep_until((Instant::now() + AFTERMATH).min(next).into()).await;
             drop(open);
+            if let Some(ports) = &mut self.ports {
+                self.run.reconnects += ports.appeared()?;
+            }
         }
         Ok(())
     }
 
     /// Asks for one, and looks for the successor meanwhile.
-    async fn restart(&mut self, system: &mut Running, before: Option<u64>) -> anyhow::Result<bool> {
+    async fn restart(&mut self, system: &mut Running, before: u64) -> anyhow::Result<bool> {
         let asked = Instant::now();
         self.run.restarts.push((asked - self.began).as_secs_f64());
-        let successor = tokio::spawn(successor(system.address(), before, asked));
-        if let Told::Failed(why) = system.restart().await? {
-            successor.abort();
+        let successor = look_for_successor(system.address(), before, asked)?;
+        if let Told::Failed(why) = system.restart(before).await? {
             return Ok(self.failed(&why));
         }
         match successor.await? {
@@ -85,11 +94,11 @@ impl Log<'_> {
     async fn broken_release(&mut self, system: &mut Running, pace: Pace) -> anyhow::Result<()> {
         let quarter = pace.time / 4;
         sleep_until((self.began + quarter).into()).await;
-        let (before, said) = (system.check().await, system.log().len());
+        let (before, said) = (whoever_serves(system).await?, system.log().len());
         system.break_release()?;
         let open = self.window.open();
         self.run.restarts.push(self.began.elapsed().as_secs_f64());
-        let told = system.restart().await?;
+        let told = system.restart(before).await?;
         sleep_until((self.began + 2 * quarter).into()).await;
         let serves = timeout(quarter, system.check()).await.unwrap_or_default();
         let log = system.log();
@@ -101,22 +110,58 @@ impl Log<'_> {
             Told::Nothing => format!("whoever asked was told nothing; the log says: {}", one_line(word)),
             Told::Succeeded => "whoever asked was told that it had succeeded".into(),
         });
-        self.run.failed_restarts += usize::from(serves.is_none() || serves == before);
-        self.run.notes.push(if serves.is_some() { "the old one served on" } else { "nobody served" }.into());
+        self.run.failed_restarts += usize::from(serves.is_none_or(|serves| serves == before));
+        self.run.notes.push(match serves {
+            None => "nobody served".into(),
+            Some(serves) if serves == before => "the old one served on".into(),
+            Some(_) => "another process served".into(),
+        });
         drop(open);
         system.mend_release()?;
-        let again = if self.restart(system, before).await? { "succeeded" } else { "failed too" };
+        let again = if self.restart(system, serves.unwrap_or(before)).await? { "succeeded" } else { "failed too" };
         self.run.notes.push(format!("the next restart, into a good release, {again}"));
         Ok(())
     }
 }
 
+/// The process that is about to be replaced. Without it, it would be taken for its own successor.
+async fn whoever_serves(system: &Running) -> anyhow::Result<u64> {
+    let serves = async {
+        loop {
+            if let Some(pid) = system.check().await {
+                return pid;
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(PATIENCE, serves).await.with_context(|| format!("nobody answers within {PATIENCE:?}"))
+}
+
+/// On a thread of its own: on that of the clients, it would wait in their queue. Ends when nobody waits for it.
+fn look_for_successor(
+    address: SocketAddr,
+    before: u64,
+    asked: Instant,
+) -> anyhow::Result<oneshot::Receiver<Option<Duration>>> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    let (mut found, look) = oneshot::channel();
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            tokio::select! {
+                took = successor(address, before, asked) => drop(found.send(took)),
+                () = found.closed() => {}
+            }
+        });
+    });
+    Ok(look)
+}
+
 /// How long it took until another process than this one answered a new connection.
-async fn successor(address: SocketAddr, before: Option<u64>, asked: Instant) -> Option<Duration> {
+async fn successor(address: SocketAddr, before: u64, asked: Instant) -> Option<Duration> {
     let answered = async {
         loop {
             match pid_of(address).await {
-                Some(pid) if Some(pid) != before => return asked.elapsed(),
+                Some(pid) if pid != before => return asked.elapsed(),
                 _ => sleep(Duration::from_millis(1)).await,
             }
         }

@@ -3,11 +3,14 @@
 mod cell;
 mod course;
 mod percentiles;
+mod ports;
 mod slots;
 mod spinners;
 mod wrk;
 
 pub(crate) use cell::{Interrupted, measure};
+pub(crate) use course::AFTERMATH;
+pub(crate) use wrk::LATE;
 
 use std::time::Duration;
 

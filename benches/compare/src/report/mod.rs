@@ -1,6 +1,7 @@
 //! What was found, for readers: a page with pictures, a picture and a table for README, and a table for the terminal.
 
 mod files;
+mod how;
 mod number;
 mod page;
 mod palette;
@@ -14,5 +15,5 @@ mod table;
 
 pub(crate) use files::{redraw, write};
 pub(crate) use number::median;
-pub(crate) use standing::{Better, Figure, behind};
+pub(crate) use standing::{Better, Figure, Part, behind, undecided};
 pub(crate) use table::table;

@@ -15,7 +15,12 @@ pub(super) fn count(value: u64) -> String {
 
 /// So many of something for each of something else: `64`, `2.3`, `0`.
 pub(super) fn ratio(value: f64) -> String {
-    if value >= 10.0 || value == value.trunc() { count(value.round() as u64) } else { format!("{value:.1}") }
+    match value {
+        _ if value >= 10.0 || value == value.trunc() => count(value.round() as u64),
+        // Not `0.0`: that is nothing, and this is something.
+        _ if value < 0.1 => "<0.1".to_owned(),
+        _ => format!("{value:.1}"),
+    }
 }
 
 /// A time, by three digits: `0.412`, `1.03`, `57.3`, `2 114`.
@@ -85,8 +90,8 @@ mod tests {
         assert_eq!([0.01, 0.1, 1.0, 100.0, 1e3, 1e5].map(time), ["10 µs", "100 µs", "1 ms", "100 ms", "1 s", "100 s"]);
         assert_eq!([0.0, 0.2 + 0.1, 500.0, 20e3, 3e6].map(short), ["0", "0.3", "500", "20k", "3M"]);
         assert_eq!(
-            [0.0, 0.25, 64.0, 2_667.4].map(ratio).map(|text| text.replace('\u{202f}', " ")),
-            ["0", "0.2", "64", "2 667"]
+            [0.0, 0.03, 0.25, 64.0, 2_667.4].map(ratio).map(|text| text.replace('\u{202f}', " ")),
+            ["0", "<0.1", "0.2", "64", "2 667"]
         );
     }
 

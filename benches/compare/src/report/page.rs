@@ -3,11 +3,12 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{
+    how::how,
     number::{count, milliseconds},
     palette::{Hue, Palette},
     plot,
     scenario::{Axes, Scenario},
-    standing::{Better, Figure, behind, is_ours},
+    standing::{Better, Figure, behind, is_ours, undecided},
 };
 use crate::results::{LeftOut, Machine, Results, Run};
 
@@ -45,7 +46,7 @@ pub(super) fn page(results: &Results, summary: &str) -> anyhow::Result<String> {
                 }
                 main { @for section in sections { (section) } }
                 (left_out(&results.left_out))
-                (how())
+                (how(&results.machine))
             }
         }
     };
@@ -167,13 +168,14 @@ fn remarks(scenario: &Scenario<'_>) -> Markup {
 fn remark(run: &Run, scenario: &[&Run]) -> Option<String> {
     let mut parts = Vec::new();
     if run.failed_restarts > 0 {
-        parts.push(format!("{} of {} restarts did not succeed", run.failed_restarts, run.restarts.len()));
+        parts.push(format!("{} of {} restarts did not succeed", run.failed_restarts, run.all_restarts()));
     }
-    let behind: Vec<_> = behind(run, scenario).iter().map(Better::to_string).collect();
-    if !behind.is_empty() {
-        parts.push(format!("behind in {}", behind.join(", ")));
-        if run.notes.is_empty() {
-            parts.push("no reason is known yet".to_owned());
+    let named = |better: Vec<Better>| better.iter().map(Better::to_string).collect::<Vec<_>>().join(", ");
+    for (how, better) in
+        [("behind in", behind(run, scenario)), ("not decided without rounds:", undecided(run, scenario))]
+    {
+        if !better.is_empty() {
+            parts.push(format!("{how} {}", named(better)));
         }
     }
     parts.extend(run.notes.iter().cloned());
@@ -220,31 +222,6 @@ fn left_out(all: &[LeftOut]) -> Markup {
     }
 }
 
-fn how() -> Markup {
-    html! {
-        section id="how" {
-            h2 { "How it was measured" }
-            ul {
-                li { "Each server runs on one worker or thread and gives the same response. Clients and server share the machine, over loopback." }
-                li {
-                    "The clients never ask a second time. A request is " b { "answered" } " by a whole response that is the expected one; "
-                    b { "lost" } " if it was refused, reset, cut in the middle, wrong, too late, or " b { "raced" }
-                    ": it met the end of a kept-alive connection, and nobody can know whether it was carried out. What the protocol tells a client that it may send again is no loss."
-                }
-                li { "A connection is " b { "reopened" } " where a client that meant to keep it had to open another one." }
-                li { "Latency counts from when a client wished to ask, or at a constant rate ought to have asked, with the connection where it needed a new one, to the last byte. Only answers have one: who loses the slow requests looks fast." }
-                li { "A request has met a restart if a restart was under way at any time from its beginning to its end. Percentiles are of HDR histograms with three digits." }
-                li { "The time of a restart is the median, from asking for it to the first answer of the new process where that can be seen, or to the old one's word." }
-                li {
-                    "A marked cell (▾) is one in which a server of this crate is behind the best of the others in the scenario: counts by any amount, times and rates by more than "
-                    (format!("{:.0} %", Figure::TOLERANCE * 100.0)) ". Why is said under the table."
-                }
-                li { "Long runs are drawn in columns of several slots, of which the most and the fewest answers and the longest latency are shown, so that no slot is smoothed away." }
-            }
-        }
-    }
-}
-
 fn figure(caption: Markup, picture: &str) -> Markup {
     html! { figure { figcaption { (caption) } (PreEscaped(picture)) } }
 }
@@ -252,24 +229,6 @@ fn figure(caption: Markup, picture: &str) -> Markup {
 /// A system's letter in its colour.
 fn key(hue: &Hue) -> Markup {
     html! { span.key style={ "background:" (hue.css()) } { (hue.letter) } }
-}
-
-impl std::fmt::Display for Better {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (name, system) = (self.figure.name(), &self.system);
-        let value = match self.figure {
-            Figure::Lost | Figure::Reconnects => count(self.value as u64),
-            Figure::Throughput => format!("{}/s", count(self.value as u64)),
-            _ => format!("{} ms", milliseconds(self.value)),
-        };
-        match self.figure {
-            Figure::Throughput => write!(f, "throughput ({system}: {value})"),
-            Figure::RestartTime => write!(f, "restart time ({system}: {value})"),
-            Figure::InRestarts(_) => write!(f, "{name} in restarts ({system}: {value})"),
-            Figure::Outside(_) => write!(f, "{name} without a restart ({system}: {value})"),
-            Figure::Lost | Figure::Reconnects => write!(f, "{name} ({system}: {value})"),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -314,22 +273,20 @@ mod tests {
 
     #[test]
     fn where_ours_is_behind_is_said_with_its_reason() {
-        let run = |system: &str, per_second, notes: &[&str]| Run {
-            scenario: "busy".into(),
-            system: system.into(),
-            per_second,
-            notes: notes.iter().map(|note| (*note).to_owned()).collect(),
-            ..Run::default()
+        let run = |system: &str, per_second, notes: &[&str]| {
+            let (scenario, system) = ("busy".to_owned(), system.to_owned());
+            let notes = notes.iter().map(|note| (*note).to_owned()).collect();
+            let run = Run { scenario, system, per_second, notes, ..Run::default() };
+            Run { rounds: vec![run.clone(); 3], ..run }
         };
-        let behind = |notes: &[&str]| {
-            let runs = vec![run("ours", 500.0, notes), run("nginx", 900.0, &[])];
-            page(&Results { runs, ..Results::default() }, "").unwrap()
-        };
-        let said = behind(&["C is small"]);
-        assert!(
-            said.contains("behind in throughput (nginx: 900/s); C is small.")
-                && said.contains(r#"behind" title="throughput"#)
-        );
-        assert!(behind(&[]).contains("behind in throughput (nginx: 900/s); no reason is known yet."));
+        let mut runs = vec![run("ours", 500.0, &["C is small"]), run("nginx", 900.0, &[])];
+        let said = |runs: &[Run]| page(&Results { runs: runs.to_vec(), ..Results::default() }, "").unwrap();
+        let decided = said(&runs);
+        assert!(decided.contains("behind in throughput (nginx: 900/s); C is small."));
+        assert!(decided.contains(r#"behind" title="throughput"#));
+        runs[0].rounds.clear();
+        let open = said(&runs);
+        assert!(open.contains("not decided without rounds: throughput (nginx: 900/s)"));
+        assert!(!open.contains(r#"behind" title="#));
     }
 }

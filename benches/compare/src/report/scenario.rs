@@ -1,7 +1,10 @@
 //! The runs of one scenario, and what their pictures have in common.
 
 use super::scale::{Scale, Unit};
-use crate::results::{Results, Run};
+use crate::{
+    measure::LATE,
+    results::{Results, Run},
+};
 
 /// The runs of one scenario, in the order in which they were measured.
 #[derive(Clone, Debug)]
@@ -95,15 +98,24 @@ impl Run {
         self.timeline.len() as f64 * self.slot_ms / 1e3
     }
 
+    /// How many restarts there were, in all rounds.
+    pub(super) fn all_restarts(&self) -> usize {
+        match &self.rounds[..] {
+            [] => self.restarts.len(),
+            rounds => rounds.iter().map(|round| round.restarts.len()).sum(),
+        }
+    }
+
     /// Of one restart on average. `None` where there was none.
     pub(super) fn per_restart(&self, count: u64) -> Option<f64> {
-        (!self.restarts.is_empty()).then(|| count as f64 / self.restarts.len() as f64)
+        let restarts = self.all_restarts();
+        (restarts > 0).then(|| count as f64 / restarts as f64)
     }
 
     /// How the lost ones were lost: `raced 62, reset 2`.
     pub(super) fn losses(&self) -> String {
         // What is no loss by the protocol stands among the outcomes under these names.
-        const NO_LOSS: [&str; 3] = ["answered", "unanswered after close", "unprocessed by HTTP/2"];
+        const NO_LOSS: [&str; 4] = ["answered", LATE, "unanswered after close", "unprocessed by HTTP/2"];
         let kinds = self.outcomes.iter().filter(|(name, count)| **count > 0 && !NO_LOSS.contains(&name.as_str()));
         kinds.map(|(name, count)| format!("{name} {}", super::number::count(*count))).collect::<Vec<_>>().join(", ")
     }
@@ -159,6 +171,8 @@ mod tests {
         let outcomes = outcomes.into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
         assert_eq!(Run { outcomes, ..Run::default() }.losses(), "cut 2, raced 62");
         assert_eq!(Run::default().per_restart(7), None);
-        assert_eq!(Run { restarts: vec![1.0, 2.0], ..Run::default() }.per_restart(7), Some(3.5));
+        let two = Run { restarts: vec![1.0, 2.0], ..Run::default() };
+        assert_eq!(two.per_restart(7), Some(3.5));
+        assert_eq!(Run { rounds: vec![two.clone(), two.clone()], ..two }.per_restart(7), Some(1.75));
     }
 }

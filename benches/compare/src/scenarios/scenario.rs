@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::Clients;
 use crate::{measure::Pace, server::Setup};
 
@@ -81,7 +83,12 @@ impl Scenario {
     /// Half of it, where what is looked for is there at each restart, or at none.
     pub(crate) fn pace(&self, pace: Pace) -> Pace {
         let is_brief = self.clients == Clients::Few || matches!(self.course, Course::Nothing | Course::OneRestart);
-        if is_brief { pace.brief() } else { pace }
+        match self.clients {
+            // They think for two seconds: in less, half of them would not learn what has become of their connections.
+            Clients::MostlyIdle => Pace { time: pace.time.max(Duration::from_secs(3)), ..pace },
+            _ if is_brief => pace.brief(),
+            _ => pace,
+        }
     }
 
     pub(crate) fn setup(&self, default: &Setup) -> Setup {

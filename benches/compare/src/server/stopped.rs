@@ -3,11 +3,11 @@
 use std::{future::IntoFuture, hint::black_box, net, time::Duration};
 
 use anyhow::Context;
-use axum::serve::Listener;
+use axum::serve::{Listener, ListenerExt};
 use listenfd::ListenFd;
 use socket2::{Domain, Socket, Type};
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     signal::unix::{SignalKind, signal},
     task::JoinSet,
 };
@@ -37,11 +37,13 @@ pub(super) async fn serve(setup: &Setup, listeners: Vec<TcpListener>) -> anyhow:
 /// Serves until it is told to leave, and then until everybody has been served.
 pub(super) async fn until_left<L>(listeners: Vec<L>, leaving: Leaving) -> anyhow::Result<()>
 where
-    L: Listener<Addr: std::fmt::Debug>,
+    L: Listener<Io = TcpStream, Addr: std::fmt::Debug>,
 {
     let app = app(leaving.clone());
     let mut servers = JoinSet::new();
     for listener in listeners {
+        // As ours does. Where it fails the connection has ended, and whoever reads it sees that.
+        let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
         let server = axum::serve(listener, app.clone()).with_graceful_shutdown(leaving.token.clone().cancelled_owned());
         servers.spawn(server.into_future());
     }

@@ -64,6 +64,9 @@ impl Nginx {
     }
 }
 
+/// As ours has by default, and as the other Rust servers have.
+const BACKLOG: u32 = 4096;
+
 /// Whoever may be signalled.
 fn master(place: &Place) -> Option<Pid> {
     let pid = fs::read_to_string(place.file("pid")).ok()?;
@@ -85,9 +88,10 @@ async fn until<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
 
 fn config(place: &Place) -> String {
     let directory = place.setup.place.display();
-    let mut listen: String = place.setup.addresses().map(|address| format!("listen {address}; ")).collect();
+    let mut listen: String =
+        place.setup.addresses().map(|address| format!("listen {address} backlog={BACKLOG}; ")).collect();
     // In clear text it speaks HTTP/2 with whoever knows, on a port where it speaks nothing else.
-    listen += &format!("listen {} http2;", place.setup.http2());
+    listen += &format!("listen {} http2 backlog={BACKLOG};", place.setup.http2());
     let (module, slow) = if fs::exists(ECHO).unwrap_or_default() {
         let slow = "location ~ ^/slow/ { default_type text/plain; echo_sleep 0.3; echo -n 'slept 300 ms'; }";
         (format!("load_module {ECHO};"), slow)

@@ -52,10 +52,10 @@ impl Running {
         Ok(running)
     }
 
-    /// Asks for a restart, as an operator would. How it went is to be seen, unless it is told.
-    pub(crate) async fn restart(&mut self) -> anyhow::Result<Told> {
+    /// Asks for a restart, as an operator would who knows which process serves. How it went is to be seen, unless it is told.
+    pub(crate) async fn restart(&mut self, serves: u64) -> anyhow::Result<Told> {
         match &mut self.adapter {
-            Adapter::Rust(rust) => rust.restart(&self.place).await,
+            Adapter::Rust(rust) => rust.restart(&self.place, serves).await,
             Adapter::Nginx(nginx) => nginx.restart(&self.place).await,
             Adapter::Haproxy(haproxy) => haproxy.restart(),
         }

@@ -23,7 +23,7 @@ use tokio::{
 use super::{
     group::{Group, signal},
     place::Place,
-    running::{Told, pid_of},
+    running::Told,
 };
 use crate::server::{Kind, Setup};
 
@@ -56,7 +56,7 @@ impl Rust {
         Ok(Self { kind, sockets, newest })
     }
 
-    pub(super) async fn restart(&mut self, place: &Place) -> anyhow::Result<Told> {
+    pub(super) async fn restart(&mut self, place: &Place, serves: u64) -> anyhow::Result<Told> {
         match self.kind {
             Kind::Ours | Kind::OursStays => {
                 let answer = tokio_hotrestart::control::restart(control(place)).await;
@@ -69,7 +69,6 @@ impl Rust {
                 Ok(answer.map_or_else(|error| Told::Failed(error.to_string()), |_pid| Told::Succeeded))
             }
             Kind::Ecdysis => {
-                let serves = pid_of(place.setup.listen.into()).await.context("nobody answers")?;
                 signal(Pid::from_raw(serves.try_into()?), Signal::SIGHUP)?;
                 Ok(Told::Nothing)
             }

@@ -1,8 +1,8 @@
-use std::fmt;
+use std::{fmt, sync::LazyLock};
 
 use clap::ValueEnum;
 
-use super::versions::installed;
+use super::versions::{installed, version_of};
 use crate::server::Kind;
 
 /// Who is restarted, and how.
@@ -71,19 +71,24 @@ impl System {
     }
 }
 
+/// Each is run once to be asked.
+static NGINX: LazyLock<Option<String>> = LazyLock::new(|| installed("nginx"));
+static HAPROXY: LazyLock<Option<String>> = LazyLock::new(|| installed("haproxy"));
+
 impl fmt::Display for System {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Ours => "ours",
-            Self::OursStays => "ours, handover off",
-            Self::Ecdysis => "ecdysis + axum",
-            Self::Shellflip => "shellflip + axum",
-            Self::Activated => "axum, socket activation",
-            Self::ReusePort => "axum, SO_REUSEPORT",
-            Self::NginxUpgrade => "nginx, USR2 and QUIT",
-            Self::NginxReload => "nginx, HUP",
-            Self::HaproxyReload => "HAProxy, reload",
-            Self::HaproxyIdleClose => "HAProxy, idle-close-on-response",
-        })
+        let (name, version, how) = match self {
+            Self::Ours => return f.pad("ours"),
+            Self::OursStays => return f.pad("ours, handover off"),
+            Self::Ecdysis => ("ecdysis", version_of("ecdysis"), " + axum"),
+            Self::Shellflip => ("shellflip", version_of("shellflip"), " + axum"),
+            Self::Activated => ("axum", version_of("axum"), ", socket activation"),
+            Self::ReusePort => ("axum", version_of("axum"), ", SO_REUSEPORT"),
+            Self::NginxUpgrade => ("nginx", NGINX.clone(), ", USR2 and QUIT"),
+            Self::NginxReload => ("nginx", NGINX.clone(), ", HUP"),
+            Self::HaproxyReload => ("HAProxy", HAPROXY.clone(), ", reload"),
+            Self::HaproxyIdleClose => ("HAProxy", HAPROXY.clone(), ", idle-close"),
+        };
+        f.pad(&format!("{name} {}{how}", version.as_deref().unwrap_or("?")))
     }
 }

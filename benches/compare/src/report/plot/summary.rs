@@ -44,7 +44,10 @@ pub(in crate::report) fn summary(
         write("What one restart does to clients".into(), 20, 18, bold(19.0, INK, (HPos::Left, VPos::Top)))?;
         let about = match scenario {
             Some(scenario) => {
-                format!("{}: per restart, and the longest wait of all that met one; shorter is better", scenario.name)
+                format!(
+                    "{}: per restart, and the longest wait of those that met one and were answered; shorter is better",
+                    scenario.name
+                )
             }
             None => "no run with a restart".into(),
         };
@@ -93,7 +96,7 @@ impl Column {
         match self {
             Self::Lost => "requests lost",
             Self::Reopened => "connections reopened",
-            Self::Longest => "longest wait for an answer",
+            Self::Longest => "longest wait of those answered",
         }
     }
 
