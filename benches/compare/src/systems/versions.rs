@@ -24,7 +24,9 @@ pub(crate) fn installed(program: &str) -> Option<String> {
     let said = String::from_utf8_lossy(&said);
     let mut words = said.split([' ', '/', '\n']);
     let is_version = |word: &str| word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('.');
-    Some(words.find(|word| is_version(word)).unwrap_or("of unknown version").to_owned())
+    let version = words.find(|word| is_version(word)).unwrap_or("of unknown version");
+    // Without the distribution's part: it stands in the name of a row.
+    Some(version.split('-').next().unwrap_or(version).to_owned())
 }
 
 /// Of a crate, as this program was built with it.

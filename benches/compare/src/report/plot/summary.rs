@@ -45,7 +45,7 @@ pub(in crate::report) fn summary(
         let about = match scenario {
             Some(scenario) => {
                 format!(
-                    "{}: per restart, and the longest wait of those that met one and were answered; shorter is better",
+                    "{}, per restart; the longest wait is of those that were answered; shorter is better",
                     scenario.name
                 )
             }
@@ -96,7 +96,7 @@ impl Column {
         match self {
             Self::Lost => "requests lost",
             Self::Reopened => "connections reopened",
-            Self::Longest => "longest wait of those answered",
+            Self::Longest => "longest wait",
         }
     }
 
