@@ -55,6 +55,17 @@ impl Giver {
         why
     }
 
+    /// One that is whole is served after all that, and the server is left without a connection.
+    #[track_caller]
+    fn serves_the_next(self, id: u64) {
+        let (mut client, socket) = connection();
+        self.offers(Offered::idle(id, "http"), &socket);
+        self.hears_taken(&[id]);
+        is_served(&mut client);
+        drop(client);
+        self.dies();
+    }
+
     /// The server stands still, until its predecessor is gone.
     fn freezes_it(&self) -> i32 {
         self.0.heir.freeze_first()
@@ -213,18 +224,22 @@ fn offers_what_is_no_connection(way: Way) {
     let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
     let (stream, _other) = std::os::unix::net::UnixStream::pair().unwrap();
     let file = std::fs::File::open("/dev/null").unwrap();
+    let numbers = [listener.as_raw_fd(), datagrams.as_raw_fd(), stream.as_raw_fd(), file.as_raw_fd()];
+    let offers: Vec<_> = (1..5).map(|id| Offered::idle(id, "http")).collect();
+    it.wire().pass(&frames::offer(&offers), &numbers);
+    it.hears_declined(&[1, 2, 3, 4]);
+    it.serves_the_next(5);
+}
+
+/// It is of the right kind, so it is taken; its end is found at once, as that of any client who has gone.
+fn offers_what_has_no_client(way: Way) {
+    let it = Giver::new(way);
     let unconnected = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     let reset = reset();
-    let numbers = [&listener as &dyn AsRawFd, &datagrams, &stream, &file, &unconnected, &reset].map(AsRawFd::as_raw_fd);
-    let offers: Vec<_> = (1..7).map(|id| Offered::idle(id, "http")).collect();
-    it.wire().pass(&frames::offer(&offers), &numbers);
-    it.hears_declined(&[1, 2, 3, 4, 5, 6]);
-    let (mut client, socket) = connection();
-    it.offers(Offered::idle(7, "http"), &socket);
-    it.hears_taken(&[7]);
-    is_served(&mut client);
-    drop(client);
-    it.dies();
+    let offers = [Offered::idle(1, "http"), Offered::idle(2, "http")];
+    it.wire().pass(&frames::offer(&offers), &[unconnected.as_raw_fd(), reset.as_raw_fd()]);
+    it.hears_taken(&[1, 2]);
+    it.serves_the_next(3);
 }
 
 // ----------------------------------------------------------------------------------------------------------------- dies
@@ -333,6 +348,7 @@ both_ways! {
     offers_to_a_name_that_nobody_serves_and_keeps_what_it_has,
     offers_to_a_protocol_that_nobody_asks_for_and_is_declined_in_the_end,
     offers_what_is_no_connection,
+    offers_what_has_no_client,
     dies_with_its_offer_unread,
     dies_with_taken_unread,
     dies_in_the_midst_of_its_offer,

@@ -23,7 +23,8 @@
 //! | | claims 4 GiB | [`size`] |
 //! | | passes a UDP socket as a TCP listener, a listener of another address, a message without its descriptor | `predecessor::passes_a_udp_socket_as_a_tcp_listener`, `predecessor::passes_a_listener_of_another_address`, `predecessor::passes_a_message_without_its_descriptor` |
 //! | | passes a connection, a file, a pipe, an epoll as a TCP listener | [`passed`] |
-//! | | offers what is no connection: a listener, a datagram socket, a Unix socket, a device, a socket that is not connected, one whose client has reset it | `handover::predecessor::offers_what_is_no_connection` |
+//! | | offers what is no connection: a listener, a datagram socket, a Unix socket, a device | `handover::predecessor::offers_what_is_no_connection` |
+//! | | offers a socket that is not connected, or whose client has reset it | `handover::predecessor::offers_what_has_no_client` |
 //! | a child | inherits the variable, the channel, or both | `stranger`, `hygiene` |
 
 mod flood;
