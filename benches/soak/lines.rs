@@ -1,6 +1,7 @@
 //! A line protocol, whose connections are handed over: both of its ends.
 
 use std::{
+    io::{self, ErrorKind},
     net::SocketAddr,
     pin::pin,
     sync::{
@@ -12,7 +13,7 @@ use std::{
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, tcp::OwnedReadHalf},
     time::{Instant, sleep, timeout},
 };
 use tokio_hotrestart::{Error, Graceful, Tracked, drain::EndInput, raw::NotHandedOver};
@@ -151,7 +152,7 @@ async fn converse(
 ) -> Result<(), String> {
     stream.set_nodelay(true).map_err(|error| error.to_string())?;
     let (read, mut write) = stream.into_split();
-    let mut answers = BufReader::new(read).lines();
+    let mut answers = BufReader::new(read);
     for count in 0_u64.. {
         if stop.is_cancelled() {
             return Ok(());
@@ -163,7 +164,7 @@ async fn converse(
             sleep(think / 4).await;
             write.write_all(rest.as_bytes()).await?;
             write.write_all(b"\n").await?;
-            answers.next_line().await
+            next_line(&mut answers).await
         };
         let answer = timeout(Book::PATIENCE, exchange).await.map_err(|_| "no answer in time".to_owned())?;
         match answer {
@@ -188,10 +189,10 @@ async fn converse(
         tokio::select! {
             () = sleep(think) => {}
             () = stop.cancelled() => return Ok(()),
-            answer = answers.next_line() => match answer {
-                Ok(None) => return Err("closed".into()),
-                Ok(Some(answer)) => {
-                    book.violated(format!("a line is answered once: {answer:?} besides"));
+            besides = answers.fill_buf() => match besides {
+                Ok([]) => return Err("closed".into()),
+                Ok(besides) => {
+                    book.violated(format!("a line is answered once: {:?} besides", String::from_utf8_lossy(besides)));
                     return Ok(());
                 }
                 Err(error) => return Err(error.to_string()),
@@ -199,4 +200,17 @@ async fn converse(
         }
     }
     Ok(())
+}
+
+/// A whole line, without its end; `None` where none has begun. A server that is killed as it writes one leaves a part of it,
+/// which is an end of the connection and no answer.
+async fn next_line(answers: &mut BufReader<OwnedReadHalf>) -> io::Result<Option<String>> {
+    let mut line = String::new();
+    if answers.read_line(&mut line).await? == 0 {
+        return Ok(None);
+    }
+    match line.strip_suffix('\n') {
+        Some(line) => Ok(Some(line.to_owned())),
+        None => Err(io::Error::new(ErrorKind::UnexpectedEof, format!("cut in the middle of a line, after {line:?}"))),
+    }
 }
