@@ -86,9 +86,9 @@ impl Unclaimed {
         let fits = |(_, came): &(usize, &Came)| came.socket.kind == kind.code;
         let is_there = |(_, came): &(usize, &Came)| asked.iter().any(|bound| bound.is(&came.socket));
         let named = || self.those(self.activated.get(name)).filter(fits);
-        let there = asked.iter().flat_map(|bound| self.those(self.activated_at.get(&bound.text()))).find(fits);
+        let there = || asked.iter().flat_map(|bound| self.those(self.activated_at.get(&bound.text()))).find(fits);
         let found = self.inherited(name).filter(fits).filter(is_there);
-        found.or_else(|| named().find(is_there)).or_else(|| named().next()).or(there).map(|(index, _)| index)
+        found.or_else(|| named().find(is_there)).or_else(|| named().next()).or_else(there).map(|(index, _)| index)
     }
 
     /// What a predecessor has passed under a name.
