@@ -166,6 +166,14 @@ impl Fleet {
         facts.states.iter().filter_map(drains).collect()
     }
 
+    /// Whoever drains and counts on this one, which has replaced it.
+    pub(super) fn predecessor(&self, successor: Process) -> Option<Process> {
+        let facts = self.facts();
+        let (generation, _) = facts.ready.iter().find(|(_, ready)| ready.process == successor)?;
+        let before = facts.ready.get(&generation.checked_sub(1)?)?.process;
+        (facts.states.get(&before)? == "draining" && before.is_alive()).then_some(before)
+    }
+
     /// All that live, zombies apart.
     pub(super) fn processes(&self) -> anyhow::Result<(Vec<Process>, Vec<Process>)> {
         let mut children: HashMap<Pid, Vec<process::Stat>> = HashMap::new();

@@ -35,7 +35,7 @@ pub(crate) struct Channel {
     /// The kernel had no room here for descriptors that belong to a message whose first byte has been read.
     lost_descriptors: bool,
     ended: bool,
-    /// Since all others have last had their turn.
+    /// Modulo [`TURNS`].
     turns: u8,
 }
 

@@ -9,7 +9,7 @@ use tokio::{runtime::Handle, sync::Notify, task::yield_now};
 ///
 /// Woken at once, ten thousand connections would have their turns in one stretch, and a client that is busy meanwhile would
 /// wait behind all of them: some 15 ms on a runtime of one thread. So they wait in lanes, and between two portions everybody
-/// else has a turn.
+/// else has a turn. On the runtime of whoever rings: those of another one that idles come in one stretch there.
 #[derive(Debug)]
 pub(super) struct Bell {
     lanes: Arc<[Arc<Notify>]>,

@@ -145,6 +145,11 @@ impl Report {
         self.successor_lost
     }
 
+    /// That is known only after all else is over.
+    pub(crate) fn lose_successor(&mut self) {
+        self.successor_lost = true;
+    }
+
     /// Whether nothing was lost, and nothing failed. What a policy has closed is not lost: the application wanted it so.
     pub fn is_clean(&self) -> bool {
         let total = self.total();

@@ -243,7 +243,7 @@ impl Watch {
         self.0.bell.ring();
     }
 
-    /// What drains gets less time. What does not is told nothing: see `changed`.
+    /// What drains gets less time. What does not is told nothing.
     pub(super) fn hasten(&self, now: Instant, to: &Times) {
         let mut schedule = self.schedule();
         if !schedule.hasten(now, to) {

@@ -26,7 +26,7 @@ use crate::{
     estate::{Inherited, Providers},
     handover::{Arrivals, Departures, Entrances},
     phase::Phase,
-    process::Introduction,
+    process::{Dismissed, Introduction},
     sockets::Registry,
     status::LastRestart,
 };
@@ -119,6 +119,7 @@ impl Beginning {
             service,
             awaits_supervisor: false,
             dying: None,
+            dismissed: Dismissed::default(),
             since,
             last_restart,
             confirmed: !is_successor,

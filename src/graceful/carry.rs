@@ -12,15 +12,12 @@ use crate::{
     accept::{Ending, Gate},
     generation::Cause,
     phase::{Action, Event},
-    process::Successor,
+    process::{DEATH, Successor},
     wire::{Answer, Message},
 };
 
 /// How long a successor that has closed its channel may take to end by itself, before it is killed.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-
-/// How long a killed process may take to be dead. Only one that hangs in the kernel takes longer.
-pub(super) const DEATH: Duration = Duration::from_secs(5);
 
 impl Life {
     /// Does it, and says what has come of it where that is known at once.
@@ -56,7 +53,7 @@ impl Life {
             Action::ExtendReadyDeadline(by) => self.extend_ready_deadline(by),
             Action::Confirm => self.confirm(),
             Action::TakeBack(why) => self.tell_successor(&Message::Abort { why }),
-            Action::PutDown => self.put_down(),
+            Action::PutDown => self.set_end_deadline(Duration::ZERO),
             Action::Kill => {
                 self.set_deadline(DEATH, Event::EndDeadline);
                 self.successor.as_ref().inspect(|successor| successor.kill());
@@ -65,7 +62,7 @@ impl Life {
                 Some(successor) if !successor.accepts_unconfirmed() => successor.kill(),
                 _ => self.forget_successor(),
             },
-            Action::AwaitEnd => self.set_deadline(LAST_WORDS, Event::EndDeadline),
+            Action::AwaitEnd => self.set_end_deadline(LAST_WORDS),
             Action::Forget => self.forget_successor(),
             Action::NameSuccessor => return self.name_successor(),
             Action::LetGo => self.let_go(),
@@ -77,11 +74,15 @@ impl Life {
             Action::SuccessorLost => {
                 crate::log::error!("the successor died while this generation drains: nobody else serves");
                 self.shared.drain.successor_lost();
+                if let Leaving::Over(report) = &mut self.leaving {
+                    report.lose_successor();
+                }
                 self.shorten_drain();
             }
             Action::ShortenDrain => self.shorten_drain(),
             Action::CutDrain => {
                 self.is_cut = true;
+                self.dismissed.cut();
                 self.shared.drain.cut();
                 return self.call_exit_hooks_off();
             }
@@ -272,9 +273,7 @@ impl Life {
     }
 
     fn finish(&mut self) {
-        // Nothing follows from what it says any more but for connections. Before the channel's end says that whatever was
-        // offered is the successor's.
-        self.hear_successor_out();
+        // The successor was heard out before this. Its channel's end would say that whatever was offered is its own.
         self.departures.deadline();
         // One that was replaced has named its successor there. In another pid namespace, that one may bear the same number.
         if let Some(Ground { pid_file: Some(file), .. }) = self.ground.as_ref().filter(|_| !self.is_replaced()) {

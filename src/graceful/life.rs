@@ -34,7 +34,7 @@ use crate::{
     hooks::Running,
     phase::{Event, Phase},
     pidfile::PidFile,
-    process::{Borrowed, Predecessor, Program, Successor},
+    process::{Borrowed, Dismissed, Predecessor, Program, Successor},
     signal::Inbox,
     status::LastRestart,
     wire,
@@ -44,7 +44,7 @@ use crate::{
 pub(super) const NEWS: Duration = Duration::from_secs(5);
 pub(super) const NEWS_OF_A_DRAIN: Duration = Duration::from_secs(1);
 
-/// More messages than any channel holds: an unread one costs the kernel a whole buffer, and of the smallest 278 fit into a
+/// More messages than a channel holds: an unread one costs the kernel a whole buffer, and of the smallest 278 fit into a
 /// socket's queue by default.
 pub(super) const MOST_QUEUED: usize = 4096;
 
@@ -92,6 +92,8 @@ pub(super) struct Life {
     pub(super) awaits_supervisor: bool,
     /// The process of a successor that has failed, and may not be dead yet.
     pub(super) dying: Option<Arc<OwnedFd>>,
+    /// Those that may serve and are to end. This process outlives them: nobody else would see to it that they do.
+    pub(super) dismissed: Dismissed,
     pub(super) since: SystemTime,
     pub(super) last_restart: Option<LastRestart>,
     /// This generation has accepted, or may have.
@@ -168,8 +170,10 @@ impl Life {
     pub(super) async fn run(mut self) {
         while !matches!(self.phase, Phase::Done) {
             if let Some(event) = self.next().await {
-                if matches!(event, Event::StopAsked(_) | Event::ServeFailed(_)) {
-                    self.hear_predecessor_out();
+                match event {
+                    Event::StopAsked(_) | Event::ServeFailed(_) => self.hear_predecessor_out(),
+                    Event::Drained if self.hears_of_successors_end() => continue,
+                    _ => {}
                 }
                 self.live(event);
             }
@@ -208,7 +212,8 @@ impl Life {
     async fn next(&mut self) -> Option<Event> {
         let (is_over, is_asked) = (matches!(self.leaving, Leaving::Over(_)), self.is_asked());
         let (draining, news) = (self.is_draining() && matches!(self.leaving, Leaving::Others), self.has_news());
-        let (ends, awaits_word) = (is_over && !self.awaits_visitors(), self.awaits_last_word());
+        let ends = is_over && !self.awaits_visitors() && self.dismissed.is_empty();
+        let awaits_word = self.awaits_last_word() || self.awaits_successors_end();
         let due = self.deadline.as_ref().map(|(at, _)| *at);
         let company = if draining { self.company() } else { Vec::new() };
         let (ends_last, watch) = (matches!(self.leaving, Leaving::Last), self.shared.drain.watch());
@@ -245,6 +250,7 @@ impl Life {
                 None
             }
             () = dying(self.dying.as_ref()) => self.is_dead(),
+            () = self.dismissed.next() => None,
             () = dying(self.departing.as_ref()) => {
                 self.departing = None;
                 self.after_predecessor();
@@ -311,6 +317,20 @@ impl Life {
         self.confirmed && !self.owns_names && self.predecessor.as_ref().is_some_and(Predecessor::may_let_go)
     }
 
+    /// The channel of the only one that serves has ended, as it does a moment before a process is dead: with ten thousand
+    /// sockets to close that is no short one. An end within it would say that all is well.
+    fn awaits_successors_end(&self) -> bool {
+        self.phase.relies_on_successor() && self.successor.as_ref().is_some_and(Successor::is_ending)
+    }
+
+    /// The reactor need not have heard of it. Whether there is something to wait for yet.
+    fn hears_of_successors_end(&mut self) -> bool {
+        for event in self.hear_successor_out() {
+            self.live(event);
+        }
+        self.awaits_successors_end() && Instant::now() < self.last_word
+    }
+
     fn see_in(&mut self, visitor: Option<Visitor>) -> Option<Event> {
         match visitor {
             Some(visitor) => self.receive(visitor),
@@ -322,7 +342,7 @@ impl Life {
     }
 
     /// A deadline acts only when the channel is dry: a READY that lies in it came in time. But one that never stops talking
-    /// does not put it off for ever.
+    /// does not put it off for ever. (An EXTEND is a new deadline, as it is meant to be.)
     fn due(&mut self) -> Option<Event> {
         let said = self.successor.as_mut().filter(|_| self.overheard < MOST_QUEUED).and_then(Successor::next_now);
         self.hear_replies();

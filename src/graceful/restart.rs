@@ -135,11 +135,14 @@ impl Life {
         Ok(lineage)
     }
 
-    /// It ends in its own time, which the main process of a unit waits for.
+    /// It ends in its own time, which the main process of a unit waits for. A foreign one knows of no deadline of ours.
     pub(super) fn forget_successor(&mut self) {
         if let Some(successor) = self.successor.take() {
             self.note_straggler(&successor);
-            successor.forget();
+            match successor.accepts_unconfirmed() {
+                true => self.dismissed.add(successor, later(Instant::now(), self.settings.on_stop.until_deadline())),
+                false => successor.forget(),
+            }
         }
     }
 
@@ -182,9 +185,10 @@ impl Life {
         self.set_deadline(self.settings.probation, Event::ProbationOver);
     }
 
-    pub(super) fn put_down(&mut self) {
-        let may_serve = self.successor.as_ref().is_some_and(|successor| successor.accepts_unconfirmed());
-        let time = if may_serve { self.settings.on_stop.until_deadline() } else { Duration::ZERO };
+    /// After which it is killed. One that may serve has the time of a stop: a kill would cut its clients.
+    pub(super) fn set_end_deadline(&mut self, time: Duration) {
+        let may_serve = self.successor.as_ref().is_some_and(Successor::accepts_unconfirmed);
+        let time = if may_serve { time.max(self.settings.on_stop.until_deadline()) } else { time };
         self.set_deadline(time, Event::EndDeadline);
     }
 

@@ -8,13 +8,13 @@ use std::{
 
 use tokio::time::timeout_at;
 
-use super::{carry::DEATH, life::Life, store::Store};
+use super::{life::Life, store::Store};
 use crate::{
     State,
     drain::Drain,
     estate,
     phase::Event,
-    process::Successor,
+    process::{DEATH, Successor},
     status::LastRestart,
     sys,
     systemd::{Environment, Notice, Notifier, Watchdog},

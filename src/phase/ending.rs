@@ -72,11 +72,9 @@ pub(super) fn draining(heir: Heir, stops: u8, event: Event) -> Next {
             (Phase::Draining { heir, stops: stops.saturating_add(1) }, vec![action])
         }
         Event::Replaced | Event::Stopping(_) if heir == Heir::Successor => (settled, vec![]),
-        // Not at its channel's end alone: as long as its process lives, it serves, and to say that it has died would be wrong.
-        // Of one whose process can't be seen, the channel's end is told as its own.
-        Event::Ended(_) | Event::Failed(_) | Event::Refused(_) if heir == Heir::Successor => {
-            (settled, vec![Action::SuccessorLost])
-        }
+        // Not at its channel's end, or at nonsense in there: as long as its process lives, it serves, and to say that it has
+        // died would be wrong. Of one whose process can't be seen, the channel's end is told as its own.
+        Event::Ended(_) if heir == Heir::Successor => (settled, vec![Action::SuccessorLost]),
         Event::ServeFailed(why) => (Phase::Draining { heir, stops }, vec![Action::NoteFailure(why)]),
         Event::OthersDrained => (Phase::Draining { heir, stops }, vec![Action::RunExitHooks]),
         Event::Left => (Phase::Draining { heir, stops }, vec![Action::EndLast]),

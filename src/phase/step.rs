@@ -131,6 +131,11 @@ impl Phase {
         }
     }
 
+    /// Its end is all well as long as its successor lives, which may be lost yet.
+    pub(crate) fn relies_on_successor(&self) -> bool {
+        matches!(self, Self::Draining { heir: Heir::Successor, .. })
+    }
+
     /// What follows from `event`. Total: an event that means nothing here leaves everything as it is.
     pub(crate) fn on(self, event: Event) -> (Self, Vec<Action>) {
         match self {

@@ -14,6 +14,9 @@ use crate::{Error, ErrorKind, sys};
 /// How long a successor that another process reaps may be a zombie before it is said to have ended, nobody knows how.
 const STATUS: Duration = Duration::from_millis(500);
 
+/// How long a killed process may take to be dead. Only one that hangs in the kernel takes longer.
+pub(crate) const DEATH: Duration = Duration::from_secs(5);
+
 #[derive(Debug)]
 pub(super) enum Body {
     /// A thread of its own is about to start it.

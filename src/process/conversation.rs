@@ -267,18 +267,21 @@ impl Conversation {
         self.channel.shut_reading();
     }
 
-    /// All has been said, and the peer is to see that.
-    pub(super) fn shut_writing(&self) {
-        self.channel.shut_writing();
+    /// All has been said, and the peer is to see that. Where the kernel has not taken all yet, it sees that with `farewell`.
+    pub(super) fn shut_writing_if_flushed(&self) {
+        if self.channel.is_flushed() {
+            self.channel.shut_writing();
+        }
     }
 
     /// The last things go out. A dead or stopped peer takes nothing more, and is not waited for.
     ///
-    /// An ABORT is never lost here, though a lost one would make the channel's end say the contrary, that this process is
-    /// dead: it fits into the kernel whenever the peer has had END, for then it had read what was said before; and
-    /// one that has not is no successor without it.
-    pub(super) async fn farewell(mut self) {
-        if timeout(FAREWELL, self.channel.flush()).await.is_err() {
+    /// But for an ABORT, for as long as this process lives: without it the channel's end says the contrary, that this process
+    /// is dead. A peer that stands still may have all but the ABORT in its queue, and goes on one day.
+    pub(super) async fn farewell(mut self, with_abort: bool) {
+        if with_abort {
+            self.channel.flush().await;
+        } else if timeout(FAREWELL, self.channel.flush()).await.is_err() {
             crate::log::debug!("the successor does not read the last that it is told");
         }
     }

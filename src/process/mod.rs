@@ -6,6 +6,7 @@
 mod body;
 mod conversation;
 mod delivery;
+mod dismissed;
 mod handoff;
 mod introduction;
 mod last_words;
@@ -19,7 +20,9 @@ mod successor;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use body::DEATH;
 pub(crate) use delivery::Delivery;
+pub(crate) use dismissed::Dismissed;
 pub use handoff::scrub;
 pub(crate) use introduction::{Inheritance, Introduction, take_over};
 pub(crate) use last_words::Borrowed;

@@ -15,7 +15,7 @@ use crate::{name::Name, phase::Event, sys};
 /// Longer than anything that concerns us; systemd's own bound.
 const LONGEST: usize = 4096;
 
-/// As many as wait in a queue on any machine (`net.unix.max_dgram_qlen`).
+/// More than wait in a queue, unless somebody has set `net.unix.max_dgram_qlen` to more; what is beyond is heard later.
 const QUEUE: usize = 4096;
 
 /// So many are heard before others have their turn.
@@ -114,10 +114,8 @@ impl Notices {
                 crate::log::debug!(?sender, successor_pid = self.pid, "a notice of somebody else's: ignored");
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-            Err(error) => {
-                crate::log::warn!(%error, "receive a notice of the successor's");
-                return false;
-            }
+            // It counts: one that comes again and again must not keep the thread either.
+            Err(error) => crate::log::warn!(%error, "receive a notice of the successor's"),
         }
         true
     }

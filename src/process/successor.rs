@@ -8,6 +8,8 @@ use std::{
     time::Duration,
 };
 
+use tokio::io::unix::AsyncFd;
+
 use super::{
     Program, Reply,
     body::Body,
@@ -284,6 +286,11 @@ impl Successor {
         mem::take(&mut self.replies)
     }
 
+    /// Whether it has said all that it ever will, and lives yet, as far as is known.
+    pub(crate) fn is_ending(&self) -> bool {
+        matches!((&self.talk, &self.body), (Talk::Over { .. }, Body::Alive(_)))
+    }
+
     /// The names that it claimed with READY.
     pub(crate) fn claimed(&self) -> &[Name] {
         match &self.talk {
@@ -335,7 +342,7 @@ impl Successor {
     pub(crate) fn kill(&self) {
         self.body.kill();
         if let (Body::Come | Body::Elsewhere, Talk::Channel(conversation)) = (&self.body, &self.talk) {
-            conversation.shut_writing();
+            conversation.shut_writing_if_flushed();
         }
     }
 
@@ -365,13 +372,36 @@ impl Successor {
         self.body.handle()
     }
 
+    /// Its process, if it lives: whoever has it reaps it. What has not been started yet is ended when it is.
+    pub(super) fn into_process(mut self) -> Option<AsyncFd<sys::Process>> {
+        match mem::replace(&mut self.body, Body::Gone) {
+            Body::Alive(process) => Some(process),
+            body => {
+                self.body = body;
+                self.forget();
+                None
+            }
+        }
+    }
+
     /// Leaves it to itself; its zombie is reaped when it ends.
     pub(crate) fn forget(mut self) {
         let talk = mem::replace(&mut self.talk, Talk::Over { claimed: Vec::new() });
         let body = mem::replace(&mut self.body, Body::Gone);
+        let taken_back = self.taken_back;
         tokio::spawn(async move {
-            if let Talk::Channel(conversation) = talk {
-                conversation.farewell().await;
+            let said = async {
+                if let Talk::Channel(conversation) = talk {
+                    conversation.farewell(taken_back).await;
+                }
+            };
+            match &body {
+                // A helper of its own may hold the channel open, and read nothing.
+                Body::Alive(process) => tokio::select! {
+                    () = said => {}
+                    () = Body::end(process) => {}
+                },
+                _ => said.await,
             }
             body.outlast().await;
         });

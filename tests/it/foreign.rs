@@ -1,6 +1,9 @@
 //! Successors that know nothing of this crate: they get the sockets as systemd passes them, and say `READY=1`.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use nix::sys::signal::Signal;
 
@@ -288,10 +291,10 @@ fn is_asked_to_end(fleet: &mut Fleet, second: i32) {
     let mut client = client_of_the_successor(fleet);
     assert_eq!(fleet.until("told").pid(), second);
     assert!(fleet.answer(0).starts_with("Ending: "));
-    assert_eq!(fleet.until("done generation=0").number("code"), 0);
     client.line().unwrap();
     drop(client);
     fleet.until("finished");
+    assert_eq!(fleet.until("done generation=0").number("code"), 0);
     fleet.until_all_have_ended();
 }
 
@@ -313,6 +316,41 @@ fn a_predecessor_that_is_stopped_asks_one_on_probation_to_end_and_cuts_nobody() 
     let first = fleet.until_held("Confirm");
     fleet.signal(first, Signal::SIGCONT);
     is_asked_to_end(&mut fleet, second);
+}
+
+/// It would let clients wait at the listeners that it has, whom nobody serves.
+#[test]
+fn a_predecessor_that_is_stopped_outlives_one_that_does_not_end_when_it_is_asked_to() {
+    for (steps, held) in [("serve delay:600000", None), ("READY=1 serve delay:600000", Some("Confirm"))] {
+        let setup = foreign().with("PROBATION_MS", NEVER).with("STOP_DEADLINE_MS", "300");
+        let mut fleet = match held {
+            Some(at) => setup.with("AT", &format!("0:{at}:hold")),
+            None => setup,
+        }
+        .start();
+        activated::release(&fleet.release, steps);
+        fleet.ask(fleet.first());
+        let (first, (second, _)) = (fleet.first(), activated::serving(&mut fleet));
+        if let Some(at) = held {
+            fleet.until_held(at);
+            fleet.signal(first, Signal::SIGCONT);
+        }
+        fleet.signal(first, Signal::SIGTERM);
+        assert_eq!(fleet.until("done generation=0").number("code"), 0);
+        assert!(!Fleet::lives(second), "{steps}");
+        fleet.until_logged("a successor that was told to end has not", 1);
+        fleet.until_all_have_ended();
+    }
+}
+
+/// In the second that others get for their last words it would be cut.
+#[test]
+fn one_that_says_that_it_stops_before_it_is_ready_has_a_stops_time_for_its_clients() {
+    let asked = Instant::now();
+    let setup = foreign().with("STOP_DEADLINE_MS", "2000");
+    let (_, trial) = fails(setup, "STOPPING=1", "Exited");
+    assert!(asked.elapsed() >= Duration::from_secs(2), "{:?}", asked.elapsed());
+    then_succeeds(trial);
 }
 
 #[test]
