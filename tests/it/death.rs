@@ -130,6 +130,21 @@ fn the_predecessor_hurries_when_the_successor_dies_in_the_midst_of_its_drain() {
     expect_lost(&mut fleet);
 }
 
+/// Its channel ends a moment before it is dead, and a predecessor that had nothing left to do would end in that moment.
+#[test]
+fn a_successor_that_dies_just_when_the_predecessor_has_drained_is_lost() {
+    let mut fleet = Setup::new().with("AT", "1:OwnNames:close,0:EndLast:hold").start();
+    let first = fleet.first();
+    fleet.signal(first, Signal::SIGUSR2);
+    let second = fleet.until("ready generation=1").pid();
+    assert_eq!(fleet.until_held("EndLast"), first);
+    fleet.signal(first, Signal::SIGCONT);
+    fleet.signal(second, Signal::SIGKILL);
+    assert_eq!(&fleet.until("done generation=0")["lost"], "true");
+    assert_eq!(fleet.first_exit().code(), Some(1), "so that a supervisor acts now");
+    fleet.until_all_have_ended();
+}
+
 #[test]
 fn a_successor_that_has_been_replaced_may_die_without_being_lost() {
     let mut fleet = Setup::new().with("STOP_DEADLINE_MS", "200").start();
