@@ -1,7 +1,7 @@
 use std::{
     fmt,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, LazyLock},
     task::{Context, Poll, ready},
 };
 
@@ -37,11 +37,14 @@ pub(crate) enum Fate {
 }
 
 impl Exit {
-    /// One that never opens.
+    /// One that never opens: the same for all.
     pub(crate) fn closed() -> Self {
-        let inbox = Inbox::default();
-        inbox.close("this generation has no successor");
-        Self(Arc::new(inbox))
+        static CLOSED: LazyLock<Exit> = LazyLock::new(|| {
+            let inbox = Inbox::default();
+            inbox.close("this generation has no successor");
+            Exit(Arc::new(inbox))
+        });
+        CLOSED.clone()
     }
 
     /// Whether a successor takes connections, or will when the final state has gone: whoever may leave is not told to go.

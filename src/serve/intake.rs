@@ -124,7 +124,7 @@ impl Entrance for Entry {
         let ticket = link::Ticket { guard: self.tracker.guard_of(kind), slot: Some(slot), family: Some(family) };
         let arrives = self.arrives.clone();
         Ok(Box::new(move |parcel| {
-            let arrival = Arrival(Some(Arrived { parcel, begun, ticket, turn }));
+            let arrival = Arrival(Some(Box::new(Arrived { parcel, begun, ticket, turn })));
             if arrives.send(arrival).is_err() {
                 crate::log::debug!("a connection was handed over to a server that was dropped meanwhile: closed");
             }
@@ -136,8 +136,9 @@ impl Entrance for Entry {
     }
 }
 
-/// A connection that is this process's own, and not served yet.
-pub(super) struct Arrival(Option<Arrived>);
+/// A connection that is this process's own, and not served yet. Boxed, because a channel allocates room for 32 as soon as it is
+/// made, and there may be thousands of listeners.
+pub(super) struct Arrival(Option<Box<Arrived>>);
 
 pub(super) struct Arrived {
     pub(super) parcel: Parcel,
@@ -165,15 +166,15 @@ impl Drop for Turn {
 
 impl Arrival {
     pub(super) fn into_inner(mut self) -> Arrived {
-        self.0.take().expect("it leaves once")
+        *self.0.take().expect("it leaves once")
     }
 }
 
 /// Nobody serves it: see `Link::close`.
 impl Drop for Arrival {
     fn drop(&mut self) {
-        if let Some(Arrived { parcel, .. }) = &self.0 {
-            shut_down(&parcel.socket);
+        if let Some(arrived) = &self.0 {
+            shut_down(&arrived.parcel.socket);
         }
     }
 }
