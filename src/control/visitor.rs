@@ -31,7 +31,7 @@ impl Visitor {
     /// One who came to an earlier generation's door, and was admitted there.
     pub(crate) fn forwarded(want: Want, socket: OwnedFd) -> io::Result<Self> {
         let pid = sys::peer(&socket)?.pid;
-        Ok(Self { want, pid, channel: Channel::new(socket)?, place: None })
+        Ok(Self { want, pid, channel: Channel::new(socket)?.without_descriptors(), place: None })
     }
 
     pub(crate) fn wish(&self) -> Wish {
@@ -89,7 +89,7 @@ impl Visitor {
                 return None;
             }
         };
-        let mut channel = Channel::from(stream);
+        let mut channel = Channel::from(stream).without_descriptors();
         let refusal = match admit(peer, &allowed) {
             Ok(()) => match timeout(PATIENCE, wanted(&mut channel)).await {
                 Ok(Ok(Some(want))) => return Some(Self { want, pid: peer.pid, channel, place: Some(place) }),

@@ -51,6 +51,13 @@ pub(crate) fn receive(socket: BorrowedFd<'_>, bytes: &mut [u8], into: &mut Vec<O
     Ok(Received { bytes: message.bytes, lost_descriptors: message.flags & libc::MSG_CTRUNC != 0 })
 }
 
+/// The same for who wants no descriptors: none that comes is ever installed in this process.
+pub(crate) fn receive_bytes(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<Received> {
+    // Without room for control data: the kernel closes what it has none for.
+    let bytes = nix::sys::socket::recv(socket.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT)?;
+    Ok(Received { bytes, lost_descriptors: false })
+}
+
 /// A datagram and its sender, as the kernel knows it: the socket was opened to be told ([`notify_socket`]).
 /// Descriptors that came with it are closed, and one that is longer than `bytes` counts as empty.
 ///
