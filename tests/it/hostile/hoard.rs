@@ -3,6 +3,7 @@
 
 use std::{
     collections::VecDeque,
+    io::Read,
     os::{
         fd::AsRawFd,
         unix::{net::UnixStream, process::CommandExt},
@@ -27,12 +28,16 @@ fn with_few_descriptors(setup: Setup) -> Setup {
     setup.through("prlimit", ["--nofile=160:160"])
 }
 
-/// Says half a word, and passes as much as it can with each byte of it.
+/// Says half a word, and passes as much as it can with each byte of it. It has been heard when nobody has that any more.
 fn passes_all_it_can(to: &UnixStream) {
-    let (read, _write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
+    let (mut ours, passed) = UnixStream::pair().unwrap();
     for byte in &frames::recorded("STOPPING")[..2] {
-        Wire(to.as_raw_fd()).pass(&[*byte], &[read.as_raw_fd(); 253]);
+        Wire(to.as_raw_fd()).pass(&[*byte], &[passed.as_raw_fd(); 253]);
     }
+    drop(passed);
+    // A bound for a broken run, and never part of what is tested.
+    ours.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    assert_eq!(ours.read(&mut [0]).unwrap(), 0, "nobody holds the other end any more");
 }
 
 /// Nobody is accepted by a process whose table is full.
@@ -89,7 +94,7 @@ fn crowd() {
 
 /// The path lets everybody as far as the check of who that is, where somebody is named.
 #[test]
-fn a_crowd_of_a_user_who_may_not_ask_keeps_neither_operators_nor_clients_out() {
+fn a_crowd_of_a_user_who_may_not_ask_keeps_neither_operators_nor_clients_out_and_is_told_of_once() {
     if !can_be_nobody() {
         return;
     }
@@ -113,4 +118,7 @@ fn a_crowd_of_a_user_who_may_not_ask_keeps_neither_operators_nor_clients_out() {
     assert!(status.success(), "each was let in as far as that: {status}");
     before.returns(fleet.first());
     fleet.stop(fleet.first(), 0);
+    fleet.until_all_have_ended();
+    fleet.until_logged("drained", 1);
+    assert_eq!(fleet.log().matches("a visitor of the control path is sent away").count(), 1, "or it fills the log");
 }
