@@ -4,6 +4,7 @@
 use std::{
     io::Read,
     os::{fd::AsRawFd, unix::net::UnixStream},
+    time::Duration,
 };
 
 use tokio_hotrestart::{Error, ErrorKind};
@@ -23,6 +24,9 @@ const DEADLINE: &str = "1500";
 
 /// A probation that is not over before what ends it has happened, on a slow machine as well.
 const PROBATION: &str = "3000";
+
+/// A bound for a broken run, and never part of what is tested.
+const PATIENCE: Option<Duration> = Some(Duration::from_secs(60));
 
 /// This test, as a server sees it that was asked to let it take over.
 #[derive(Debug)]
@@ -364,8 +368,7 @@ fn floods(frame: &[u8], most: usize) -> impl FnOnce(Heir) -> Option<Heir> + '_ {
         let number = passed.as_raw_fd();
         heir.wire().pass(frame, &vec![number; most]);
         drop(passed);
-        // A bound for a broken run, and never part of what is tested.
-        ours.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
+        ours.set_read_timeout(PATIENCE).unwrap();
         assert_eq!(ours.read(&mut [0]).unwrap(), 0, "nobody holds the other end any more");
         heir.leaves_last()
     }
@@ -404,6 +407,7 @@ fn it_passes_descriptors_that_belong_to_no_message() {
             heir.wire().pass(&[*byte], &[number; 253]);
         }
         drop(passed);
+        ours.set_read_timeout(PATIENCE).unwrap();
         assert_eq!(ours.read(&mut [0]).unwrap(), 0, "nobody holds the other end any more");
         heir.leaves_last()
     };
@@ -423,6 +427,7 @@ fn it_passes_descriptors_with_its_wish() {
     drop(passed);
     assert_eq!(visitor.wire().until("ANSWER")[0], 3, "a status");
     drop(visitor);
+    ours.set_read_timeout(PATIENCE).unwrap();
     assert_eq!(ours.read(&mut [0]).unwrap(), 0, "nobody holds the other end any more");
     before.returns(first.first());
 }
