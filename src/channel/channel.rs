@@ -9,7 +9,12 @@ use std::{
 use nix::errno::Errno;
 use tokio::{io::Interest, net::UnixStream, task::yield_now};
 
-use super::{Received, Settled, Step, outgoing::Outgoing};
+use super::{
+    Received, Settled, Step,
+    errors::{broken, garbage},
+    outgoing::Outgoing,
+    read::Read,
+};
 use crate::{
     Error, ErrorKind, sys,
     wire::{self, Message},
@@ -31,6 +36,7 @@ pub(crate) struct Channel {
     /// What has become of messages with a number, until it is asked for.
     settled: Vec<(u64, Settled)>,
     bytes: Vec<u8>,
+    takes_descriptors: bool,
     descriptors: Vec<OwnedFd>,
     /// The kernel had no room here for descriptors that belong to a message whose first byte has been read.
     lost_descriptors: bool,
@@ -47,6 +53,12 @@ impl Channel {
     pub(crate) fn new(socket: OwnedFd) -> io::Result<Self> {
         sys::set_blocking(&socket, false)?;
         UnixStream::from_std(socket.into()).map(Self::from)
+    }
+
+    /// For an end that is never passed any: the kernel closes what comes, and none is installed here. Else a peer that says
+    /// half a word with all that the kernel passes at once would fill this process's table, and clients find no place in it.
+    pub(crate) fn without_descriptors(self) -> Self {
+        Self { takes_descriptors: false, ..self }
     }
 
     /// Takes the channel apart, out of its reactor. `None`: the peer has said more than was asked for, or has not yet been
@@ -312,7 +324,10 @@ impl Channel {
         debug_assert!(missing > 0, "a whole frame is taken before more is read");
         let length = missing.clamp(1, buffer.len());
         let descriptors = &mut self.descriptors;
-        let mut receive = || sys::receive(self.stream.as_fd(), &mut buffer[..length], descriptors);
+        let mut receive = || match self.takes_descriptors {
+            true => sys::receive(self.stream.as_fd(), &mut buffer[..length], descriptors),
+            false => sys::receive_bytes(self.stream.as_fd(), &mut buffer[..length]),
+        };
         let read = match when {
             Read::WhenReady => self.stream.try_io(Interest::READABLE, receive),
             Read::Now => receive(),
@@ -341,11 +356,12 @@ impl Channel {
     fn take_first(&mut self) -> Result<Option<Received>, Error> {
         while let Some((message, descriptors, length)) = wire::first(&self.bytes).map_err(garbage)? {
             let came = self.descriptors.len();
-            let lost = self.lost_descriptors && came < descriptors;
+            let missing = self.takes_descriptors && came < descriptors;
+            let lost = self.lost_descriptors && missing;
             if lost && !matches!(message, None | Some(Message::Offer(_))) {
                 return Err(Error::io(ErrorKind::Protocol, "receive from the other end", Errno::EMFILE.into()));
             }
-            if came < descriptors && !lost {
+            if missing && !lost {
                 let what = format!("{came} of {descriptors} descriptors came with a message");
                 return Err(Error::new(ErrorKind::Protocol, what));
             }
@@ -372,24 +388,11 @@ impl From<UnixStream> for Channel {
             fault: None,
             settled: Vec::new(),
             bytes: Vec::new(),
+            takes_descriptors: true,
             descriptors: Vec::new(),
             lost_descriptors: false,
             ended: false,
             turns: 0,
         }
     }
-}
-
-#[derive(Clone, Copy)]
-pub(super) enum Read {
-    WhenReady,
-    Now,
-}
-
-fn garbage(what: wire::Malformed) -> Error {
-    Error::new(ErrorKind::Protocol, format!("the other end sent what is no message: {what}"))
-}
-
-fn broken(error: io::Error) -> Error {
-    Error::io(ErrorKind::Protocol, "wait for the other end", error)
 }

@@ -2,7 +2,9 @@
 
 #[allow(clippy::module_inception, reason = "the room has the name of its one noun")]
 mod channel;
+mod errors;
 mod outgoing;
+mod read;
 mod step;
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use std::{
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::{io::AsyncReadExt, time::timeout};
 
-use super::{channel::Read, *};
+use super::{read::Read, *};
 use crate::{
     Error, ErrorKind,
     name::Name,
@@ -139,6 +139,25 @@ async fn a_flood_of_descriptors_is_an_error_and_no_hoard() {
         send(&theirs, &[*byte], &[file.as_fd(), file.as_fd(), file.as_fd()]);
     }
     assert_eq!(hear(&mut ours).await.unwrap_err().kind(), ErrorKind::Protocol);
+}
+
+/// By what they state, for none can be counted: each could be of a later version.
+#[tokio::test]
+async fn an_end_without_descriptors_installs_none_and_goes_on() {
+    let (ours, theirs) = channel();
+    let mut ours = ours.without_descriptors();
+    let (read, write) = sys::pipe().unwrap();
+    let mut later = Message::Commit.encode();
+    later[8] = 9;
+    send(&theirs, &later[..5], &[write.as_fd(); 3]);
+    send(&theirs, &later[5..], &[write.as_fd()]);
+    send(&theirs, &many(2).0.encode(), &[write.as_fd(), write.as_fd()]);
+    drop(write);
+    assert_eq!(hear(&mut ours).await.unwrap().unwrap().0, Message::Commit);
+    let (message, descriptors) = hear(&mut ours).await.unwrap().unwrap();
+    assert!(matches!(message, Message::Sockets(_)) && descriptors.is_empty(), "{message:?}");
+    assert!(ours.into_socket().unwrap().is_some(), "nothing is left of them");
+    drop(read);
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Allowed, Visitor};
+use super::{Allowed, Visitor, denied::Denied};
 
 /// How many may be unanswered at once: more wait in the listener's queue, and cost no descriptor there.
 const PLACES: usize = 32;
@@ -24,6 +24,7 @@ pub(crate) struct Door {
     /// `None` once it is shut.
     listener: Option<UnixListener>,
     allowed: Allowed,
+    denied: Denied,
     places: Arc<Semaphore>,
     arriving: JoinSet<Option<Visitor>>,
     /// While accepting fails: when to try again.
@@ -33,7 +34,8 @@ pub(crate) struct Door {
 impl Door {
     pub(crate) fn new(listener: UnixListener, allowed: Allowed) -> Self {
         let (places, arriving) = (Arc::new(Semaphore::new(PLACES)), JoinSet::new());
-        Self { listener: Some(listener), allowed, places, arriving, paused: None }
+        let denied = Denied::default();
+        Self { listener: Some(listener), allowed, denied, places, arriving, paused: None }
     }
 
     /// Closes the listener, so that the next ones come to another generation. Those who have come already are still heard.
@@ -61,7 +63,7 @@ impl Door {
                     Err(error) => crate::log::error!(%error, "hear a visitor of the control path"),
                 },
                 (stream, place) = accept(self.listener.as_ref(), &self.places, &mut self.paused) => {
-                    self.arriving.spawn(Visitor::hear(stream, self.allowed.clone(), place));
+                    self.arriving.spawn(Visitor::hear(stream, self.allowed.clone(), self.denied.clone(), place));
                 }
             }
         }

@@ -17,6 +17,7 @@ mod allowed;
 mod client;
 mod connect;
 mod default_path;
+mod denied;
 mod door;
 #[cfg(test)]
 mod tests;
@@ -30,5 +31,7 @@ pub use client::{Reply, Request, Stopped, ask, restart, status, stop};
 pub use default_path::default_path;
 #[cfg(any(test, hotrestart_fuzzing))]
 pub(crate) use default_path::{given, named_after};
+#[cfg(any(test, hotrestart_fuzzing))]
+pub(crate) use denied::Denied;
 pub(crate) use door::Door;
 pub(crate) use visitor::Visitor;

@@ -2,7 +2,7 @@ use std::{io, os::fd::OwnedFd, time::Duration};
 
 use tokio::{net::UnixStream, sync::OwnedSemaphorePermit, time::timeout};
 
-use super::Allowed;
+use super::{Allowed, denied::Denied};
 use crate::{
     Error, ErrorKind,
     channel::Channel,
@@ -31,7 +31,7 @@ impl Visitor {
     /// One who came to an earlier generation's door, and was admitted there.
     pub(crate) fn forwarded(want: Want, socket: OwnedFd) -> io::Result<Self> {
         let pid = sys::peer(&socket)?.pid;
-        Ok(Self { want, pid, channel: Channel::new(socket)?, place: None })
+        Ok(Self { want, pid, channel: Channel::new(socket)?.without_descriptors(), place: None })
     }
 
     pub(crate) fn wish(&self) -> Wish {
@@ -81,7 +81,12 @@ impl Visitor {
     }
 
     /// `None`: not admitted, or nothing was wanted that could be done. Whoever can be told was told.
-    pub(crate) async fn hear(stream: UnixStream, allowed: Allowed, place: OwnedSemaphorePermit) -> Option<Self> {
+    pub(crate) async fn hear(
+        stream: UnixStream,
+        allowed: Allowed,
+        denied: Denied,
+        place: OwnedSemaphorePermit,
+    ) -> Option<Self> {
         let peer = match sys::peer(&stream) {
             Ok(peer) => peer,
             Err(error) => {
@@ -89,7 +94,7 @@ impl Visitor {
                 return None;
             }
         };
-        let mut channel = Channel::from(stream);
+        let mut channel = Channel::from(stream).without_descriptors();
         let refusal = match admit(peer, &allowed) {
             Ok(()) => match timeout(PATIENCE, wanted(&mut channel)).await {
                 Ok(Ok(Some(want))) => return Some(Self { want, pid: peer.pid, channel, place: Some(place) }),
@@ -109,7 +114,11 @@ impl Visitor {
             Err(refusal) => refusal,
         };
         let (Peer { uid, pid }, error) = (peer, &refusal);
-        crate::log::warn!(visitor_uid = uid, visitor_pid = pid, %error, "a visitor of the control path is sent away");
+        if error.kind() == ErrorKind::Denied && !denied.note(uid) {
+            crate::log::debug!(visitor_uid = uid, visitor_pid = pid, %error, "another of this user's is sent away");
+        } else {
+            crate::log::warn!(visitor_uid = uid, visitor_pid = pid, %error, "a visitor of the control path is sent away");
+        }
         channel.say(&Message::Answer(Answer::Failed(refusal)), Vec::new());
         see_off(&mut channel).await;
         None

@@ -10,7 +10,7 @@ use super::{
     said::{ends, hang_up, said},
 };
 use crate::{
-    control::{Allowed, Reply, Visitor, answer},
+    control::{Allowed, Denied, Reply, Visitor, answer},
     sys,
     wire::{Answer, Message, Wish},
 };
@@ -33,7 +33,7 @@ async fn visitor(descriptors: &Descriptors, input: &[u8]) {
     let stream = UnixStream::from_std(ours.into()).expect("a socket");
     let place = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("a place");
     let allowed = Allowed::new([sys::effective_uid()]);
-    match Visitor::hear(stream, allowed, place).await {
+    match Visitor::hear(stream, allowed, Denied::default(), place).await {
         Some(visitor) => {
             assert!(matches!(visitor.wish(), Wish::TakeOver | Wish::Restart | Wish::Status | Wish::Stop));
             // Passed on whole, or not at all.

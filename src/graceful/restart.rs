@@ -146,7 +146,11 @@ impl Life {
         }
     }
 
+    /// Who asks for none gets none: heard when the deadline has come, it would put it off to this moment, again and again.
     pub(super) fn extend_ready_deadline(&mut self, by: Duration) {
+        if by.is_zero() {
+            return;
+        }
         if let Some((at, Event::ReadyDeadline)) = &mut self.deadline {
             *at = later(Instant::now(), by).max(*at);
             self.overheard = 0;

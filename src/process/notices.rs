@@ -10,7 +10,11 @@ use tokio::{
 };
 
 use super::notice::{Said, said};
-use crate::{name::Name, phase::Event, sys};
+use crate::{
+    name::Name,
+    phase::Event,
+    sys::{self, Peer},
+};
 
 /// Longer than anything that concerns us; systemd's own bound.
 const LONGEST: usize = 4096;
@@ -30,6 +34,8 @@ pub(super) struct Notices {
     alive: Option<Duration>,
     alive_at: Option<Instant>,
     ready: bool,
+    /// Somebody else has said something: told once, or whoever likes could fill the log.
+    overheard: bool,
     /// It has said so, or was told to.
     stopping: bool,
     names: Vec<Name>,
@@ -43,7 +49,20 @@ impl Notices {
         let socket = UnixDatagram::from_std(std::os::unix::net::UnixDatagram::from(socket))?;
         // It can't refuse, for it is not asked.
         let told = VecDeque::from([Event::Accepted]);
-        Ok((Self { socket, pid: 0, alive, alive_at: None, ready: false, stopping: false, names, told }, address))
+        Ok((
+            Self {
+                socket,
+                pid: 0,
+                alive,
+                alive_at: None,
+                ready: false,
+                overheard: false,
+                stopping: false,
+                names,
+                told,
+            },
+            address,
+        ))
     }
 
     /// It has been spawned.
@@ -109,15 +128,34 @@ impl Notices {
             received => received,
         };
         match received {
-            Ok((length, Some(sender))) if sender == self.pid => self.hear(&bytes[..length]),
-            Ok((_, sender)) => {
-                crate::log::debug!(?sender, successor_pid = self.pid, "a notice of somebody else's: ignored");
-            }
+            Ok((length, Some(sender))) if sender.pid == self.pid => self.hear(&bytes[..length]),
+            Ok((_, sender)) => self.overhear(sender),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
             // It counts: one that comes again and again must not keep the thread either.
             Err(error) => crate::log::warn!(%error, "receive a notice of the successor's"),
         }
         true
+    }
+
+    /// A program of the successor's own that says for it that it is ready, as `systemd-notify` does, is what an operator wants
+    /// to know of who waits for that in vain.
+    fn overhear(&mut self, sender: Option<Peer>) {
+        let (pid, uid, successor_pid) = (sender.map(|it| it.pid), sender.map(|it| it.uid), self.pid);
+        if mem::replace(&mut self.overheard, true) {
+            crate::log::debug!(
+                sender_pid = pid,
+                sender_uid = uid,
+                successor_pid,
+                "another notice of somebody else's: ignored"
+            );
+        } else {
+            crate::log::warn!(
+                sender_pid = pid,
+                sender_uid = uid,
+                successor_pid,
+                "a notice of somebody else's: ignored"
+            );
+        }
     }
 
     fn hear(&mut self, datagram: &[u8]) {

@@ -73,7 +73,7 @@ impl Successor {
     pub(crate) fn spawn(program: &Program, legacy: Legacy, kinship: Kinship) -> Result<Self, Error> {
         let failed = |what: &'static str| move |error| Error::io(ErrorKind::Spawn, what, error);
         let (ours, theirs) = sys::socket_pair().map_err(failed("open a channel for the successor"))?;
-        let channel = Channel::new(ours).map_err(failed("open a channel for the successor"))?;
+        let channel = Channel::new(ours).map_err(failed("open a channel for the successor"))?.without_descriptors();
         let name = sys::name_for_heir(&theirs).map_err(failed("open a channel for the successor"))?;
         let pipe = match legacy.capture_stderr && last_words::worth_capturing() {
             true => Some(LastWords::open().map_err(failed("capture the successor's standard error"))?),

@@ -9,6 +9,8 @@ use std::{
 
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
+use super::Peer;
+
 /// The kernel's own limit for one message (`SCM_MAX_FD` in net/scm.h).
 pub(crate) const MAX_DESCRIPTORS: usize = 253;
 
@@ -49,11 +51,18 @@ pub(crate) fn receive(socket: BorrowedFd<'_>, bytes: &mut [u8], into: &mut Vec<O
     Ok(Received { bytes: message.bytes, lost_descriptors: message.flags & libc::MSG_CTRUNC != 0 })
 }
 
-/// A datagram and the pid of its sender, as the kernel knows it: the socket was opened to be told ([`notify_socket`]).
+/// The same for who wants no descriptors: none that comes is ever installed in this process.
+pub(crate) fn receive_bytes(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<Received> {
+    // Without room for control data: the kernel closes what it has none for.
+    let bytes = nix::sys::socket::recv(socket.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT)?;
+    Ok(Received { bytes, lost_descriptors: false })
+}
+
+/// A datagram and its sender, as the kernel knows it: the socket was opened to be told ([`notify_socket`]).
 /// Descriptors that came with it are closed, and one that is longer than `bytes` counts as empty.
 ///
 /// [`notify_socket`]: super::notify_socket
-pub(crate) fn receive_from(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<(usize, Option<u32>)> {
+pub(crate) fn receive_from(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<(usize, Option<Peer>)> {
     let received = receive_all(socket, bytes, &mut Vec::new())?;
     let whole = received.flags & libc::MSG_TRUNC == 0;
     Ok((if whole { received.bytes } else { 0 }, received.sender))
@@ -63,7 +72,7 @@ pub(crate) fn receive_from(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Resu
 struct Arrived {
     bytes: usize,
     flags: libc::c_int,
-    sender: Option<u32>,
+    sender: Option<Peer>,
 }
 
 fn receive_all(socket: BorrowedFd<'_>, bytes: &mut [u8], into: &mut Vec<OwnedFd>) -> io::Result<Arrived> {
@@ -86,7 +95,7 @@ fn receive_all(socket: BorrowedFd<'_>, bytes: &mut [u8], into: &mut Vec<OwnedFd>
 }
 
 /// And says who has sent them, where the kernel does.
-fn own_descriptors(header: &libc::msghdr, into: &mut Vec<OwnedFd>) -> Option<u32> {
+fn own_descriptors(header: &libc::msghdr, into: &mut Vec<OwnedFd>) -> Option<Peer> {
     let mut sender = None;
     // SAFETY: recvmsg has filled the header's control data, and msg_controllen says how much of it.
     let mut control = unsafe { libc::CMSG_FIRSTHDR(header) };
@@ -111,7 +120,8 @@ fn own_descriptors(header: &libc::msghdr, into: &mut Vec<OwnedFd>) -> Option<u32
             // SAFETY: `control` is a whole header within the control data.
             let data: *const libc::ucred = unsafe { libc::CMSG_DATA(control) }.cast();
             // SAFETY: the kernel has written credentials there.
-            sender = Some(unsafe { ptr::read_unaligned(data) }.pid as u32);
+            let found = unsafe { ptr::read_unaligned(data) };
+            sender = Some(Peer { uid: found.uid, pid: found.pid as u32 });
         }
         // SAFETY: `control` came from this header.
         control = unsafe { libc::CMSG_NXTHDR(header, control) };

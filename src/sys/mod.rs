@@ -29,7 +29,7 @@ pub(crate) use command::{Command, Handed};
 pub(crate) use descriptor::with_closed_number;
 pub(crate) use descriptor::{Identity, identity, is_scarce, pipe, set_blocking, socket_pair};
 pub(crate) use inherited::{Named, consume, name_for_heir, take_once};
-pub(crate) use message::{MAX_DESCRIPTORS, Received, peek, receive, receive_from, send};
+pub(crate) use message::{MAX_DESCRIPTORS, Received, peek, receive, receive_bytes, receive_from, send};
 pub(crate) use notify_socket::notify_socket;
 pub(crate) use peer::{Peer, effective_uid, peer};
 pub(crate) use process::{Process, has_ended, is_refused_here, process_handle};

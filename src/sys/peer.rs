@@ -4,7 +4,8 @@ use std::{io, os::fd::AsFd};
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 
-/// As the kernel has noted it when the connection was made, or, of a listener, when it began to listen.
+/// As the kernel has noted it when the connection was made, or, of a listener, when it began to listen; and of a datagram,
+/// when it was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Peer {
     /// The effective one.

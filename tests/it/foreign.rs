@@ -14,6 +14,7 @@ use crate::{
         activated::{self, Passed},
         echo::{self, Client},
         kinds,
+        nobody::{NOBODY, can_be_nobody},
         process::{self, Descriptor},
         status::sockets,
     },
@@ -210,6 +211,23 @@ fn a_death_by_a_signal_is_told() {
 fn what_another_process_says_to_its_socket_does_not_count() {
     let (message, _) = fails(foreign().with("PROBATION_MS", NEVER), "other:READY=1 exit:3", "Exited");
     assert!(message.contains("before it was ready"), "{message}");
+}
+
+/// Nor what anybody else on this host says, who can guess where. The operator reads who that was.
+#[test]
+fn what_another_user_s_process_says_to_its_socket_does_not_count_and_the_log_says_whose_it_was() {
+    if !can_be_nobody() {
+        return;
+    }
+    let setup = foreign().with("PROBATION_MS", NEVER);
+    let (message, trial) = fails(setup, "stranger:READY=1 stranger:READY=1 exit:3", "Exited");
+    assert!(message.contains("before it was ready"), "{message}");
+    // Which is logged after all that it has heard.
+    trial.fleet.until_logged("the restart failed", 1);
+    let log = trial.fleet.log();
+    let told: Vec<_> = log.lines().filter(|line| line.contains("a notice of somebody else's: ignored")).collect();
+    assert_eq!(told.len(), 1, "not each, or whoever likes could fill the log: {log}");
+    assert!(told[0].contains(&format!("sender_uid={NOBODY} ")), "{}", told[0]);
 }
 
 #[test]

@@ -80,6 +80,15 @@ impl Predecessor {
         Wire(self.channel.as_raw_fd())
     }
 
+    pub fn stream(&self) -> &UnixStream {
+        &self.channel
+    }
+
+    /// Where the listener is that both have.
+    pub fn address(&self) -> SocketAddr {
+        self.queue.address()
+    }
+
     fn hello(&self) -> Vec<u8> {
         frames::hello(self.heir.first() as u32, 7, (1, 1))
     }

@@ -59,24 +59,42 @@ fn at_the_path_of_a_unix_listener_it_is_left_alone_and_named() {
     });
 }
 
-/// A directory that others may write to: what they have laid at the pid file's name, and at that of the file which is renamed
-/// over it, leads to somebody's file.
-#[test]
-fn a_link_at_the_pid_file_s_path_is_replaced_and_what_it_leads_to_is_left_alone() {
+/// What others have laid where the pid file is to be, and how the server comes to be there. It replaces what lies there, and
+/// what that leads to stays as it is.
+fn replaces(lies: impl Fn(Setup, &Path, &str) -> Setup) {
     for target in ["precious", "/nonexistent/precious"] {
         let setup = Setup::new();
         let place = setup.place();
         let (path, precious): (PathBuf, _) = (place.join("server.pid"), place.join("precious"));
         fs::write(&precious, "precious").unwrap();
-        symlink(target, &path).unwrap();
-        let mut fleet = setup.with("PID_FILE", &path).start();
+        let mut fleet = lies(setup.with("PID_FILE", &path), &path, target).start();
         assert!(fs::symlink_metadata(&path).unwrap().is_file());
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", fleet.first()));
         assert_eq!(fs::read(&precious).unwrap(), b"precious");
         echo(fleet.echo).unwrap();
         fleet.signal(fleet.first(), Signal::SIGTERM);
         fleet.until_all_have_ended();
-        assert!(!path.exists());
+        assert!(!path.exists() && !Path::new(target).exists());
         assert_eq!(fs::read(&precious).unwrap(), b"precious");
+        let names = fs::read_dir(&place).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        assert_eq!(names.filter(|name| name.starts_with("server.pid")).count(), 0, "nor does anything lie beside it");
     }
+}
+
+#[test]
+fn a_link_at_the_pid_file_s_path_is_replaced_and_what_it_leads_to_is_left_alone() {
+    replaces(|setup, path, target| {
+        symlink(target, path).unwrap();
+        setup
+    });
+}
+
+/// At the name of the file that is renamed over it, which can be guessed: it ends with the pid, which a shell has before it
+/// becomes the server.
+#[test]
+fn a_link_beside_the_pid_file_is_replaced_and_what_it_leads_to_is_left_alone() {
+    replaces(|setup, path, target| {
+        let script = format!("ln -s '{target}' '{}.'$$ && exec \"$@\"", path.display());
+        setup.through("sh", ["-c", &script, "sh"])
+    });
 }

@@ -6,7 +6,10 @@ use std::{
     os::{
         fd::RawFd,
         linux::net::SocketAddrExt,
-        unix::net::{SocketAddr, UnixDatagram},
+        unix::{
+            net::{SocketAddr, UnixDatagram},
+            process::CommandExt,
+        },
     },
     process::Command,
     time::Duration,
@@ -23,7 +26,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Fleet, Line, Open, Release, process, server::say, this};
+use super::{Fleet, Line, Open, Release, nobody::NOBODY, process, server::say, this};
 
 /// The next restart starts such a server, which takes these steps, one after the other, and then serves until SIGTERM. Then it says `STOPPING=1`
 /// and finishes what it has begun:
@@ -31,7 +34,7 @@ use super::{Fleet, Line, Open, Release, process, server::say, this};
 /// - `hold`: stands still before it has opened anything, until SIGCONT.
 /// - `serve`: accepts at everything that is called `… echo` or `many …`, and says which sockets it has.
 /// - `NAME=value`: says this to the notify socket; `;` begins a line, `_` in a value is a space. `other:NAME=value`: another process
-///   of its own says it.
+///   of its own says it. `stranger:NAME=value`: a process of another user's says it.
 /// - `delay:9` (milliseconds), `write:line` (on stderr), `exit:9`, `kill` (itself, with SIGKILL).
 pub fn release(release: &Release, steps: &str) {
     release.script(&format!("HR_STEPS='{steps}' exec '{}' {}", this().display(), ARGUMENTS.join(" ")));
@@ -87,11 +90,8 @@ async fn run(steps: &str) {
     for step in steps.split(' ').filter(|step| !step.is_empty()) {
         match step.split_once(':').unwrap_or((step, "")) {
             ("serve", _) => serve(&over, &mut served),
-            ("other", notice) => {
-                let mut other = Command::new(this());
-                let said = other.args(ARGUMENTS).env("HR_STEPS", format!("{notice} exit:0")).status();
-                assert!(said.expect("started").success(), "said");
-            }
+            ("other", notice) => says(&mut Command::new(this()), notice),
+            ("stranger", notice) => says(Command::new(this()).uid(NOBODY).gid(NOBODY), notice),
             ("delay", time) => tokio::time::sleep(Duration::from_millis(time.parse().expect("a number"))).await,
             ("write", line) => eprintln!("{}", line.replace('_', " ")),
             ("exit", code) => std::process::exit(code.parse().expect("a number")),
@@ -111,6 +111,12 @@ async fn run(steps: &str) {
 }
 
 /// A notice, at an abstract name.
+/// Another process, and to its end.
+fn says(other: &mut Command, notice: &str) {
+    let said = other.args(ARGUMENTS).env("HR_STEPS", format!("{notice} exit:0")).status();
+    assert!(said.expect("started").success(), "said");
+}
+
 fn tell(notice: &str) -> io::Result<()> {
     let name = env::var("NOTIFY_SOCKET").expect("somebody listens");
     let address = SocketAddr::from_abstract_name(name.strip_prefix('@').expect("abstract")).expect("short enough");

@@ -19,6 +19,7 @@ pub mod kinds;
 pub mod lock;
 pub mod long;
 mod manager;
+pub mod nobody;
 mod not_run;
 pub mod notify;
 mod open;
