@@ -8,7 +8,7 @@ use std::{
 use nix::sys::signal::Signal;
 
 use super::{
-    seen::{Seen, has_logged},
+    seen::{Moved, Seen, has_logged},
     step::{Cell, Side, Step},
 };
 use crate::{
@@ -68,6 +68,10 @@ impl Trial {
         // So that a generation says one thing after the other.
         let setup = if matches!(cell.fault, Fault::Stop | Fault::Full) { setup.with("THREADS", "1") } else { setup };
         let fleet = setup.variable("RUST_BACKTRACE", "0").start();
+        if cell.step.is_of_declining() {
+            // It serves the sockets, and takes no live connection of them. Its successors are like it.
+            fleet.release.after("export HR_HAND_OVER=never");
+        }
         let before = Footprint::of(fleet.first());
         let mut trial = Self { cell, fleet, before, heir: None, answer: None };
         let clients = Clients::on(&trial.fleet);
@@ -96,6 +100,9 @@ impl Trial {
             Side::Predecessor => self.outlast_predecessor(),
             Side::Successor => {
                 self.heir = Some(victim);
+                if self.cell.step == Step::SaysDeclined {
+                    self.until(|this| this.shared(victim).is_empty());
+                }
                 let first = self.fleet.first();
                 self.until(|_| {
                     Fleet::pass_an_hour(first);
@@ -142,6 +149,19 @@ impl Trial {
             // The second one is said when what followed from the first was done.
             !Fleet::lives(heir) || !gives_up && hours >= 2
         });
+    }
+
+    /// The sockets that both have. Whoever says DECLINED has closed what it declines, and the predecessor, which has not
+    /// heard it, has it still: one that is in both was given back and kept. Its listeners the predecessor may be about to
+    /// let go.
+    fn shared(&self, heir: i32) -> Vec<PathBuf> {
+        let sockets = |pid| {
+            let all = process::descriptors(pid).into_iter().map(|it| it.target);
+            all.filter(|target| target.to_string_lossy().starts_with("socket:")).collect::<Vec<_>>()
+        };
+        let (ours, mut theirs) = (sockets(self.fleet.first()), sockets(heir));
+        theirs.retain(|socket| ours.contains(socket));
+        theirs
     }
 
     /// The successor's pid, as soon as it can be known.
@@ -200,7 +220,10 @@ impl Trial {
         }
         let clients = clients.outcomes();
         let code = (!Fleet::lives(first)).then(|| self.fleet.first_exit().code());
-        let done = self.fleet.look("done generation=0").map(|done| (&done["lost"] == "true", done.number("cut")));
+        let done = self.fleet.look("done generation=0").cloned();
+        let moved = |done: &Line| Moved { handed: done.number("handed"), told: done.number("told") };
+        let moved = done.as_ref().map(moved);
+        let done = done.map(|done| (&done["lost"] == "true", done.number("cut")));
         let left = match serves {
             Some(0) => {
                 self.before.returns(first);
@@ -211,7 +234,7 @@ impl Trial {
         };
         let log = self.log(serves, code);
         let lost_again = serves.map(|serves| self.restart(serves, probation));
-        Seen { answer: self.answer, serves, clients, code, done, left, lost_again, log }
+        Seen { answer: self.answer, serves, clients, code, done, moved, left, lost_again, log }
     }
 
     /// With the last that whoever is left has to say of it, which may still be in the pipe.
