@@ -203,7 +203,7 @@ impl Cell {
     pub fn outlives_its_successor(self) -> bool {
         let is_undecided = (Step::LetGoHeard..=Step::SaysTaken).contains(&self.step)
             || matches!(self.step, Step::Declines | Step::SaysDeclined);
-        is_undecided && matches!(self.fault, Fault::Kill | Fault::Exit)
+        is_undecided && matches!(self.fault, Fault::Kill | Fault::Exit | Fault::Heap)
     }
 }
 

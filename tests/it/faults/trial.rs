@@ -1,11 +1,16 @@
 //! One restart under load in which something befalls one generation at one step.
 
 use std::{
+    fs::File,
+    os::{fd::AsFd, unix::fs::OpenOptionsExt},
     path::PathBuf,
     time::{Duration, Instant},
 };
 
-use nix::sys::signal::Signal;
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::signal::Signal,
+};
 
 use super::{
     seen::{Moved, Seen, has_logged},
@@ -13,7 +18,12 @@ use super::{
 };
 use crate::{
     shortage::limit,
-    support::{Clients, Fleet, Footprint, Line, Outcomes, Setup, fault::Fault, http::Client, process},
+    support::{
+        Clients, Fleet, Footprint, Line, Outcomes, Setup,
+        fault::{ALLOCATOR, Fault},
+        http::Client,
+        process,
+    },
 };
 
 /// A bound for a broken run, and never part of what is tested.
@@ -66,7 +76,17 @@ impl Trial {
         let setup = Setup::new().with("AT", at).with("GRACE_MS", "60000").with("AT_ONCE", "1");
         let setup = setup.with("STOP_DEADLINE_MS", "120000").with("PROBATION_MS", probation.milliseconds());
         // So that a generation says one thing after the other.
-        let setup = if matches!(cell.fault, Fault::Stop | Fault::Full) { setup.with("THREADS", "1") } else { setup };
+        let setup = if matches!(cell.fault, Fault::Stop | Fault::Full | Fault::Stderr) {
+            setup.with("THREADS", "1")
+        } else {
+            setup
+        };
+        let setup = match cell.fault {
+            Fault::Memory | Fault::Heap => {
+                ALLOCATOR.into_iter().fold(setup, |setup, (name, value)| setup.variable(name, value))
+            }
+            _ => setup,
+        };
         let fleet = setup.variable("RUST_BACKTRACE", "0").start();
         if cell.step.is_of_declining() {
             // It serves the sockets, and takes no live connection of them. Its successors are like it.
@@ -91,6 +111,7 @@ impl Trial {
         match self.cell.fault {
             Fault::Stop => process::until(|| process::state(victim) == 'T'),
             Fault::Full => return self.outlast_full_channel(victim),
+            Fault::Stderr => return self.outlast_full_stderr(victim),
             _ => {
                 let suffers = format!("suffers at={} ", self.cell.step.mark().replace(' ', "_"));
                 return self.until(|this| this.fleet.look(&suffers).is_some() || !Fleet::lives(victim));
@@ -129,6 +150,15 @@ impl Trial {
             looks == 4 || !Fleet::lives(victim)
         });
         process::go_on(other);
+    }
+
+    /// Until it waits in a write, because the other generation, which reads that, stands still.
+    fn outlast_full_stderr(&mut self, victim: i32) {
+        let first = self.fleet.first();
+        self.until(|_| process::state(first) == 'T' && is_full(victim));
+        process::go_on(first);
+        let suffers = format!("suffers at={} ", self.cell.step.mark().replace(' ', "_"));
+        self.until(|this| this.fleet.look(&suffers).is_some());
     }
 
     /// A successor waits for its sockets by a deadline, and for nothing else.
@@ -251,15 +281,12 @@ impl Trial {
 
     #[track_caller]
     fn who_serves(&self) -> Option<u64> {
-        let end = Instant::now() + PATIENCE;
-        // It aborts at any time, and its sockets end before its process does.
-        let aborts = || self.cell.fault == Fault::Memory && Instant::now() < end;
         loop {
             let mut client = Client::try_connect(self.fleet.http)?;
             match client.try_get("/") {
                 Ok(answer) => return Some(answer.generation),
                 // The last who had the socket has just gone.
-                Err(_) if !self.heir.is_some_and(Fleet::lives) || aborts() => {}
+                Err(_) if !self.heir.is_some_and(Fleet::lives) => {}
                 Err(error) => panic!("{}: whoever is connected is served: {error}\n{}", self.cell, self.fleet.log()),
             }
         }
@@ -333,6 +360,13 @@ impl Cell {
     fn waits_for_ready(self) -> bool {
         self.step == Step::AcceptedHeard && self.fault == Fault::Stop
     }
+}
+
+/// Whether its standard error, a pipe, takes nothing more.
+fn is_full(pid: i32) -> bool {
+    let mut open = File::options();
+    let pipe = open.write(true).custom_flags(libc::O_NONBLOCK).open(format!("/proc/{pid}/fd/2")).expect("a pipe");
+    poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLOUT)], PollTimeout::ZERO) == Ok(0)
 }
 
 impl Footprint {
