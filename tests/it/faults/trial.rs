@@ -208,7 +208,10 @@ impl Trial {
             this.meet_heir();
             this.hear_answer();
             if !Fleet::lives(first) {
-                return this.fleet.look("ready generation=1").is_some() || this.fleet.have_all_ended();
+                let is_over = this.fleet.look("ready generation=1").is_some() || this.fleet.have_all_ended();
+                // It may have been heard of only now.
+                this.meet_heir();
+                return is_over;
             }
             let failed = this.answer.as_ref().is_some_and(|answer| answer != "replaced");
             failed && !this.heir.is_some_and(Fleet::lives)

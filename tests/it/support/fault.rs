@@ -101,6 +101,8 @@ impl Fault {
             Self::Files => no_more_files(with_files(first_free_number)),
             Self::Memory => {
                 set_aside();
+                // A thread that begins wants a page for its signals, and ends the process where it gets none.
+                with_files(|| process::until(others_sleep));
                 with_files(no_more_memory);
             }
             Self::Heap => {
@@ -258,6 +260,13 @@ fn use_up() {
     loop {
         black_box(Box::leak(Box::new([1_u8; 24])));
     }
+}
+
+fn others_sleep() -> bool {
+    let this = nix::unistd::gettid().as_raw();
+    let threads = fs::read_dir("/proc/self/task").expect("the kernel's list").flatten();
+    let mut threads = threads.filter_map(|thread| thread.file_name().to_str()?.parse().ok());
+    threads.all(|thread: i32| thread == this || matches!(process::state(thread), 'S' | 'X'))
 }
 
 const EVERY: Duration = Duration::from_micros(100);
