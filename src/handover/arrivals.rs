@@ -81,7 +81,7 @@ impl Arrivals {
                 continue;
             }
             let Some(socket) = socket.filter(|socket| !sys::is_scarce(socket)) else {
-                self.declined.push((offer.id, "no descriptors left".to_owned()));
+                self.refuse(offer.id, "no descriptors left".to_owned());
                 continue;
             };
             let mut arrived = Arrived { taking: Taking::first(), door: Door::of(&offer.to), offer, socket };
@@ -221,8 +221,14 @@ impl Arrivals {
         let id = arrived.offer.id;
         drop(arrived);
         if action == Action::Decline {
-            self.declined.push((id, why));
+            self.refuse(id, why);
         }
+    }
+
+    /// What is not here, or not any more.
+    fn refuse(&mut self, id: u64, why: String) {
+        crate::log::debug!(id, why, "a connection was declined");
+        self.declined.push((id, why));
     }
 
     fn settle(&mut self, number: u64, event: Event) {

@@ -84,7 +84,12 @@ macro_rules! each {
             let tried = [$((super::Side::$side, super::Fault::$fault)),*];
             let all = [super::Side::Predecessor, super::Side::Successor];
             let all = all.into_iter().flat_map(|side| super::Fault::ALL.map(|fault| (side, fault)));
-            assert!(all.eq(tried));
+            let table = super::Table::read();
+            let can_be = |column: &(super::Side, super::Fault)| {
+                let is_of_it = |cell: &super::Cell| (cell.step.side(), cell.fault) == *column;
+                table.cells().filter(is_of_it).any(|cell| !table.of(cell).is_empty())
+            };
+            assert!(all.filter(can_be).eq(tried));
         }
     };
 }
@@ -97,6 +102,7 @@ mod it_is_as_the_table_says {
         of_a_predecessor_whose_channel_closes: Predecessor Close;
         of_a_predecessor_without_descriptors: Predecessor Files;
         of_a_predecessor_without_memory: Predecessor Memory;
+        of_a_predecessor_whose_heap_is_empty: Predecessor Heap;
         of_a_predecessor_whose_channel_is_full: Predecessor Full;
         of_a_predecessor_in_a_storm_of_signals: Predecessor Signals;
         of_a_predecessor_whose_clock_jumps: Predecessor Ahead;
@@ -107,7 +113,9 @@ mod it_is_as_the_table_says {
         of_a_successor_whose_channel_closes: Successor Close;
         of_a_successor_without_descriptors: Successor Files;
         of_a_successor_without_memory: Successor Memory;
+        of_a_successor_whose_heap_is_empty: Successor Heap;
         of_a_successor_whose_channel_is_full: Successor Full;
+        of_a_successor_whose_standard_error_is_full: Successor Stderr;
         of_a_successor_in_a_storm_of_signals: Successor Signals;
         of_a_successor_whose_clock_jumps: Successor Ahead;
         of_a_successor_whose_clock_is_set_back: Successor Back;

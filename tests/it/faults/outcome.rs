@@ -59,6 +59,9 @@ impl Outcome {
         breaches.expect("who serves", &self.serves(), &seen.serves);
         self.check_answer(seen, cell.step.side(), &mut breaches);
         self.check_clients(&seen.clients, cell, &mut breaches);
+        if cell.step.is_of_declining() {
+            self.check_declined(seen, &mut breaches);
+        }
         self.check_predecessor(seen, &mut breaches);
         for (generation, said) in self.logged() {
             if !seen.has_logged(*generation, said) {
@@ -122,6 +125,21 @@ impl Outcome {
         breaches.expect("refused", &0, &lines.refused);
     }
 
+    /// Nobody has moved, and the predecessor has served on each of those whom it could.
+    fn check_declined(&self, seen: &Seen, breaches: &mut Breaches) {
+        if let Some(moved) = &seen.moved {
+            breaches.expect("handed over", &0, &moved.handed);
+            // Where the successor dies, too: what it had not declined yet comes back all the same.
+            let serves_on = matches!(self, Self::Told | Self::Lost);
+            if serves_on && moved.told < EACH {
+                breaches.0.push(format!("told by the predecessor: {}, and {EACH} kept theirs alive", moved.told));
+            }
+        }
+        if matches!(self, Self::Told) {
+            breaches.expect("who reconnects because it was told", &EACH, &seen.clients.kept.told());
+        }
+    }
+
     fn check_predecessor(&self, seen: &Seen, breaches: &mut Breaches) {
         let (code, done) = (seen.code, seen.done);
         match self {
@@ -180,10 +198,12 @@ impl Cell {
         }
     }
 
-    /// Whether the predecessor has something left for certain when its successor dies, which has not decided about any
-    /// connection yet: so it notices, unless it finishes with all of them between the channel's end and the process's.
+    /// Whether the predecessor has something left for certain when its successor dies, which has not said of any
+    /// connection yet what becomes of it: so it notices, unless it finishes with all of them between the channel's end and the process's.
     pub fn outlives_its_successor(self) -> bool {
-        matches!(self.fault, Fault::Kill | Fault::Exit) && (Step::LetGoHeard..=Step::SaysTaken).contains(&self.step)
+        let is_undecided = (Step::LetGoHeard..=Step::SaysTaken).contains(&self.step)
+            || matches!(self.step, Step::Declines | Step::SaysDeclined);
+        is_undecided && matches!(self.fault, Fault::Kill | Fault::Exit | Fault::Heap)
     }
 }
 

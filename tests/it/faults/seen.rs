@@ -13,11 +13,19 @@ pub struct Seen {
     pub code: Option<Option<i32>>,
     /// What it said last: whether its successor was lost, and how many connections were cut.
     pub done: Option<(bool, u64)>,
+    /// What it said then of those who were to leave it.
+    pub moved: Option<Moved>,
     /// What whoever serves has beside what a server has that was just started.
     pub left: Option<String>,
     /// How many clients a restart afterwards has lost. `None`: nobody serves.
     pub lost_again: Option<u64>,
     pub log: String,
+}
+
+#[derive(Debug)]
+pub struct Moved {
+    pub handed: u64,
+    pub told: u64,
 }
 
 impl Seen {

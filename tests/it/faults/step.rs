@@ -63,6 +63,8 @@ steps! {
         Offers = "says OFFER": "OFFER is said",
         Offered = "has said OFFER": "OFFER was said",
         TakenHeard = "hears TAKEN": "Taken",
+        DeclinedHeard = "hears DECLINED": "Declined",
+        TakesBack = "takes it back": "a connection was not handed over",
         Drained = "has drained": "OthersDrained",
         Ends = "ends": "Finish",
     }
@@ -81,7 +83,17 @@ steps! {
         OfferHeard = "hears OFFER": "OFFER was heard",
         SaysTaken = "says TAKEN": "TAKEN",
         TakenSaid = "has said TAKEN": "an answer to OFFER has gone out",
+        Declines = "declines it": "a connection was declined",
+        SaysDeclined = "says DECLINED": "DECLINED",
+        DeclinedSaid = "has said DECLINED": "an answer to OFFER has gone out",
         Alone = "is alone": "PredecessorGone",
+    }
+}
+
+impl Step {
+    /// Whether it comes only where the successor does not take what it is offered.
+    pub fn is_of_declining(self) -> bool {
+        matches!(self, Self::DeclinedHeard | Self::TakesBack | Self::Declines | Self::SaysDeclined | Self::DeclinedSaid)
     }
 }
 

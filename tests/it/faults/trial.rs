@@ -1,19 +1,29 @@
 //! One restart under load in which something befalls one generation at one step.
 
 use std::{
+    fs::File,
+    os::{fd::AsFd, unix::fs::OpenOptionsExt},
     path::PathBuf,
     time::{Duration, Instant},
 };
 
-use nix::sys::signal::Signal;
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::signal::Signal,
+};
 
 use super::{
-    seen::{Seen, has_logged},
+    seen::{Moved, Seen, has_logged},
     step::{Cell, Side, Step},
 };
 use crate::{
     shortage::limit,
-    support::{Clients, Fleet, Footprint, Line, Outcomes, Setup, fault::Fault, http::Client, process},
+    support::{
+        Clients, Fleet, Footprint, Line, Outcomes, Setup,
+        fault::{ALLOCATOR, Fault},
+        http::Client,
+        process,
+    },
 };
 
 /// A bound for a broken run, and never part of what is tested.
@@ -66,8 +76,22 @@ impl Trial {
         let setup = Setup::new().with("AT", at).with("GRACE_MS", "60000").with("AT_ONCE", "1");
         let setup = setup.with("STOP_DEADLINE_MS", "120000").with("PROBATION_MS", probation.milliseconds());
         // So that a generation says one thing after the other.
-        let setup = if matches!(cell.fault, Fault::Stop | Fault::Full) { setup.with("THREADS", "1") } else { setup };
+        let setup = if matches!(cell.fault, Fault::Stop | Fault::Full | Fault::Stderr) {
+            setup.with("THREADS", "1")
+        } else {
+            setup
+        };
+        let setup = match cell.fault {
+            Fault::Memory | Fault::Heap => {
+                ALLOCATOR.into_iter().fold(setup, |setup, (name, value)| setup.variable(name, value))
+            }
+            _ => setup,
+        };
         let fleet = setup.variable("RUST_BACKTRACE", "0").start();
+        if cell.step.is_of_declining() {
+            // It serves the sockets, and takes no live connection of them. Its successors are like it.
+            fleet.release.after("export HR_HAND_OVER=never");
+        }
         let before = Footprint::of(fleet.first());
         let mut trial = Self { cell, fleet, before, heir: None, answer: None };
         let clients = Clients::on(&trial.fleet);
@@ -87,6 +111,7 @@ impl Trial {
         match self.cell.fault {
             Fault::Stop => process::until(|| process::state(victim) == 'T'),
             Fault::Full => return self.outlast_full_channel(victim),
+            Fault::Stderr => return self.outlast_full_stderr(victim),
             _ => {
                 let suffers = format!("suffers at={} ", self.cell.step.mark().replace(' ', "_"));
                 return self.until(|this| this.fleet.look(&suffers).is_some() || !Fleet::lives(victim));
@@ -96,6 +121,9 @@ impl Trial {
             Side::Predecessor => self.outlast_predecessor(),
             Side::Successor => {
                 self.heir = Some(victim);
+                if self.cell.step == Step::SaysDeclined {
+                    self.until(|this| this.shared(victim).is_empty());
+                }
                 let first = self.fleet.first();
                 self.until(|_| {
                     Fleet::pass_an_hour(first);
@@ -124,6 +152,15 @@ impl Trial {
         process::go_on(other);
     }
 
+    /// Until it waits in a write, because the other generation, which reads that, stands still.
+    fn outlast_full_stderr(&mut self, victim: i32) {
+        let first = self.fleet.first();
+        self.until(|_| process::state(first) == 'T' && is_full(victim));
+        process::go_on(first);
+        let suffers = format!("suffers at={} ", self.cell.step.mark().replace(' ', "_"));
+        self.until(|this| this.fleet.look(&suffers).is_some());
+    }
+
     /// A successor waits for its sockets by a deadline, and for nothing else.
     fn outlast_predecessor(&mut self) {
         self.meet_heir();
@@ -144,6 +181,19 @@ impl Trial {
         });
     }
 
+    /// The sockets that both have. Whoever says DECLINED has closed what it declines, and the predecessor, which has not
+    /// heard it, has it still: one that is in both was given back and kept. Its listeners the predecessor may be about to
+    /// let go.
+    fn shared(&self, heir: i32) -> Vec<PathBuf> {
+        let sockets = |pid| {
+            let all = process::descriptors(pid).into_iter().map(|it| it.target);
+            all.filter(|target| target.to_string_lossy().starts_with("socket:")).collect::<Vec<_>>()
+        };
+        let (ours, mut theirs) = (sockets(self.fleet.first()), sockets(heir));
+        theirs.retain(|socket| ours.contains(socket));
+        theirs
+    }
+
     /// The successor's pid, as soon as it can be known.
     fn meet_heir(&mut self) {
         let said = self.fleet.look("started generation=1").map(Line::pid);
@@ -158,7 +208,10 @@ impl Trial {
             this.meet_heir();
             this.hear_answer();
             if !Fleet::lives(first) {
-                return this.fleet.look("ready generation=1").is_some() || this.fleet.have_all_ended();
+                let is_over = this.fleet.look("ready generation=1").is_some() || this.fleet.have_all_ended();
+                // It may have been heard of only now.
+                this.meet_heir();
+                return is_over;
             }
             let failed = this.answer.as_ref().is_some_and(|answer| answer != "replaced");
             failed && !this.heir.is_some_and(Fleet::lives)
@@ -200,7 +253,10 @@ impl Trial {
         }
         let clients = clients.outcomes();
         let code = (!Fleet::lives(first)).then(|| self.fleet.first_exit().code());
-        let done = self.fleet.look("done generation=0").map(|done| (&done["lost"] == "true", done.number("cut")));
+        let done = self.fleet.look("done generation=0").cloned();
+        let moved = |done: &Line| Moved { handed: done.number("handed"), told: done.number("told") };
+        let moved = done.as_ref().map(moved);
+        let done = done.map(|done| (&done["lost"] == "true", done.number("cut")));
         let left = match serves {
             Some(0) => {
                 self.before.returns(first);
@@ -211,7 +267,7 @@ impl Trial {
         };
         let log = self.log(serves, code);
         let lost_again = serves.map(|serves| self.restart(serves, probation));
-        Seen { answer: self.answer, serves, clients, code, done, left, lost_again, log }
+        Seen { answer: self.answer, serves, clients, code, done, moved, left, lost_again, log }
     }
 
     /// With the last that whoever is left has to say of it, which may still be in the pipe.
@@ -228,15 +284,12 @@ impl Trial {
 
     #[track_caller]
     fn who_serves(&self) -> Option<u64> {
-        let end = Instant::now() + PATIENCE;
-        // It aborts at any time, and its sockets end before its process does.
-        let aborts = || self.cell.fault == Fault::Memory && Instant::now() < end;
         loop {
             let mut client = Client::try_connect(self.fleet.http)?;
             match client.try_get("/") {
                 Ok(answer) => return Some(answer.generation),
                 // The last who had the socket has just gone.
-                Err(_) if !self.heir.is_some_and(Fleet::lives) || aborts() => {}
+                Err(_) if !self.heir.is_some_and(Fleet::lives) => {}
                 Err(error) => panic!("{}: whoever is connected is served: {error}\n{}", self.cell, self.fleet.log()),
             }
         }
@@ -310,6 +363,13 @@ impl Cell {
     fn waits_for_ready(self) -> bool {
         self.step == Step::AcceptedHeard && self.fault == Fault::Stop
     }
+}
+
+/// Whether its standard error, a pipe, takes nothing more.
+fn is_full(pid: i32) -> bool {
+    let mut open = File::options();
+    let pipe = open.write(true).custom_flags(libc::O_NONBLOCK).open(format!("/proc/{pid}/fd/2")).expect("a pipe");
+    poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLOUT)], PollTimeout::ZERO) == Ok(0)
 }
 
 impl Footprint {

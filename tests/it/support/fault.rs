@@ -3,7 +3,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io, mem, ptr,
+    fs,
+    hint::black_box,
+    io::{self, Write},
+    mem, ptr,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicI32, Ordering::Relaxed},
@@ -39,11 +42,16 @@ pub enum Fault {
     Close,
     /// No descriptor is left.
     Files,
-    /// No page of memory is left.
+    /// No page of memory is left. The allocator has some megabytes.
     Memory,
+    /// Nor has the allocator anything: whoever wants a piece next, which is this process at once, aborts.
+    Heap,
     /// The channel takes nothing more: the other generation is stopped, until somebody sends it SIGCONT, and what it does not
     /// read fills the channel.
     Full,
+    /// More than a pipe holds is written to standard error while the other generation stands still, until somebody sends it
+    /// SIGCONT.
+    Stderr,
     /// A signal every 100 µs, without SA_RESTART: calls fail with EINTR.
     Signals,
     /// An hour passes at once.
@@ -54,14 +62,16 @@ pub enum Fault {
 
 impl Fault {
     /// As the columns of the table stand.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Kill,
         Self::Exit,
         Self::Stop,
         Self::Close,
         Self::Files,
         Self::Memory,
+        Self::Heap,
         Self::Full,
+        Self::Stderr,
         Self::Signals,
         Self::Ahead,
         Self::Back,
@@ -89,11 +99,25 @@ impl Fault {
             }
             Self::Close => with_files(|| channels().into_iter().for_each(shut)),
             Self::Files => no_more_files(with_files(first_free_number)),
-            Self::Memory => with_files(no_more_memory),
+            Self::Memory => {
+                set_aside();
+                // A thread that begins wants a page for its signals, and ends the process where it gets none.
+                with_files(|| process::until(others_sleep));
+                with_files(no_more_memory);
+            }
+            Self::Heap => {
+                with_files(no_more_memory);
+                use_up();
+            }
             Self::Full => with_files(|| {
                 stop_other();
                 channels().into_iter().for_each(fill);
             }),
+            Self::Stderr => {
+                with_files(stop_other);
+                let flood = "x".repeat(FLOOD) + "\n";
+                io::stderr().lock().write_all(flood.as_bytes()).expect("somebody reads it in the end");
+            }
             Self::Signals => storm(),
             Self::Ahead => clock::pass(),
             Self::Back => clock::set_back(),
@@ -204,6 +228,47 @@ fn no_more_memory() {
     setrlimit(Resource::RLIMIT_AS, pages * 4096, hard).expect("set");
 }
 
+/// What the allocator has been told of its ways, so that what it has is all in one place, of whoever asks: with arenas for
+/// each thread, or pages given back, nobody knows who finds something. To be in the environment of a process to which
+/// `Memory` or `Heap` is to happen.
+pub const ALLOCATOR: [(&str, &str); 3] =
+    [("MALLOC_ARENA_MAX", "1"), ("MALLOC_MMAP_MAX_", "0"), ("MALLOC_TRIM_THRESHOLD_", "1000000000")];
+
+/// More than a process wants that outlasts the shortage.
+const ASIDE: usize = 1 << 26;
+
+/// More than a pipe holds, however large it has been made.
+const FLOOD: usize = 1 << 20;
+
+/// The allocator gets so much of the kernel, and keeps it.
+fn set_aside() {
+    let mut aside = Vec::<u8>::new();
+    aside.try_reserve_exact(ASIDE).expect("nothing is short yet");
+    black_box(&aside);
+}
+
+/// The large pieces first, so that few have to be taken; and then each size of which the allocator keeps pieces.
+fn use_up() {
+    let sizes = (11..=30).rev().map(|power| 1 << power).chain((24..=1032).rev().step_by(16));
+    for size in sizes {
+        let mut piece = Vec::<u8>::new();
+        while piece.try_reserve_exact(size).is_ok() {
+            mem::take(&mut piece).leak();
+        }
+    }
+    // Another thread may have given something back.
+    loop {
+        black_box(Box::leak(Box::new([1_u8; 24])));
+    }
+}
+
+fn others_sleep() -> bool {
+    let this = nix::unistd::gettid().as_raw();
+    let threads = fs::read_dir("/proc/self/task").expect("the kernel's list").flatten();
+    let mut threads = threads.filter_map(|thread| thread.file_name().to_str()?.parse().ok());
+    threads.all(|thread: i32| thread == this || matches!(process::state(thread), 'S' | 'X'))
+}
+
 const EVERY: Duration = Duration::from_micros(100);
 
 fn storm() {
@@ -224,7 +289,7 @@ mod tests {
     use std::{
         fs::File,
         io::{Read, Write},
-        os::unix::net::UnixStream,
+        os::unix::{net::UnixStream, process::ExitStatusExt},
         process::{Command, Stdio},
     };
 
@@ -233,7 +298,7 @@ mod tests {
         poll::{PollTimeout, poll},
     };
 
-    use super::{super::this, Fault, begin};
+    use super::{super::this, ALLOCATOR, ASIDE, Fault, begin};
 
     /// In a process of its own, to which it happens. In that one, `None`.
     fn elsewhere(name: &str) -> Option<Command> {
@@ -276,13 +341,29 @@ mod tests {
     }
 
     #[test]
-    fn nothing_large_is_to_be_had_without_memory() {
-        let Some(command) = elsewhere("nothing_large_is_to_be_had_without_memory") else {
+    fn nothing_but_what_the_allocator_has_is_to_be_had_without_memory() {
+        let Some(mut command) = elsewhere("nothing_but_what_the_allocator_has_is_to_be_had_without_memory") else {
             Fault::Memory.strike();
-            assert!(Vec::<u8>::new().try_reserve_exact(1 << 26).is_err());
+            assert!(Vec::<u8>::new().try_reserve_exact(2 * ASIDE).is_err());
+            let why = std::thread::Builder::new().spawn(|| ()).unwrap_err();
+            assert_eq!(why.raw_os_error(), Some(libc::EAGAIN));
+            // By one thread as by another.
+            let most = || Vec::<u8>::new().try_reserve_exact(ASIDE / 2);
+            most().unwrap();
             return;
         };
+        command.envs(ALLOCATOR);
         passes(command);
+    }
+
+    #[test]
+    fn who_wants_anything_of_an_empty_heap_aborts() {
+        let Some(mut command) = elsewhere("who_wants_anything_of_an_empty_heap_aborts") else {
+            Fault::Heap.strike();
+            return;
+        };
+        let output = command.envs(ALLOCATOR).output().unwrap();
+        assert_eq!(output.status.signal(), Some(libc::SIGABRT), "{output:?}");
     }
 
     #[test]
