@@ -351,9 +351,11 @@ impl Successor {
         matches!(&self.talk, Talk::Channel(conversation) if conversation.takes_final_state())
     }
 
-    /// Stops passing on its standard error: it has put the real one back.
+    /// It puts the real standard error back. Its last words are not asked for any more.
     pub(crate) fn release_stderr(&mut self) {
-        self.words = None;
+        if let Some(words) = self.words.take() {
+            words.release();
+        }
     }
 
     /// Adds how it ended and what it last wrote. The rest of it, if it lives, is left to itself and reaped when it ends.

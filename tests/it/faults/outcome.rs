@@ -62,7 +62,7 @@ impl Outcome {
         if cell.step.is_of_declining() {
             self.check_declined(seen, &mut breaches);
         }
-        self.check_predecessor(seen, &mut breaches);
+        self.check_predecessor(seen, cell, &mut breaches);
         for (generation, said) in self.logged() {
             if !seen.has_logged(*generation, said) {
                 breaches.0.push(format!("generation {generation} has not logged: {said}"));
@@ -140,7 +140,7 @@ impl Outcome {
         }
     }
 
-    fn check_predecessor(&self, seen: &Seen, breaches: &mut Breaches) {
+    fn check_predecessor(&self, seen: &Seen, cell: Cell, breaches: &mut Breaches) {
         let (code, done) = (seen.code, seen.done);
         match self {
             Self::Replaced | Self::Told => {
@@ -159,8 +159,10 @@ impl Outcome {
                     breaches.0.push(format!("the predecessor ends by what befalls it: {code:?}"));
                 }
             }
-            // It may have had nothing left to do: see `Cell::outlives_its_successor`.
             Self::Lost => match done {
+                Some((false, 0)) if cell.outlives_its_successor() => {
+                    breaches.0.push("the predecessor does not notice that nobody else serves".to_owned());
+                }
                 Some((lost, 0)) => breaches.expect("the predecessor ends with", &Some(Some(i32::from(lost))), &code),
                 _ => breaches.0.push(format!("the predecessor finishes: {done:?}")),
             },
@@ -199,8 +201,8 @@ impl Cell {
     }
 
     /// Whether the predecessor has something left for certain when its successor dies, which has not said of any
-    /// connection yet what becomes of it: so it notices, unless it finishes with all of them between the channel's end and the process's.
-    pub fn outlives_its_successor(self) -> bool {
+    /// connection yet what becomes of it: so it is there to notice that.
+    fn outlives_its_successor(self) -> bool {
         let is_undecided = (Step::LetGoHeard..=Step::SaysTaken).contains(&self.step)
             || matches!(self.step, Step::Declines | Step::SaysDeclined);
         is_undecided && matches!(self.fault, Fault::Kill | Fault::Exit | Fault::Heap)
