@@ -35,7 +35,14 @@ pub(crate) fn measure(system: System, scenario: &Scenario, setup: &Setup, pace: 
             clients => ask(&mut running, clients, scenario, pace).await,
         };
         drop(spinners);
-        let run = run.with_context(|| last_words(&running))?;
+        let mut run = run.with_context(|| last_words(&running))?;
+        if scenario.clients == Clients::WebSocket {
+            // Only its application knows where a WebSocket may be cut: no server does either by itself.
+            run.notes.push(match system {
+                System::Ours => "its application hands each over between two frames (`Graceful::hand_over`)".into(),
+                _ => "its application says goodbye to each (1012)".into(),
+            });
+        }
         let expected_failures = usize::from(scenario.course == Course::BrokenRelease);
         Ok(Run { scenario: scenario.name.into(), system: system.to_string(), expected_failures, ..run })
     };
@@ -84,10 +91,6 @@ async fn ask(system: &mut Running, clients: Clients, scenario: &Scenario, pace: 
     (run.outside, run.in_restarts) = (percentiles(tally.outside()), percentiles(tally.in_restarts()));
     slots::note(&mut run, tally.timeline(), began);
     run.notes.extend(tally.failures().first().cloned());
-    if clients == Clients::WebSocket {
-        // Ours can hand them over (`Graceful::hand_over`); then the application must be made for it.
-        run.notes.push("the application is the same for all, and says goodbye to each (1012)".into());
-    }
     if scenario.gib > 0 {
         run.figures.insert("longest stall, ms".into(), run.in_restarts.max);
     }
