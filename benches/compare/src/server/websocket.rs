@@ -189,7 +189,8 @@ fn answer(frame: Frame) -> Option<Frame> {
         OpCode::Control(Control::Pong | Control::Reserved(_)) => return None,
         OpCode::Data(_) | OpCode::Control(Control::Close) => opcode,
     };
-    Some(Frame::message(frame.into_payload(), opcode, is_final))
+    let header = FrameHeader { is_final, opcode, ..FrameHeader::default() };
+    Some(Frame::from_payload(header, frame.into_payload()))
 }
 
 #[cfg(test)]
@@ -199,19 +200,21 @@ mod tests {
 
     use super::*;
 
-    /// As a client sends it.
-    fn sent(payload: &'static [u8], opcode: OpCode, is_final: bool) -> Vec<u8> {
-        let mut frame = Frame::message(payload, opcode, is_final);
-        frame.header_mut().mask = Some([1, 2, 3, 4]);
+    fn bytes(payload: &[u8], opcode: OpCode, is_final: bool, mask: Option<[u8; 4]>) -> Vec<u8> {
+        let header = FrameHeader { is_final, opcode, mask, ..FrameHeader::default() };
         let mut bytes = Vec::new();
-        frame.format(&mut bytes).unwrap();
+        Frame::from_payload(header, payload.to_vec().into()).format(&mut bytes).unwrap();
         bytes
     }
 
-    fn bytes(frame: Frame) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        frame.format(&mut bytes).unwrap();
-        bytes
+    /// As a client sends it.
+    fn sent(payload: &[u8], opcode: OpCode, is_final: bool) -> Vec<u8> {
+        bytes(payload, opcode, is_final, Some([1, 2, 3, 4]))
+    }
+
+    /// As a server does.
+    fn answered(payload: &[u8], opcode: OpCode, is_final: bool) -> Vec<u8> {
+        bytes(payload, opcode, is_final, None)
     }
 
     #[tokio::test]
@@ -219,11 +222,7 @@ mod tests {
         const BINARY: OpCode = OpCode::Data(Data::Binary);
         const CONTINUE: OpCode = OpCode::Data(Data::Continue);
         let whole = [sent(b"one", BINARY, false), sent(&[7; 300], CONTINUE, true)].concat();
-        let expected = [
-            bytes(Frame::message(&b"one"[..], BINARY, false)),
-            bytes(Frame::message(&[7; 300][..], CONTINUE, true)),
-        ]
-        .concat();
+        let expected = [answered(b"one", BINARY, false), answered(&[7; 300], CONTINUE, true)].concat();
         for cut in 0..=whole.len() {
             let (mut client, server) = duplex(4096);
             let (first, rest) = whole.split_at(cut);
@@ -242,22 +241,23 @@ mod tests {
 
     #[tokio::test]
     async fn a_ping_is_answered_and_a_close_ends_it() {
-        let control = |control, payload| sent(payload, OpCode::Control(control), true);
-        let all = [control(Control::Ping, b"?"), control(Control::Pong, b"!"), control(Control::Close, b"\x03\xe8")];
+        const PING: OpCode = OpCode::Control(Control::Ping);
+        const PONG: OpCode = OpCode::Control(Control::Pong);
+        const CLOSE: OpCode = OpCode::Control(Control::Close);
+        let all = [sent(b"?", PING, true), sent(b"!", PONG, true), sent(b"\x03\xe8", CLOSE, true)];
         let (mut client, server) = duplex(4096);
         let mut socket = WebSocket::new(server, all.concat());
         assert_eq!(socket.echo(std::future::pending::<()>()).await.unwrap(), None);
         drop(socket);
         let mut answers = Vec::new();
         client.read_to_end(&mut answers).await.unwrap();
-        let closed = Frame::message(&b"\x03\xe8"[..], OpCode::Control(Control::Close), true);
-        assert_eq!(answers, [bytes(Frame::pong(&b"?"[..])), bytes(closed)].concat());
+        assert_eq!(answers, [answered(b"?", PONG, true), answered(b"\x03\xe8", CLOSE, true)].concat());
     }
 
     #[tokio::test]
     async fn a_frame_that_is_too_long_ends_it() {
         let (_client, server) = duplex(1);
-        let mut socket = WebSocket::new(server, vec![0x82, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0]);
+        let mut socket = WebSocket::new(server, [&[0x82, 0xff, 1][..], &[0; 11]].concat());
         let error = socket.echo(std::future::pending::<()>()).await.unwrap_err();
         assert_eq!(error.kind(), InvalidData);
     }
