@@ -46,7 +46,7 @@ pub(crate) struct Args {
 impl Args {
     const QUICK_SCENARIOS: [&str; 5] =
         ["busy keep-alive", "constant rate", "fresh connections", "broken release", "WebSocket"];
-    const QUICK_SYSTEMS: [System; 3] = [System::Ours, System::Activated, System::NginxReload];
+    const QUICK_SYSTEMS: [System; 3] = [System::OURS, System::Rust(Kind::Activated), System::NginxReload];
 
     pub(crate) fn systems(&self) -> Vec<System> {
         match &self.system[..] {

@@ -113,7 +113,7 @@ impl Results {
 impl Verdict {
     fn look(&mut self, scenario: &Scenario, system: System, run: &Run) {
         // With handover off an idle connection is let go some time, and that can meet a request: HTTP/1.1 has no way out.
-        if system != System::Ours {
+        if system != System::OURS {
             return;
         }
         self.ours = true;

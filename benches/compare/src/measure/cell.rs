@@ -39,7 +39,7 @@ pub(crate) fn measure(system: System, scenario: &Scenario, setup: &Setup, pace: 
         if scenario.clients == Clients::WebSocket {
             // Only its application knows where a WebSocket may be cut: no server does either by itself.
             run.notes.push(match system {
-                System::Ours => "its application hands each over between two frames (`Graceful::hand_over`)".into(),
+                System::OURS => "its application hands each over between two frames (`Graceful::hand_over`)".into(),
                 _ => "its application says goodbye to each (1012)".into(),
             });
         }

@@ -3,7 +3,10 @@
 use std::fs;
 
 use super::{Clients, Scenario};
-use crate::systems::{ECHO, System, installed};
+use crate::{
+    server::Kind,
+    systems::{ECHO, System, installed},
+};
 
 impl Scenario {
     /// Why this scenario is none for this system.
@@ -26,7 +29,7 @@ impl Scenario {
         if self.start_ms > 0 && proxy {
             return Some("its new process runs no code of the user's before it serves".into());
         }
-        if self.sockets > 1 && system == System::Shellflip {
+        if self.sockets > 1 && system.kind() == Some(Kind::Shellflip) {
             return Some("it passes no sockets: the application must, each in its own way".into());
         }
         if self.gib > 0 {

@@ -37,9 +37,9 @@ impl Running {
     pub(crate) async fn start(system: System, setup: &Setup) -> anyhow::Result<Self> {
         let place = Place::new(setup)?;
         let adapter = match system {
-            _ if system.is_nginx() => Adapter::Nginx(Nginx::start(system, &place).await?),
-            _ if system.is_haproxy() => Adapter::Haproxy(Haproxy::start(system, &place)?),
-            _ => Adapter::Rust(Rust::start(system.kind().context("neither")?, &place)?),
+            System::Rust(kind) => Adapter::Rust(Rust::start(kind, &place)?),
+            System::NginxUpgrade | System::NginxReload => Adapter::Nginx(Nginx::start(system, &place).await?),
+            System::HaproxyReload | System::HaproxyIdleClose => Adapter::Haproxy(Haproxy::start(system, &place)?),
         };
         let running = Self { adapter, place };
         let answers = async {
