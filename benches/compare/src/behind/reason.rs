@@ -6,7 +6,7 @@ pub(super) fn reason(better: &Better) -> Option<&'static str> {
     let is_c = name.starts_with("nginx") || name.starts_with("HAProxy");
     Some(match better.figure {
         // Of medians only: a tail has other causes.
-        Figure::Throughput | Figure::Outside(Part::P50) if is_c => {
+        Figure::Throughput | Figure::Cpu | Figure::Outside(Part::P50) if is_c => {
             "nginx and HAProxy are C and send a constant; our requests go through hyper, axum's router and a handler"
         }
         Figure::RestartTime if name.starts_with("nginx") && name.ends_with("HUP") => {

@@ -10,7 +10,7 @@ use tokio::{
     },
 };
 
-use super::{Pace, course::Log, percentiles::percentiles, slots, spinners::Spinners, wrk};
+use super::{Pace, course::Log, cpu::Cpu, percentiles::percentiles, slots, spinners::Spinners, wrk};
 use crate::{
     results::Run,
     scenarios::{Clients, Course, Machine, Scenario},
@@ -78,9 +78,11 @@ async fn ask(system: &mut Running, clients: Clients, scenario: &Scenario, pace: 
     loads.iter().for_each(load::Running::begin_anew);
     let began = Instant::now();
     let mut run = Run::default();
-    scenario.course.take(system, pace, Log { run: &mut run, window: &window, began, ports: None }).await?;
+    let answered = || loads.iter().map(load::Running::answered).sum();
+    let cpu = Some(Cpu::from_now(system, &answered)?);
+    scenario.course.take(system, pace, Log { run: &mut run, window: &window, began, ports: None, cpu }).await?;
     run.seconds = began.elapsed().as_secs_f64();
-    run.per_second = loads.iter().map(load::Running::answered).sum::<u64>() as f64 / run.seconds;
+    run.per_second = answered() as f64 / run.seconds;
     let mut tally = Tally::default();
     for load in loads {
         tally += load.stop().await;

@@ -17,8 +17,13 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Pace, course::Log, ports::Ports};
-use crate::{process::client_ports, results::Run, scenarios::Course, systems::Running};
+use super::{Pace, course::Log, cpu::per_answer, ports::Ports};
+use crate::{
+    process::client_ports,
+    results::Run,
+    scenarios::{Course, FRESH},
+    systems::Running,
+};
 
 const CONNECTIONS: usize = 64;
 
@@ -36,18 +41,22 @@ pub(super) async fn measure(system: &mut Running, script: &str, course: Course, 
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()?;
+    // Of those with a connection for each request some have none at any time, and each is meant to be new.
+    let (keeps, clients) = if script == FRESH { (false, 1) } else { (true, CONNECTIONS) };
     let connected = async {
-        while client_ports(address)?.len() < CONNECTIONS {
+        while client_ports(address)?.len() < clients {
             sleep(Duration::from_millis(10)).await;
         }
-        Ports::of(address.into())
+        keeps.then(|| Ports::of(address.into())).transpose()
     };
     let connected = timeout(Duration::from_secs(5), connected).await;
-    let ports = Some(connected.context("not all of wrk's clients connect")??);
+    let ports = connected.context("not all of wrk's clients connect")??;
     let mut run = Run::default();
-    let (window, began) = (Window::default(), Instant::now());
-    course.take(system, pace, Log { run: &mut run, window: &window, began, ports }).await?;
+    let (window, began, used) = (Window::default(), Instant::now(), system.cpu_time()?);
+    // How many answers there are it tells at its end only.
+    course.take(system, pace, Log { run: &mut run, window: &window, began, ports, cpu: None }).await?;
     run.seconds = began.elapsed().as_secs_f64();
+    let used = (course == Course::Nothing).then(|| system.cpu_time()).transpose()?.map(|now| now - used);
     anyhow::ensure!(wrk.try_wait()?.is_none(), "wrk has ended before it was told to");
     kill(Pid::from_raw(wrk.id().context("it runs")?.try_into()?), Signal::SIGINT)?;
     let said = wrk.wait_with_output().await?;
@@ -65,6 +74,7 @@ pub(super) async fn measure(system: &mut Running, script: &str, course: Course, 
     let answered = answered.with_context(|| said.to_string())?.0.parse()?;
     let rate = said.lines().find_map(|line| line.trim().strip_prefix("Requests/sec:"));
     run.per_second = rate.with_context(|| said.to_string())?.trim().parse()?;
+    run.cpu_us = used.and_then(|used| per_answer(used, (run.per_second * run.seconds) as u64));
     let counts = [("answered", answered), (LATE, late), ("socket errors", errors), ("not 2xx", others)];
     run.outcomes =
         counts.into_iter().filter(|(_, count)| *count > 0).map(|(name, count)| (name.into(), count)).collect();

@@ -5,4 +5,4 @@ mod clients;
 mod scenario;
 
 pub(crate) use clients::Clients;
-pub(crate) use scenario::{Course, Machine, Scenario};
+pub(crate) use scenario::{Course, FRESH, Machine, Scenario};

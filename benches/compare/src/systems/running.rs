@@ -61,6 +61,15 @@ impl Running {
         }
     }
 
+    /// What its processes have used of the processors.
+    pub(crate) fn cpu_time(&self) -> anyhow::Result<Duration> {
+        match &self.adapter {
+            Adapter::Rust(rust) => rust.group().context("it was stopped")?.cpu_time(),
+            Adapter::Nginx(nginx) => nginx.group.cpu_time(),
+            Adapter::Haproxy(haproxy) => haproxy.group.cpu_time(),
+        }
+    }
+
     /// The next release is broken: a program that says so and ends, or a configuration that is refused.
     pub(crate) fn break_release(&self) -> anyhow::Result<()> {
         match &self.adapter {
