@@ -80,7 +80,8 @@ async fn ask(system: &mut Running, clients: Clients, scenario: &Scenario, pace: 
     let mut run = Run::default();
     let answered = || loads.iter().map(load::Running::answered).sum();
     let cpu = Some(Cpu::from_now(system, &answered)?);
-    scenario.course.take(system, pace, Log { run: &mut run, window: &window, began, ports: None, cpu }).await?;
+    let log = Log { run: &mut run, window: &window, began, ports: None, think: clients.think(), cpu };
+    scenario.course.take(system, pace, log).await?;
     run.seconds = began.elapsed().as_secs_f64();
     run.per_second = answered() as f64 / run.seconds;
     let mut tally = Tally::default();

@@ -29,7 +29,7 @@ pub(crate) const AFTERMATH: Duration = Duration::from_millis(500);
 
 /// And for how long at most: as long as the old process is there, those who are still with it have their restart before
 /// them. Ours tells them over five seconds.
-pub(crate) const CONSEQUENCES: Duration = Duration::from_secs(7);
+pub(crate) const CONSEQUENCES: Duration = Duration::from_secs(8);
 
 /// What it is called how long the old process was there, among the figures.
 const OLD: &str = "until the old process had ended, ms";
@@ -41,6 +41,8 @@ pub(super) struct Log<'a> {
     pub(super) began: Instant,
     /// Of clients who don't count their reconnects.
     pub(super) ports: Option<Ports>,
+    /// How late a client may notice that its connection has ended.
+    pub(super) think: Duration,
     /// Until the first restart, where somebody counts answers.
     pub(super) cpu: Option<Cpu<'a>>,
 }
@@ -71,11 +73,10 @@ impl Log<'_> {
             let open = self.window.open();
             let before = whoever_serves(system).await?;
             let asked = Instant::now();
+            let old = self.restart(system, before).await?.then_some(before);
             let next = self.began + each * (number + 1) + each / 4;
-            let latest = if number + 1 < restarts { next } else { asked + PATIENCE + CONSEQUENCES };
-            if self.restart(system, before).await? {
-                self.consequences(before, asked, latest).await;
-            }
+            let last = Instant::now() + CONSEQUENCES;
+            self.consequences(old, asked, if number + 1 < restarts { next } else { last }).await;
             drop(open);
             if let Some(ports) = &mut self.ports {
                 self.run.reconnects += ports.appeared()?;
@@ -91,22 +92,22 @@ impl Log<'_> {
         Ok(())
     }
 
-    /// Waits while a restart has consequences, of which the next one is the end. Who was with the old process has been with
-    /// it to the last, else one that keeps its clients for ever would look as if it lost none.
-    async fn consequences(&mut self, before: u64, asked: Instant, latest: Instant) {
-        let restarted = Instant::now();
-        let at_least = (restarted + AFTERMATH).min(latest);
-        let at_most = (restarted + CONSEQUENCES).min(latest);
-        while !has_ended(before) && Instant::now() < at_most {
-            sleep(Duration::from_millis(2)).await;
+    /// Waits while a restart has consequences: for the end of the old process, where another serves, because one that keeps
+    /// its clients would look as if it lost none; and then until each of them has noticed.
+    async fn consequences(&mut self, old: Option<u64>, asked: Instant, latest: Instant) {
+        let mut until = Instant::now() + AFTERMATH;
+        if let Some(old) = old {
+            while !has_ended(old) && Instant::now() < latest {
+                sleep(Duration::from_millis(2)).await;
+            }
+            if has_ended(old) {
+                self.run.figures.insert(OLD.into(), 1e3 * asked.elapsed().as_secs_f64());
+            } else {
+                self.run.notes.push(format!("the old process was still there {:.1?} after a restart", asked.elapsed()));
+            }
+            until = until.max(Instant::now() + self.think);
         }
-        if has_ended(before) {
-            self.run.figures.insert(OLD.into(), 1e3 * asked.elapsed().as_secs_f64());
-        } else {
-            let after = restarted.elapsed().as_secs_f64();
-            self.run.notes.push(format!("the old process had not ended {after:.1} s after a restart"));
-        }
-        sleep_until(at_least.into()).await;
+        sleep_until(until.min(latest).into()).await;
     }
 
     /// Asks for one, and looks for the successor meanwhile.
@@ -162,9 +163,7 @@ impl Log<'_> {
         let succeeded = self.restart(system, old).await?;
         let again = if succeeded { "succeeded" } else { "failed too" };
         self.run.notes.push(format!("the next restart, into a good release, {again}"));
-        if succeeded {
-            self.consequences(old, asked, asked + PATIENCE + CONSEQUENCES).await;
-        }
+        self.consequences(succeeded.then_some(old), asked, Instant::now() + CONSEQUENCES).await;
         Ok(())
     }
 }

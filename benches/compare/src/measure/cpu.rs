@@ -3,7 +3,7 @@ use std::time::Duration;
 use crate::systems::Running;
 
 /// So few answers cost less than what a server does besides.
-const FEWEST: u64 = 1_000;
+const FEWEST: u64 = 500;
 
 /// How much processor time a server's answers take, from a moment on in which nothing is restarted: a process that ends
 /// takes its clock with it.
@@ -36,6 +36,6 @@ mod tests {
     #[test]
     fn few_answers_do_not_tell() {
         let second = Duration::from_secs(1);
-        assert_eq!([999, 50_000].map(|answers| per_answer(second, answers)), [None, Some(20.0)]);
+        assert_eq!([499, 50_000].map(|answers| per_answer(second, answers)), [None, Some(20.0)]);
     }
 }

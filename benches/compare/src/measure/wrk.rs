@@ -21,7 +21,7 @@ use super::{Pace, course::Log, cpu::per_answer, ports::Ports};
 use crate::{
     process::client_ports,
     results::Run,
-    scenarios::{Course, FRESH},
+    scenarios::{AT_ONCE, Course, FRESH},
     systems::Running,
 };
 
@@ -54,7 +54,7 @@ pub(super) async fn measure(system: &mut Running, script: &str, course: Course, 
     let mut run = Run::default();
     let (window, began, used) = (Window::default(), Instant::now(), system.cpu_time()?);
     // How many answers there are it tells at its end only.
-    course.take(system, pace, Log { run: &mut run, window: &window, began, ports, cpu: None }).await?;
+    course.take(system, pace, Log { run: &mut run, window: &window, began, ports, think: AT_ONCE, cpu: None }).await?;
     run.seconds = began.elapsed().as_secs_f64();
     let used = (course == Course::Nothing).then(|| system.cpu_time()).transpose()?.map(|now| now - used);
     anyhow::ensure!(wrk.try_wait()?.is_none(), "wrk has ended before it was told to");

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{Clients, Scenario};
+use super::{Clients, Course, Machine, Scenario};
 use crate::{
     server::Kind,
     systems::{ECHO, System, installed},
@@ -26,6 +26,12 @@ impl Scenario {
             }
             _ => {}
         }
+        if system.kind() == Some(Kind::OursStays) && self.is_about_the_restart() {
+            // It drains for five seconds each time.
+            return Some(
+                "with handover off its restarts are the same, and its connections are in other scenarios".into(),
+            );
+        }
         if self.start_ms > 0 && proxy {
             return Some("its new process runs no code of the user's before it serves".into());
         }
@@ -43,6 +49,12 @@ impl Scenario {
             }
         }
         None
+    }
+
+    /// What differs is how it is restarted, and the clients are those of another one.
+    fn is_about_the_restart(&self) -> bool {
+        let is_special = self.machine == Machine::Saturated || self.start_ms > 0 || self.gib > 0;
+        is_special || self.course == Course::BrokenRelease || self.clients == Clients::Few
     }
 }
 

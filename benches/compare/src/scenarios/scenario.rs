@@ -89,8 +89,8 @@ impl Scenario {
     pub(crate) fn pace(&self, pace: Pace) -> Pace {
         let is_brief = self.clients == Clients::Few || matches!(self.course, Course::Nothing | Course::OneRestart);
         match self.clients {
-            // They think for two seconds: in less, half of them would not learn what has become of their connections.
-            Clients::MostlyIdle => Pace { time: pace.time.max(Duration::from_secs(3)), ..pace },
+            // They think for two seconds: in less, too few of them ask before the restart.
+            Clients::MostlyIdle => Pace { time: pace.time.max(Duration::from_secs(2)), ..pace },
             _ if is_brief => pace.brief(),
             _ => pace,
         }
