@@ -41,16 +41,19 @@ pub(super) async fn measure(system: &mut Running, script: &str, course: Course, 
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()?;
-    // Of those with a connection for each request some have none at any time, and each is meant to be new.
-    let (keeps, clients) = if script == FRESH { (false, 1) } else { (true, CONNECTIONS) };
     let connected = async {
-        while client_ports(address)?.len() < clients {
+        while client_ports(address)?.len() < CONNECTIONS {
             sleep(Duration::from_millis(10)).await;
         }
-        keeps.then(|| Ports::of(address.into())).transpose()
+        Ports::of(address.into())
     };
-    let connected = timeout(Duration::from_secs(5), connected).await;
-    let ports = connected.context("not all of wrk's clients connect")??;
+    // With a connection for each request there is no such moment, and each is meant to be new.
+    let ports = if script == FRESH {
+        None
+    } else {
+        let connected = timeout(Duration::from_secs(5), connected).await;
+        Some(connected.context("not all of wrk's clients connect")??)
+    };
     let mut run = Run::default();
     let (window, began, used) = (Window::default(), Instant::now(), system.cpu_time()?);
     // How many answers there are it tells at its end only.
