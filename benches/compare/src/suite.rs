@@ -10,7 +10,7 @@ use crate::{
     progress::Progress,
     results::{LeftOut, Results, Run},
     rounds::together,
-    scenarios::Scenario,
+    scenarios::{Clients, Scenario},
     systems::System,
 };
 
@@ -120,6 +120,10 @@ impl Verdict {
         if run.lost > 0 || run.failed_restarts != run.expected_failures {
             let (lost, failed) = (run.lost, run.failed_restarts);
             self.wrong.push(format!("{}: {system} lost {lost} requests, {failed} restarts failed", scenario.name));
+        }
+        // That they come over is what its application is made for; of the others HTTP/2 can't, and a table tells.
+        if scenario.clients == Clients::WebSocket && run.reconnects > 0 {
+            self.wrong.push(format!("{}: {system} reopened {} WebSockets", scenario.name, run.reconnects));
         }
     }
 }
