@@ -15,6 +15,13 @@ pub(crate) fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
     Ok(clock_gettime(clock)?.into())
 }
 
+/// Whether it has ended, be it still listed for whoever has started it.
+pub(crate) fn has_ended(pid: u64) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // Its name is before that, in parentheses, and may hold anything.
+    stat.rsplit_once(')').is_none_or(|(_, state)| state.trim_start().starts_with(['Z', 'X']))
+}
+
 /// A clock that all processes share.
 pub(crate) fn now() -> anyhow::Result<Duration> {
     Ok(clock_gettime(ClockId::CLOCK_MONOTONIC)?.into())

@@ -18,8 +18,8 @@ pub(crate) struct Args {
     /// Only these
     #[arg(long, value_delimiter = ',')]
     system: Vec<System>,
-    /// How long the load of each run is on
-    #[arg(long, default_value_t = 1.0)]
+    /// How long the load of each run is on, at least: it stays until a restart has no more consequences
+    #[arg(long, default_value_t = 0.8)]
     seconds: f64,
     /// How often each system is restarted in a run
     #[arg(long, default_value_t = 1)]
@@ -46,7 +46,7 @@ pub(crate) struct Args {
 impl Args {
     const QUICK_SCENARIOS: [&str; 5] =
         ["busy keep-alive", "constant rate", "fresh connections", "broken release", "WebSocket"];
-    const QUICK_SYSTEMS: [System; 3] = [System::Ours, System::Activated, System::NginxReload];
+    const QUICK_SYSTEMS: [System; 3] = [System::OURS, System::Rust(Kind::Activated), System::NginxReload];
 
     pub(crate) fn systems(&self) -> Vec<System> {
         match &self.system[..] {

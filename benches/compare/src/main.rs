@@ -5,7 +5,7 @@
 //! does meets all of them.
 //!
 //! ```text
-//! cargo run --release -p compare                                # all of it, some 12 minutes
+//! cargo run --release -p compare                                # all of it, some 15 minutes
 //! cargo run --release -p compare -- --quick                     # half a minute: does it work, and is nothing lost?
 //! cargo run --release -p compare -- --scenario 'busy keep-alive' --system ours,nginx-reload --seconds 10
 //! ```

@@ -59,6 +59,9 @@ pub(crate) struct Run {
     pub(crate) lost: u64,
     pub(crate) reconnects: u64,
     pub(crate) per_second: f64,
+    /// The processor time of an answer, of all of a server's processes, in a time without restarts.
+    #[serde(default)]
+    pub(crate) cpu_us: Option<f64>,
     /// Of requests that met no restart, and of those that did.
     pub(crate) outside: Percentiles,
     pub(crate) in_restarts: Percentiles,

@@ -16,6 +16,7 @@ pub(crate) fn together(rounds: Vec<Run>) -> Option<Run> {
         lost: sum(|run| run.lost),
         reconnects: sum(|run| run.reconnects),
         per_second: middle(rounds.iter().map(|run| run.per_second)),
+        cpu_us: median(&rounds.iter().filter_map(|run| run.cpu_us).collect::<Vec<_>>()),
         outside: percentiles(&rounds, |run| &run.outside),
         in_restarts: percentiles(&rounds, |run| &run.in_restarts),
         ..first
@@ -73,10 +74,19 @@ mod tests {
             let outside = Percentiles { count: 10, p50: ms, max: 2.0 * ms, ..Percentiles::default() };
             let notes = vec!["the same".to_owned()];
             let outcomes = [("raced".to_owned(), lost)].into();
-            Run { lost, restart_ms: vec![ms], per_second: ms, outside, notes, outcomes, ..Run::default() }
+            Run {
+                lost,
+                restart_ms: vec![ms],
+                per_second: ms,
+                cpu_us: Some(ms),
+                outside,
+                notes,
+                outcomes,
+                ..Run::default()
+            }
         };
         let all = together(vec![round(9.0, 1), round(1.0, 0), round(2.0, 4)]).unwrap();
-        assert_eq!((all.lost, all.outcomes["raced"], all.per_second), (5, 5, 2.0));
+        assert_eq!((all.lost, all.outcomes["raced"], all.per_second, all.cpu_us), (5, 5, 2.0, Some(2.0)));
         assert_eq!((all.outside.count, all.outside.p50, all.outside.max), (30, 2.0, 4.0));
         assert_eq!((all.restart_ms, all.notes.len(), all.rounds.len()), (vec![9.0, 1.0, 2.0], 1, 3));
         assert_eq!(all.in_restarts.count, 0);

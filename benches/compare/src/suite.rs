@@ -10,7 +10,7 @@ use crate::{
     progress::Progress,
     results::{LeftOut, Results, Run},
     rounds::together,
-    scenarios::Scenario,
+    scenarios::{Clients, Scenario},
     systems::System,
 };
 
@@ -113,13 +113,17 @@ impl Results {
 impl Verdict {
     fn look(&mut self, scenario: &Scenario, system: System, run: &Run) {
         // With handover off an idle connection is let go some time, and that can meet a request: HTTP/1.1 has no way out.
-        if system != System::Ours {
+        if system != System::OURS {
             return;
         }
         self.ours = true;
         if run.lost > 0 || run.failed_restarts != run.expected_failures {
             let (lost, failed) = (run.lost, run.failed_restarts);
             self.wrong.push(format!("{}: {system} lost {lost} requests, {failed} restarts failed", scenario.name));
+        }
+        // That they come over is what its application is made for; of the others HTTP/2 can't, and a table tells.
+        if scenario.clients == Clients::WebSocket && run.reconnects > 0 {
+            self.wrong.push(format!("{}: {system} reopened {} WebSockets", scenario.name, run.reconnects));
         }
     }
 }

@@ -1,14 +1,23 @@
-use crate::report::{Better, Figure, Part};
+use crate::{
+    report::{Better, Figure, Part},
+    results::Run,
+    systems::System,
+};
 
-/// Why somebody is better: what was found when it was looked into. `None`: it was not found out.
-pub(super) fn reason(better: &Better) -> Option<&'static str> {
+/// Why somebody is better than ours: what was found when it was looked into. `None`: it was not found out.
+pub(super) fn reason(ours: &Run, better: &Better) -> Option<&'static str> {
+    let stays = ours.system != System::OURS.to_string();
     let name = better.system.as_str();
     let is_c = name.starts_with("nginx") || name.starts_with("HAProxy");
     Some(match better.figure {
         // Of medians only: a tail has other causes.
-        Figure::Throughput | Figure::Outside(Part::P50) if is_c => {
+        Figure::Throughput | Figure::Cpu | Figure::Outside(Part::P50) if is_c => {
             "nginx and HAProxy are C and send a constant; our requests go through hyper, axum's router and a handler"
         }
+        Figure::Lost if stays => {
+            "an idle connection that is let go can meet a request that is on its way, for which HTTP/1.1 has no way out"
+        }
+        Figure::Reconnects if stays => "with handover off every client is told, and opens another connection",
         Figure::RestartTime if name.starts_with("nginx") && name.ends_with("HUP") => {
             "at HUP nginx loads no program: its master forks a worker, and that one serves at once"
         }

@@ -12,7 +12,7 @@ pub(crate) fn say_why(runs: &mut [Run]) {
         // One reason may be that of several figures.
         let mut reasons: Vec<(&str, Vec<String>)> = Vec::new();
         for better in behind(run, &scenario) {
-            let why = reason(&better).unwrap_or("no reason is known yet");
+            let why = reason(run, &better).unwrap_or("no reason is known yet");
             match reasons.iter_mut().find(|(reason, _)| *reason == why) {
                 Some((_, figures)) => figures.push(better.what()),
                 None => reasons.push((why, vec![better.what()])),

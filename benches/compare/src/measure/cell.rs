@@ -10,7 +10,7 @@ use tokio::{
     },
 };
 
-use super::{Pace, course::Log, percentiles::percentiles, slots, spinners::Spinners, wrk};
+use super::{Pace, course::Log, cpu::Cpu, percentiles::percentiles, slots, spinners::Spinners, wrk};
 use crate::{
     results::Run,
     scenarios::{Clients, Course, Machine, Scenario},
@@ -35,7 +35,14 @@ pub(crate) fn measure(system: System, scenario: &Scenario, setup: &Setup, pace: 
             clients => ask(&mut running, clients, scenario, pace).await,
         };
         drop(spinners);
-        let run = run.with_context(|| last_words(&running))?;
+        let mut run = run.with_context(|| last_words(&running))?;
+        if scenario.clients == Clients::WebSocket {
+            // Only its application knows where a WebSocket may be cut: no server does either by itself.
+            run.notes.push(match system {
+                System::OURS => "its application hands each over between two frames (`Graceful::hand_over`)".into(),
+                _ => "its application says goodbye to each (1012)".into(),
+            });
+        }
         let expected_failures = usize::from(scenario.course == Course::BrokenRelease);
         Ok(Run { scenario: scenario.name.into(), system: system.to_string(), expected_failures, ..run })
     };
@@ -71,9 +78,12 @@ async fn ask(system: &mut Running, clients: Clients, scenario: &Scenario, pace: 
     loads.iter().for_each(load::Running::begin_anew);
     let began = Instant::now();
     let mut run = Run::default();
-    scenario.course.take(system, pace, Log { run: &mut run, window: &window, began, ports: None }).await?;
+    let answered = || loads.iter().map(load::Running::answered).sum();
+    let cpu = Some(Cpu::from_now(system, &answered)?);
+    let log = Log { run: &mut run, window: &window, began, ports: None, think: clients.think(), cpu };
+    scenario.course.take(system, pace, log).await?;
     run.seconds = began.elapsed().as_secs_f64();
-    run.per_second = loads.iter().map(load::Running::answered).sum::<u64>() as f64 / run.seconds;
+    run.per_second = answered() as f64 / run.seconds;
     let mut tally = Tally::default();
     for load in loads {
         tally += load.stop().await;
@@ -84,10 +94,6 @@ async fn ask(system: &mut Running, clients: Clients, scenario: &Scenario, pace: 
     (run.outside, run.in_restarts) = (percentiles(tally.outside()), percentiles(tally.in_restarts()));
     slots::note(&mut run, tally.timeline(), began);
     run.notes.extend(tally.failures().first().cloned());
-    if clients == Clients::WebSocket {
-        // Ours can hand them over (`Graceful::hand_over`); then the application must be made for it.
-        run.notes.push("the application is the same for all, and says goodbye to each (1012)".into());
-    }
     if scenario.gib > 0 {
         run.figures.insert("longest stall, ms".into(), run.in_restarts.max);
     }

@@ -13,8 +13,9 @@ use tokio::{
     time::{sleep, sleep_until, timeout},
 };
 
-use super::{Pace, ports::Ports};
+use super::{Pace, cpu::Cpu, ports::Ports};
 use crate::{
+    process::has_ended,
     results::Run,
     scenarios::Course,
     systems::{Running, Told, pid_of},
@@ -23,8 +24,15 @@ use crate::{
 /// For how long a successor is looked for.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// For how long what clients see is a restart's, after it: connections are still being moved or closed.
+/// For how long at least what clients see is a restart's, after it: connections are still being moved or closed.
 pub(crate) const AFTERMATH: Duration = Duration::from_millis(500);
+
+/// And for how long at most: as long as the old process is there, those who are still with it have their restart before
+/// them. Ours tells them over five seconds.
+pub(crate) const CONSEQUENCES: Duration = Duration::from_secs(8);
+
+/// What it is called how long the old process was there, among the figures.
+const OLD: &str = "until the old process had ended, ms";
 
 /// Where the restarts of a run are noted.
 pub(super) struct Log<'a> {
@@ -33,10 +41,14 @@ pub(super) struct Log<'a> {
     pub(super) began: Instant,
     /// Of clients who don't count their reconnects.
     pub(super) ports: Option<Ports>,
+    /// How late a client may notice that its connection has ended.
+    pub(super) think: Duration,
+    /// Until the first restart, where somebody counts answers.
+    pub(super) cpu: Option<Cpu<'a>>,
 }
 
 impl Course {
-    /// Takes as long as the pace says.
+    /// Takes as long as the pace says, and until the last restart has no more consequences.
     pub(super) async fn take(self, system: &mut Running, pace: Pace, mut log: Log<'_>) -> anyhow::Result<()> {
         let end = log.began + pace.time;
         match self {
@@ -57,17 +69,45 @@ impl Log<'_> {
             // After a quarter of its share, so that there is some time before the first, and more after the last.
             let due = self.began + each * number + each / 4;
             sleep_until(due.into()).await;
+            self.note_cpu(system)?;
             let open = self.window.open();
             let before = whoever_serves(system).await?;
-            self.restart(system, before).await?;
+            let asked = Instant::now();
+            let old = self.restart(system, before).await?.then_some(before);
             let next = self.began + each * (number + 1) + each / 4;
-            sleep_until((Instant::now() + AFTERMATH).min(next).into()).await;
+            let last = Instant::now() + CONSEQUENCES;
+            self.consequences(old, asked, if number + 1 < restarts { next } else { last }).await;
             drop(open);
             if let Some(ports) = &mut self.ports {
                 self.run.reconnects += ports.appeared()?;
             }
         }
         Ok(())
+    }
+
+    fn note_cpu(&mut self, system: &Running) -> anyhow::Result<()> {
+        if let Some(cpu) = self.cpu.take() {
+            self.run.cpu_us = cpu.until_now(system)?;
+        }
+        Ok(())
+    }
+
+    /// Waits while a restart has consequences: for the end of the old process, where another serves, because one that keeps
+    /// its clients would look as if it lost none; and then until each of them has noticed.
+    async fn consequences(&mut self, old: Option<u64>, asked: Instant, latest: Instant) {
+        let mut until = Instant::now() + AFTERMATH;
+        if let Some(old) = old {
+            while !has_ended(old) && Instant::now() < latest {
+                sleep(Duration::from_millis(2)).await;
+            }
+            if has_ended(old) {
+                self.run.figures.insert(OLD.into(), 1e3 * asked.elapsed().as_secs_f64());
+            } else {
+                self.run.notes.push(format!("the old process was still there {:.1?} after a restart", asked.elapsed()));
+            }
+            until = until.max(Instant::now() + self.think);
+        }
+        sleep_until(until.min(latest).into()).await;
     }
 
     /// Asks for one, and looks for the successor meanwhile.
@@ -94,6 +134,7 @@ impl Log<'_> {
     async fn broken_release(&mut self, system: &mut Running, pace: Pace) -> anyhow::Result<()> {
         let quarter = pace.time / 4;
         sleep_until((self.began + quarter).into()).await;
+        self.note_cpu(system)?;
         let (before, said) = (whoever_serves(system).await?, system.log().len());
         system.break_release()?;
         let open = self.window.open();
@@ -118,8 +159,11 @@ impl Log<'_> {
         });
         drop(open);
         system.mend_release()?;
-        let again = if self.restart(system, serves.unwrap_or(before)).await? { "succeeded" } else { "failed too" };
+        let (old, _open, asked) = (serves.unwrap_or(before), self.window.open(), Instant::now());
+        let succeeded = self.restart(system, old).await?;
+        let again = if succeeded { "succeeded" } else { "failed too" };
         self.run.notes.push(format!("the next restart, into a good release, {again}"));
+        self.consequences(succeeded.then_some(old), asked, Instant::now() + CONSEQUENCES).await;
         Ok(())
     }
 }

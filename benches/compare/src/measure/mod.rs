@@ -2,6 +2,7 @@
 
 mod cell;
 mod course;
+mod cpu;
 mod percentiles;
 mod ports;
 mod slots;
@@ -9,7 +10,7 @@ mod spinners;
 mod wrk;
 
 pub(crate) use cell::{Interrupted, measure};
-pub(crate) use course::AFTERMATH;
+pub(crate) use course::{AFTERMATH, CONSEQUENCES};
 pub(crate) use wrk::LATE;
 
 use std::time::Duration;

@@ -17,8 +17,13 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Pace, course::Log, ports::Ports};
-use crate::{process::client_ports, results::Run, scenarios::Course, systems::Running};
+use super::{Pace, course::Log, cpu::per_answer, ports::Ports};
+use crate::{
+    process::client_ports,
+    results::Run,
+    scenarios::{AT_ONCE, Course, FRESH},
+    systems::Running,
+};
 
 const CONNECTIONS: usize = 64;
 
@@ -42,12 +47,19 @@ pub(super) async fn measure(system: &mut Running, script: &str, course: Course, 
         }
         Ports::of(address.into())
     };
-    let connected = timeout(Duration::from_secs(5), connected).await;
-    let ports = Some(connected.context("not all of wrk's clients connect")??);
+    // With a connection for each request there is no such moment, and each is meant to be new.
+    let ports = if script == FRESH {
+        None
+    } else {
+        let connected = timeout(Duration::from_secs(5), connected).await;
+        Some(connected.context("not all of wrk's clients connect")??)
+    };
     let mut run = Run::default();
-    let (window, began) = (Window::default(), Instant::now());
-    course.take(system, pace, Log { run: &mut run, window: &window, began, ports }).await?;
+    let (window, began, used) = (Window::default(), Instant::now(), system.cpu_time()?);
+    // How many answers there are it tells at its end only.
+    course.take(system, pace, Log { run: &mut run, window: &window, began, ports, think: AT_ONCE, cpu: None }).await?;
     run.seconds = began.elapsed().as_secs_f64();
+    let used = (course == Course::Nothing).then(|| system.cpu_time()).transpose()?.map(|now| now - used);
     anyhow::ensure!(wrk.try_wait()?.is_none(), "wrk has ended before it was told to");
     kill(Pid::from_raw(wrk.id().context("it runs")?.try_into()?), Signal::SIGINT)?;
     let said = wrk.wait_with_output().await?;
@@ -65,6 +77,7 @@ pub(super) async fn measure(system: &mut Running, script: &str, course: Course, 
     let answered = answered.with_context(|| said.to_string())?.0.parse()?;
     let rate = said.lines().find_map(|line| line.trim().strip_prefix("Requests/sec:"));
     run.per_second = rate.with_context(|| said.to_string())?.trim().parse()?;
+    run.cpu_us = used.and_then(|used| per_answer(used, (run.per_second * run.seconds) as u64));
     let counts = [("answered", answered), (LATE, late), ("socket errors", errors), ("not 2xx", others)];
     run.outcomes =
         counts.into_iter().filter(|(_, count)| *count > 0).map(|(name, count)| (name.into(), count)).collect();

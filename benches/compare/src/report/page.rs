@@ -126,7 +126,7 @@ fn figures(scenario: &Scenario<'_>, palette: &Palette) -> Markup {
                 thead {
                     tr {
                         th { }
-                        th colspan="4" { "the whole run" }
+                        th colspan="5" { "the whole run" }
                         th colspan="4" { "ms, without a restart" }
                         th colspan="4" { "ms, in restarts" }
                     }
@@ -146,7 +146,9 @@ fn figures(scenario: &Scenario<'_>, palette: &Palette) -> Markup {
                                 td.lost[lost].behind[better.is_some()] title=[better.map(Better::to_string)] {
                                     @match figure.of(run) {
                                         None => { "–" }
-                                        Some(value) if latency(figure) || figure == Figure::RestartTime => (milliseconds(value)),
+                                        Some(value) if latency(figure) || matches!(figure, Figure::RestartTime | Figure::Cpu) => {
+                                            (milliseconds(value))
+                                        }
                                         Some(value) => (count(value as u64)),
                                     }
                                 }

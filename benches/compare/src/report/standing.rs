@@ -12,6 +12,7 @@ pub(crate) enum Figure {
     Reconnects,
     RestartTime,
     Throughput,
+    Cpu,
     Outside(Part),
     InRestarts(Part),
 }
@@ -76,11 +77,12 @@ impl Figure {
     pub(super) const MANY: u64 = 10_000;
 
     /// In the order of the tables' columns.
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::Lost,
         Self::Reconnects,
         Self::RestartTime,
         Self::Throughput,
+        Self::Cpu,
         Self::Outside(Part::P50),
         Self::Outside(Part::P99),
         Self::Outside(Part::P999),
@@ -98,6 +100,7 @@ impl Figure {
             Self::Reconnects => "reopened",
             Self::RestartTime => "restart ms",
             Self::Throughput => "answers/s",
+            Self::Cpu => "CPU µs/answer",
             Self::Outside(part) | Self::InRestarts(part) => part.name(),
         }
     }
@@ -109,6 +112,7 @@ impl Figure {
             Self::Reconnects => Some(run.reconnects as f64),
             Self::RestartTime => median(&run.restart_ms),
             Self::Throughput => Some(run.per_second),
+            Self::Cpu => run.cpu_us,
             Self::Outside(part) => part.of(&run.outside),
             Self::InRestarts(part) => part.of(&run.in_restarts),
         }
@@ -120,7 +124,7 @@ impl Figure {
             Self::Outside(Part::P50 | Part::P99) | Self::InRestarts(Part::P50 | Part::P99) => 0.1,
             Self::Outside(Part::P999) | Self::InRestarts(Part::P999) => 0.5,
             Self::Outside(Part::Max) | Self::InRestarts(Part::Max) | Self::RestartTime => 2.0,
-            Self::Lost | Self::Reconnects | Self::Throughput => 0.0,
+            Self::Lost | Self::Reconnects | Self::Throughput | Self::Cpu => 0.0,
         }
     }
 
@@ -180,6 +184,7 @@ impl Better {
         let name = self.figure.name();
         match self.figure {
             Figure::Throughput => "throughput".to_owned(),
+            Figure::Cpu => "processor time".to_owned(),
             Figure::RestartTime => "restart time".to_owned(),
             Figure::InRestarts(_) => format!("{name} in restarts"),
             Figure::Outside(_) => format!("{name} without a restart"),
@@ -193,6 +198,7 @@ impl fmt::Display for Better {
         let value = match self.figure {
             Figure::Lost | Figure::Reconnects => count(self.value as u64),
             Figure::Throughput => format!("{}/s", count(self.value as u64)),
+            Figure::Cpu => format!("{} µs", milliseconds(self.value)),
             _ => format!("{} ms", milliseconds(self.value)),
         };
         write!(f, "{} ({}: {value})", self.what(), self.system)

@@ -60,6 +60,7 @@ fn figures(runs: &[&Run]) -> Table {
         "reopened",
         "restart ms",
         "answers/s",
+        "CPU µs/answer",
         "p50 ms",
         "p99",
         "p99.9",
@@ -71,8 +72,9 @@ fn figures(runs: &[&Run]) -> Table {
     ]);
     for run in runs {
         let restart = median(&run.restart_ms).map_or_else(|| "–".to_owned(), milliseconds);
-        let mut row =
-            vec![escaped(&run.system), count(run.lost), count(run.reconnects), restart, count(run.per_second as u64)];
+        let cpu = run.cpu_us.map_or_else(|| "–".to_owned(), milliseconds);
+        let rate = count(run.per_second as u64);
+        let mut row = vec![escaped(&run.system), count(run.lost), count(run.reconnects), restart, rate, cpu];
         row.extend(percentiles(&run.outside));
         row.extend(percentiles(&run.in_restarts));
         table.add_row(row);
@@ -139,7 +141,7 @@ mod tests {
         let text = markdown(&results);
         let rows: Vec<_> = text.lines().filter(|line| line.starts_with('|')).collect();
         let cells = |row: &str| row.replace("\\|", "").matches('|').count();
-        let (figures, matrix): (Vec<&str>, Vec<&str>) = rows.iter().partition(|row| cells(row) == 14);
+        let (figures, matrix): (Vec<&str>, Vec<&str>) = rows.iter().partition(|row| cells(row) == 15);
         assert_eq!((figures.len(), matrix.len()), (4, 5), "{text}");
         assert!(matrix.iter().all(|row| cells(row) == cells(matrix[0])), "{text}");
     }

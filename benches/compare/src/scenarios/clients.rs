@@ -33,6 +33,11 @@ pub(crate) enum Clients {
 
 const MS: Duration = Duration::from_millis(1);
 
+/// No client that asks again at once is later.
+pub(crate) const AT_ONCE: Duration = Duration::from_millis(50);
+
+const LONG: Duration = Duration::from_secs(2);
+
 impl Clients {
     /// What they would do; wrk is another program.
     pub(crate) fn loads(self, system: &Running, window: &Window) -> Vec<Load> {
@@ -46,7 +51,7 @@ impl Clients {
             Self::Fresh => vec![load(Mode::Fresh(get()), 16)],
             Self::Thinking => vec![load(Mode::KeepAlive(get()), 256).think(20 * MS)],
             Self::MostlyIdle => {
-                let idle = load(Mode::KeepAlive(get()), 5_000).think(2_000 * MS);
+                let idle = load(Mode::KeepAlive(get()), 5_000).think(LONG);
                 vec![idle, load(steady(16 * MS), 16)]
             }
             Self::Http2 => {
@@ -58,6 +63,11 @@ impl Clients {
             Self::Few => vec![load(steady(8 * MS), 8)],
             Self::Wrk(_) => Vec::new(),
         }
+    }
+
+    /// For how long they do nothing between an answer and the next request, at most: they open no connection before.
+    pub(crate) fn think(self) -> Duration {
+        if self == Self::MostlyIdle { LONG } else { AT_ONCE }
     }
 
     /// How many answers say that all of them are connected.

@@ -4,5 +4,5 @@ mod applies;
 mod clients;
 mod scenario;
 
-pub(crate) use clients::Clients;
-pub(crate) use scenario::{Course, Machine, Scenario};
+pub(crate) use clients::{AT_ONCE, Clients};
+pub(crate) use scenario::{Course, FRESH, Machine, Scenario};

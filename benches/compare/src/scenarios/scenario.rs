@@ -36,6 +36,9 @@ pub(crate) enum Machine {
     Saturated,
 }
 
+/// The script by which wrk opens a connection for each request.
+pub(crate) const FRESH: &str = "fresh";
+
 /// For how many sockets what each adds to a restart is found.
 pub(crate) const SOCKETS: [usize; 3] = [1, 100, 1_000];
 
@@ -58,7 +61,7 @@ const fn sockets(name: &'static str, sockets: usize) -> Scenario {
 }
 
 impl Scenario {
-    pub(crate) const ALL: [Self; 19] = [
+    pub(crate) const ALL: [Self; 21] = [
         asked_by("busy keep-alive", Clients::Busy),
         asked_by("constant rate", Clients::Steady),
         asked_by("POST of 3 kB", Clients::Post),
@@ -78,14 +81,16 @@ impl Scenario {
         Self { course: Course::Nothing, ..asked_by("wrk, no restart", Clients::Wrk("get")) },
         asked_by("wrk", Clients::Wrk("get")),
         asked_by("wrk, POST", Clients::Wrk("post")),
+        asked_by("wrk, pipelined", Clients::Wrk("pipeline")),
+        asked_by("wrk, fresh connections", Clients::Wrk(FRESH)),
     ];
 
     /// Half of it, where what is looked for is there at each restart, or at none.
     pub(crate) fn pace(&self, pace: Pace) -> Pace {
         let is_brief = self.clients == Clients::Few || matches!(self.course, Course::Nothing | Course::OneRestart);
         match self.clients {
-            // They think for two seconds: in less, half of them would not learn what has become of their connections.
-            Clients::MostlyIdle => Pace { time: pace.time.max(Duration::from_secs(3)), ..pace },
+            // They think for two seconds: in less, too few of them ask before the restart.
+            Clients::MostlyIdle => Pace { time: pace.time.max(Duration::from_secs(2)), ..pace },
             _ if is_brief => pace.brief(),
             _ => pace,
         }

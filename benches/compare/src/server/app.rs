@@ -1,27 +1,32 @@
 //! What all of them answer.
 
-use std::{future, pin::pin, time::Duration};
+use std::{future, time::Duration};
 
 use axum::{
-    Router,
-    body::Bytes,
-    extract::{
-        Path, State, WebSocketUpgrade,
-        ws::{CloseFrame, Message, WebSocket, close_code},
-    },
-    http::HeaderValue,
-    middleware::map_response,
-    response::Response,
-    routing::get,
+    Router, body::Bytes, extract::Path, http::HeaderValue, middleware::map_response, response::Response, routing::get,
 };
 use tokio::time::sleep;
+use tokio_hotrestart::Graceful;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::websocket::websocket;
 
 /// By which connections that are no longer HTTP learn of an end, and are waited for.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Leaving {
     pub(super) token: CancellationToken,
     pub(super) tracker: TaskTracker,
+    pub(super) at_restart: AtRestart,
+}
+
+/// What becomes of connections that are no longer HTTP.
+#[derive(Clone, Debug, Default)]
+pub(super) enum AtRestart {
+    /// Their clients are told, and open others.
+    #[default]
+    Told,
+    /// The successor goes on with them.
+    HandedOver(Graceful),
 }
 
 impl Leaving {
@@ -59,31 +64,4 @@ async fn take(_: Bytes) -> &'static str {
 async fn slow(Path(ms): Path<u64>) -> String {
     sleep(Duration::from_millis(ms)).await;
     format!("slept {ms} ms")
-}
-
-async fn websocket(upgrade: WebSocketUpgrade, State(Leaving { token, tracker }): State<Leaving>) -> Response {
-    upgrade.on_upgrade(move |socket| tracker.track_future(echo(socket, token)))
-}
-
-/// Echoes messages until the client leaves or the server does, which says so, as a careful application would.
-async fn echo(mut socket: WebSocket, token: CancellationToken) {
-    let mut leaving = pin!(token.cancelled());
-    loop {
-        tokio::select! {
-            received = socket.recv() => match received {
-                Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => {
-                    if socket.send(message).await.is_err() {
-                        return;
-                    }
-                }
-                Some(Ok(_)) => {} // axum answers pings, and a close frame
-                Some(Err(_)) | None => return,
-            },
-            () = &mut leaving => break,
-        }
-    }
-    let goodbye = CloseFrame { code: close_code::RESTART, reason: "restarting".into() };
-    if socket.send(Message::Close(Some(goodbye))).await.is_ok() {
-        while let Some(Ok(_)) = socket.recv().await {}
-    }
 }

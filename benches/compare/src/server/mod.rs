@@ -8,6 +8,7 @@ mod ours;
 mod setup;
 mod shellflip;
 mod stopped;
+mod websocket;
 
 pub(crate) use kind::Kind;
 pub(crate) use setup::Setup;

@@ -6,13 +6,21 @@ use tokio_hotrestart::{Graceful, serve::HandOver};
 
 use super::{
     Setup,
-    app::{Leaving, app},
+    app::{AtRestart, Leaving, app},
     setup::Chain,
+    websocket,
 };
 
 pub(super) async fn serve(setup: &Setup, hand_over: HandOver) -> anyhow::Result<()> {
     let graceful = Graceful::builder().control(setup.place.join("control")).build().await?;
-    let app = app(Leaving { token: graceful.token(), ..Leaving::default() });
+    let at_restart = match hand_over {
+        HandOver::Never => AtRestart::Told,
+        _ => {
+            websocket::go_on(&graceful)?;
+            AtRestart::HandedOver(graceful.clone())
+        }
+    };
+    let app = app(Leaving { token: graceful.token(), at_restart, ..Leaving::default() });
     for (number, address) in setup.addresses().enumerate() {
         let listener = graceful.listen(&format!("http-{number}"), address).await?;
         tokio::spawn(graceful.serve(listener, app.clone()).hand_over(hand_over));

@@ -16,7 +16,7 @@ pub(super) struct Haproxy {
     system: System,
     pid: Pid,
     /// First: it goes while the child that was not waited for keeps its number.
-    _group: Group,
+    pub(super) group: Group,
     _master: Child,
 }
 
@@ -29,7 +29,7 @@ impl Haproxy {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(place.log_file()?).process_group(0);
         let master = command.kill_on_drop(true).spawn()?;
         let pid = Pid::from_raw(master.id().context("it runs")?.try_into()?);
-        Ok(Self { system, _master: master, _group: Group::of(pid), pid })
+        Ok(Self { system, _master: master, group: Group::of(pid), pid })
     }
 
     pub(super) fn restart(&self) -> anyhow::Result<Told> {

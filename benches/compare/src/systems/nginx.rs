@@ -18,7 +18,7 @@ use super::{
 /// nginx, with one worker.
 pub(super) struct Nginx {
     system: System,
-    _group: Group,
+    pub(super) group: Group,
 }
 
 /// Its `echo_sleep` is how nginx answers late.
@@ -35,7 +35,7 @@ impl Nginx {
         anyhow::ensure!(command.status().await?.success(), "nginx: {}", place.log());
         // It has made a session of its own.
         let master = until(|| master(place)).await.context("no pid file")?;
-        Ok(Self { system, _group: Group::of(master) })
+        Ok(Self { system, group: Group::of(master) })
     }
 
     pub(super) async fn restart(&mut self, place: &Place) -> anyhow::Result<Told> {

@@ -37,9 +37,9 @@ impl Running {
     pub(crate) async fn start(system: System, setup: &Setup) -> anyhow::Result<Self> {
         let place = Place::new(setup)?;
         let adapter = match system {
-            _ if system.is_nginx() => Adapter::Nginx(Nginx::start(system, &place).await?),
-            _ if system.is_haproxy() => Adapter::Haproxy(Haproxy::start(system, &place)?),
-            _ => Adapter::Rust(Rust::start(system.kind().context("neither")?, &place)?),
+            System::Rust(kind) => Adapter::Rust(Rust::start(kind, &place)?),
+            System::NginxUpgrade | System::NginxReload => Adapter::Nginx(Nginx::start(system, &place).await?),
+            System::HaproxyReload | System::HaproxyIdleClose => Adapter::Haproxy(Haproxy::start(system, &place)?),
         };
         let running = Self { adapter, place };
         let answers = async {
@@ -58,6 +58,15 @@ impl Running {
             Adapter::Rust(rust) => rust.restart(&self.place, serves).await,
             Adapter::Nginx(nginx) => nginx.restart(&self.place).await,
             Adapter::Haproxy(haproxy) => haproxy.restart(),
+        }
+    }
+
+    /// What its processes have used of the processors.
+    pub(crate) fn cpu_time(&self) -> anyhow::Result<Duration> {
+        match &self.adapter {
+            Adapter::Rust(rust) => rust.group().context("it was stopped")?.cpu_time(),
+            Adapter::Nginx(nginx) => nginx.group.cpu_time(),
+            Adapter::Haproxy(haproxy) => haproxy.group.cpu_time(),
         }
     }
 

@@ -56,6 +56,11 @@ impl Rust {
         Ok(Self { kind, sockets, newest })
     }
 
+    /// Of whoever was started last, and has come of that one.
+    pub(super) fn group(&self) -> Option<&Group> {
+        self.newest.as_ref().map(|process| &process.group)
+    }
+
     pub(super) async fn restart(&mut self, place: &Place, serves: u64) -> anyhow::Result<Told> {
         match self.kind {
             Kind::Ours | Kind::OursStays => {

@@ -1,22 +1,14 @@
 use std::{fmt, sync::LazyLock};
 
-use clap::ValueEnum;
+use clap::{ValueEnum, builder::PossibleValue};
 
 use super::versions::{installed, version_of};
 use crate::server::Kind;
 
 /// Who is restarted, and how.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum System {
-    Ours,
-    /// Connections are drained instead of handed over.
-    OursStays,
-    Ecdysis,
-    Shellflip,
-    /// As `systemctl restart` does with a `.socket` unit.
-    Activated,
-    /// Another one is started beside it, and it is stopped.
-    ReusePort,
+    Rust(Kind),
     /// Another binary, and then an end for the first.
     NginxUpgrade,
     NginxReload,
@@ -26,13 +18,15 @@ pub(crate) enum System {
 }
 
 impl System {
+    pub(crate) const OURS: Self = Self::Rust(Kind::Ours);
+
     pub(crate) const ALL: [Self; 10] = [
-        Self::Ours,
-        Self::OursStays,
-        Self::Ecdysis,
-        Self::Shellflip,
-        Self::Activated,
-        Self::ReusePort,
+        Self::OURS,
+        Self::Rust(Kind::OursStays),
+        Self::Rust(Kind::Ecdysis),
+        Self::Rust(Kind::Shellflip),
+        Self::Rust(Kind::Activated),
+        Self::Rust(Kind::ReusePort),
         Self::NginxUpgrade,
         Self::NginxReload,
         Self::HaproxyReload,
@@ -41,15 +35,7 @@ impl System {
 
     /// The Rust server that it is.
     pub(crate) fn kind(self) -> Option<Kind> {
-        Some(match self {
-            Self::Ours => Kind::Ours,
-            Self::OursStays => Kind::OursStays,
-            Self::Ecdysis => Kind::Ecdysis,
-            Self::Shellflip => Kind::Shellflip,
-            Self::Activated => Kind::Activated,
-            Self::ReusePort => Kind::ReusePort,
-            Self::NginxUpgrade | Self::NginxReload | Self::HaproxyReload | Self::HaproxyIdleClose => return None,
-        })
+        if let Self::Rust(kind) = self { Some(kind) } else { None }
     }
 
     /// Why it can't be measured here at all.
@@ -57,7 +43,7 @@ impl System {
         let program = match self {
             Self::NginxUpgrade | Self::NginxReload => "nginx",
             Self::HaproxyReload | Self::HaproxyIdleClose => "haproxy",
-            _ => return None,
+            Self::Rust(_) => return None,
         };
         installed(program).is_none().then(|| format!("not installed: apt-get install {program}"))
     }
@@ -65,9 +51,22 @@ impl System {
     pub(crate) fn is_nginx(self) -> bool {
         matches!(self, Self::NginxUpgrade | Self::NginxReload)
     }
+}
 
-    pub(crate) fn is_haproxy(self) -> bool {
-        matches!(self, Self::HaproxyReload | Self::HaproxyIdleClose)
+/// As the command line has them.
+impl ValueEnum for System {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        match self {
+            Self::Rust(kind) => kind.to_possible_value(),
+            Self::NginxUpgrade => Some("nginx-upgrade".into()),
+            Self::NginxReload => Some("nginx-reload".into()),
+            Self::HaproxyReload => Some("haproxy-reload".into()),
+            Self::HaproxyIdleClose => Some("haproxy-idle-close".into()),
+        }
     }
 }
 
@@ -78,12 +77,12 @@ static HAPROXY: LazyLock<Option<String>> = LazyLock::new(|| installed("haproxy")
 impl fmt::Display for System {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, version, how) = match self {
-            Self::Ours => return f.pad("ours"),
-            Self::OursStays => return f.pad("ours, handover off"),
-            Self::Ecdysis => ("ecdysis", version_of("ecdysis"), " + axum"),
-            Self::Shellflip => ("shellflip", version_of("shellflip"), " + axum"),
-            Self::Activated => ("axum", version_of("axum"), ", socket activation"),
-            Self::ReusePort => ("axum", version_of("axum"), ", SO_REUSEPORT"),
+            Self::Rust(Kind::Ours) => return f.pad("ours"),
+            Self::Rust(Kind::OursStays) => return f.pad("ours, handover off"),
+            Self::Rust(Kind::Ecdysis) => ("ecdysis", version_of("ecdysis"), " + axum"),
+            Self::Rust(Kind::Shellflip) => ("shellflip", version_of("shellflip"), " + axum"),
+            Self::Rust(Kind::Activated) => ("axum", version_of("axum"), ", socket activation"),
+            Self::Rust(Kind::ReusePort) => ("axum", version_of("axum"), ", SO_REUSEPORT"),
             Self::NginxUpgrade => ("nginx", NGINX.clone(), ", USR2 and QUIT"),
             Self::NginxReload => ("nginx", NGINX.clone(), ", HUP"),
             Self::HaproxyReload => ("HAProxy", HAPROXY.clone(), ", reload"),
