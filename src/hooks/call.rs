@@ -169,8 +169,14 @@ mod tests {
     fn a_hook_that_blocks_its_thread_is_given_up_a_second_after_its_deadline() {
         let elsewhere = Builder::new_multi_thread().worker_threads(1).build().unwrap();
         let (release, released) = mpsc::channel::<()>();
-        let done = move || released.recv().map_err(|error| error.to_string());
+        let (begin, begun) = mpsc::channel();
+        let done = move || {
+            begin.send(()).expect("it is waited for");
+            released.recv().map_err(|error| error.to_string())
+        };
         let task = elsewhere.spawn(async move { (done(), Instant::now()) });
+        // Where it has not begun, it does not block, and is called off in time.
+        begun.recv().unwrap();
         let here = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         here.block_on(async {
             let hook = Hook::at_exit("flush", || async { Ok::<_, Infallible>(()) });

@@ -133,11 +133,12 @@ fn the_predecessor_hurries_when_the_successor_dies_in_the_midst_of_its_drain() {
 /// Its channel ends a moment before it is dead, and a predecessor that had nothing left to do would end in that moment.
 #[test]
 fn a_successor_that_dies_just_when_the_predecessor_has_drained_is_lost() {
-    let mut fleet = Setup::new().with("AT", "1:OwnNames:close,0:EndLast:hold").start();
+    // Said when it owns the names: its channel is closed by then.
+    let mut fleet = Setup::new().with("AT", "1:OwnNames:close,1:ready:hold,0:EndLast:hold").start();
     let first = fleet.first();
     fleet.signal(first, Signal::SIGUSR2);
-    let second = fleet.until("ready generation=1").pid();
     assert_eq!(fleet.until_held("EndLast"), first);
+    let second = fleet.until_held("ready");
     fleet.signal(first, Signal::SIGCONT);
     fleet.signal(second, Signal::SIGKILL);
     assert_eq!(&fleet.until("done generation=0")["lost"], "true");
