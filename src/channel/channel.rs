@@ -80,10 +80,7 @@ impl Channel {
 
     fn queue(&mut self, message: &Message, descriptors: Vec<Arc<OwnedFd>>, number: Option<u64>) {
         debug_assert_eq!(message.descriptors(), descriptors.len(), "{message:?}");
-        // Somebody's visitor, or a client's connection, is not worth the end of a conversation between generations.
-        let optional = matches!(message, Message::Forward(_) | Message::Offer(_));
-        let bytes = message.encode();
-        self.outbox.push_back(Outgoing { message: None, bytes, sent: 0, optional, number, descriptors });
+        self.outbox.push_back(Outgoing::now(message, descriptors, number));
         self.try_flush();
     }
 
@@ -94,14 +91,7 @@ impl Channel {
 
     /// Queues messages without descriptors, each of which becomes bytes only in its turn: for many large ones.
     pub(crate) fn say_all(&mut self, messages: impl IntoIterator<Item = Message>) {
-        self.outbox.extend(messages.into_iter().map(|message| Outgoing {
-            message: Some(message),
-            bytes: Vec::new(),
-            sent: 0,
-            optional: false,
-            number: None,
-            descriptors: Vec::new(),
-        }));
+        self.outbox.extend(messages.into_iter().map(Outgoing::in_its_turn));
         self.try_flush();
     }
 
@@ -218,6 +208,11 @@ impl Channel {
         while !self.outbox.is_empty() && self.stream.writable().await.is_ok() {
             self.try_flush();
         }
+    }
+
+    /// What has not begun to go out never does, but for what has a number: what becomes of that is asked for.
+    pub(crate) fn leave_out_what_waits(&mut self) {
+        self.outbox.retain(|it| it.sent > 0 || it.number.is_some());
     }
 
     /// Nothing more is said, and what has not gone out never does: the peer has ended, and what it would read another process

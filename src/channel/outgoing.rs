@@ -16,6 +16,26 @@ pub(super) struct Outgoing {
     pub(super) descriptors: Vec<Arc<OwnedFd>>,
 }
 
+impl Outgoing {
+    pub(super) fn now(message: &Message, descriptors: Vec<Arc<OwnedFd>>, number: Option<u64>) -> Self {
+        // Somebody's visitor, or a client's connection, is not worth the end of a conversation between generations.
+        let optional = matches!(message, Message::Forward(_) | Message::Offer(_));
+        Self { message: None, bytes: message.encode(), sent: 0, optional, number, descriptors }
+    }
+
+    /// Without descriptors, of many large ones.
+    pub(super) fn in_its_turn(message: Message) -> Self {
+        Self {
+            message: Some(message),
+            bytes: Vec::new(),
+            sent: 0,
+            optional: false,
+            number: None,
+            descriptors: Vec::new(),
+        }
+    }
+}
+
 /// What has become of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Settled {

@@ -26,7 +26,7 @@ use crate::{
     estate::{Inherited, Providers},
     handover::{Arrivals, Departures, Entrances},
     phase::Phase,
-    process::{Dismissed, Introduction},
+    process::{Introduction, Lingering},
     sockets::Registry,
     status::LastRestart,
 };
@@ -119,7 +119,7 @@ impl Beginning {
             service,
             awaits_supervisor: false,
             dying: None,
-            dismissed: Dismissed::default(),
+            lingering: Lingering::default(),
             since,
             last_restart,
             confirmed: !is_successor,

@@ -227,9 +227,9 @@ impl Builder {
     ///
     /// Such a successor can't refuse, and gets no state; it is confirmed by nobody, and so accepts from its first moment on,
     /// while this process does, too. Taken back, by a stop of this process or at its ready deadline, it gets SIGTERM and has
-    /// the time of a stop's drain to end, and then SIGKILL; this process ends after it. The sockets are non-blocking, for that is a state which both processes share: a
-    /// program that expects blocking ones has to wait until they are readable. The [`control`](Self::control) path is
-    /// removed when this process lets go. Under systemd it is named as the main process, without a watchdog. What becomes
+    /// the time of a stop's drain to end, and then SIGKILL; this process ends after it. The sockets are non-blocking, for that
+    /// is a state which both processes share: a program that expects blocking ones has to wait until they are readable. The
+    /// [`control`](Self::control) path is removed when this process lets go. Under systemd it is named as the main process, without a watchdog. What becomes
     /// of its own restarts is its own affair.
     pub fn foreign_successor(mut self, alive: impl Into<Option<Duration>>) -> Self {
         self.settings.foreign = Some(alive.into());

@@ -82,7 +82,7 @@ impl Life {
             Action::ShortenDrain => self.shorten_drain(),
             Action::CutDrain => {
                 self.is_cut = true;
-                self.dismissed.cut();
+                self.lingering.cut();
                 self.shared.drain.cut();
                 return self.call_exit_hooks_off();
             }
@@ -273,7 +273,9 @@ impl Life {
     }
 
     fn finish(&mut self) {
-        // The successor was heard out before this. Its channel's end would say that whatever was offered is its own.
+        // Nothing follows from what it says any more but for connections. Before the channel's end says that whatever was
+        // offered is the successor's.
+        self.hear_successor_out();
         self.departures.deadline();
         // One that was replaced has named its successor there. In another pid namespace, that one may bear the same number.
         if let Some(Ground { pid_file: Some(file), .. }) = self.ground.as_ref().filter(|_| !self.is_replaced()) {

@@ -34,7 +34,7 @@ use crate::{
     hooks::Running,
     phase::{Event, Phase},
     pidfile::PidFile,
-    process::{Borrowed, Dismissed, Predecessor, Program, Successor},
+    process::{Borrowed, Lingering, Predecessor, Program, Successor},
     signal::Inbox,
     status::LastRestart,
     wire,
@@ -93,7 +93,7 @@ pub(super) struct Life {
     /// The process of a successor that has failed, and may not be dead yet.
     pub(super) dying: Option<Arc<OwnedFd>>,
     /// Those that may serve and are to end. This process outlives them: nobody else would see to it that they do.
-    pub(super) dismissed: Dismissed,
+    pub(super) lingering: Lingering,
     pub(super) since: SystemTime,
     pub(super) last_restart: Option<LastRestart>,
     /// This generation has accepted, or may have.
@@ -121,7 +121,7 @@ pub(super) struct Life {
     pub(super) departing: Option<Arc<OwnedFd>>,
     /// What runs because the predecessor is gone.
     pub(super) aftermath: Option<Running>,
-    /// When this generation ends at the latest, once its drain is over.
+    /// When this generation ends at the latest, once its drain is over and nobody lingers.
     pub(super) last_word: Instant,
     /// The failures of restarts, with the last words that were waited for.
     pub(super) failures: mpsc::UnboundedSender<Error>,
@@ -170,10 +170,8 @@ impl Life {
     pub(super) async fn run(mut self) {
         while !matches!(self.phase, Phase::Done) {
             if let Some(event) = self.next().await {
-                match event {
-                    Event::StopAsked(_) | Event::ServeFailed(_) => self.hear_predecessor_out(),
-                    Event::Drained if self.hears_of_successors_end() => continue,
-                    _ => {}
+                if matches!(event, Event::StopAsked(_) | Event::ServeFailed(_)) {
+                    self.hear_predecessor_out();
                 }
                 self.live(event);
             }
@@ -212,7 +210,7 @@ impl Life {
     async fn next(&mut self) -> Option<Event> {
         let (is_over, is_asked) = (matches!(self.leaving, Leaving::Over(_)), self.is_asked());
         let (draining, news) = (self.is_draining() && matches!(self.leaving, Leaving::Others), self.has_news());
-        let ends = is_over && !self.awaits_visitors() && self.dismissed.is_empty();
+        let ends = is_over && !self.awaits_visitors() && self.lingering.is_empty();
         let awaits_word = self.awaits_last_word() || self.awaits_successors_end();
         let due = self.deadline.as_ref().map(|(at, _)| *at);
         let company = if draining { self.company() } else { Vec::new() };
@@ -250,7 +248,7 @@ impl Life {
                 None
             }
             () = dying(self.dying.as_ref()) => self.is_dead(),
-            () = self.dismissed.next() => None,
+            () = self.lingering.next() => None,
             () = dying(self.departing.as_ref()) => {
                 self.departing = None;
                 self.after_predecessor();
@@ -267,8 +265,8 @@ impl Life {
                 self.last_word = Instant::now() + LAST_WORD;
                 None
             }
-            () = std::future::ready(()), if ends && !awaits_word => Some(Event::Drained),
-            () = sleep_until(self.last_word), if ends => Some(Event::Drained),
+            () = std::future::ready(()), if ends && !awaits_word => self.drained(),
+            () = sleep_until(self.last_word), if ends => self.drained(),
         }
     }
 
@@ -323,12 +321,18 @@ impl Life {
         self.phase.relies_on_successor() && self.successor.as_ref().is_some_and(Successor::is_ending)
     }
 
-    /// The reactor need not have heard of it. Whether there is something to wait for yet.
-    fn hears_of_successors_end(&mut self) -> bool {
-        for event in self.hear_successor_out() {
-            self.live(event);
+    /// What the successor has said comes first: of its end the reactor need not have heard.
+    fn drained(&mut self) -> Option<Event> {
+        if Instant::now() >= self.last_word {
+            return Some(Event::Drained);
         }
-        self.awaits_successors_end() && Instant::now() < self.last_word
+        let said = self.successor.as_mut().and_then(Successor::next_now);
+        self.hear_replies();
+        match said {
+            None if self.awaits_successors_end() => None,
+            None => Some(Event::Drained),
+            said => said,
+        }
     }
 
     fn see_in(&mut self, visitor: Option<Visitor>) -> Option<Event> {

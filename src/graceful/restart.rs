@@ -135,12 +135,13 @@ impl Life {
         Ok(lineage)
     }
 
-    /// It ends in its own time, which the main process of a unit waits for. A foreign one knows of no deadline of ours.
+    /// It ends in its own time, which the main process of a unit waits for. A foreign one knows of no deadline of ours, and has
+    /// a stop's.
     pub(super) fn forget_successor(&mut self) {
         if let Some(successor) = self.successor.take() {
             self.note_straggler(&successor);
             match successor.accepts_unconfirmed() {
-                true => self.dismissed.add(successor, later(Instant::now(), self.settings.on_stop.until_deadline())),
+                true => self.lingering.add(successor, later(Instant::now(), self.settings.on_stop.until_deadline())),
                 false => successor.forget(),
             }
         }
@@ -199,7 +200,6 @@ impl Life {
     /// Step 7 of a restart: nothing after this can be taken back.
     pub(super) fn let_go(&mut self) {
         let successor = self.successor.as_mut().expect("a successor on probation is held until it has ended");
-        successor.release_stderr();
         let by = successor.identity();
         let claimed: Arc<HashSet<_>> = Arc::new(successor.claimed().iter().cloned().collect());
         // Its listener is the successor's now, as the others are; who has come through it is passed on.

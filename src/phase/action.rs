@@ -60,11 +60,12 @@ pub(crate) enum Action {
     /// SIGKILL, and start the deadline by which it must be seen dead.
     Kill,
     /// Nobody will see how it ends. SIGKILL, if it can't have accepted anybody yet; else it was asked to end, and a kill
-    /// would cut whom it serves.
+    /// would cut whom it serves: it has a stop's time.
     Dismiss,
     /// Start the time in which a successor that closed its channel may end by itself, so that its own status is seen.
     AwaitEnd,
-    /// Stop caring for it: what is left of it is reaped when it ends.
+    /// Stop caring for it: what is left of it is reaped when it ends, which one that knows of no deadline of ours has a stop's
+    /// time for.
     Forget,
     /// The supervisor is told who the main process is now, which nobody can take back; it is done when the supervisor
     /// knows.

@@ -123,8 +123,16 @@ impl Body {
         }
     }
 
-    /// Leaves it to itself; its zombie is reaped when it ends.
-    pub(super) async fn outlast(self) {
+    /// Says the last, and leaves it to itself; its zombie is reaped when it ends.
+    pub(super) async fn outlast(self, farewell: impl Future<Output = ()>) {
+        match &self {
+            // A helper of its own may hold the channel open, and read nothing.
+            Self::Alive(process) => tokio::select! {
+                () = farewell => {}
+                () = Self::end(process) => {}
+            },
+            _ => farewell.await,
+        }
         match self {
             Self::Spawning(spawned) => {
                 if let Ok(Ok(process)) = spawned.await {

@@ -262,6 +262,16 @@ impl Conversation {
         self.channel.say(message, descriptors);
     }
 
+    /// ABORT, in place of all that it need not have any more: megabytes of state, maybe, and it reads nothing. But HELLO goes
+    /// first, and has gone when the last sockets have been asked for.
+    pub(super) fn take_back(&mut self, abort: &Message) {
+        match &mut self.unsaid {
+            Some(unsaid) => unsaid.legacy.state.clear(),
+            None => self.channel.leave_out_what_waits(),
+        }
+        self.channel.say(abort, Vec::new());
+    }
+
     /// For a dead peer whose end a helper of its own holds open.
     pub(super) fn shut_reading(&self) {
         self.channel.shut_reading();

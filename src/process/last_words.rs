@@ -2,8 +2,8 @@
 //!
 //! Until COMMIT the successor's descriptor 2 is a pipe. The predecessor reads it; the successor holds a copy of the
 //! read end, so that a predecessor's death never breaks the pipe under an `eprintln!`, which would panic. At COMMIT the
-//! successor puts the real one back and passes on what is left. The predecessor reads on, too, until nobody has the pipe
-//! any more: a successor that has filled it can't log, and so would not come to COMMIT.
+//! successor puts the real one back and passes on what is left. The predecessor reads on, too, to its end: a successor that has filled the pipe can't log,
+//! and so would not come to COMMIT.
 
 use std::{
     collections::VecDeque,
@@ -36,8 +36,6 @@ pub(super) struct LastWords {
     tail: Arc<Mutex<VecDeque<u8>>>,
     /// Dropped to make the thread pass on what is there, and end.
     keep_on: OwnedFd,
-    /// By which the thread keeps that itself.
-    released: Arc<Mutex<Option<OwnedFd>>>,
     done: oneshot::Receiver<()>,
 }
 
@@ -59,25 +57,18 @@ impl LastWords {
         let (stop, keep_on) = sys::pipe()?;
         let tail = Arc::new(Mutex::new(VecDeque::new()));
         let (tell, done) = oneshot::channel();
-        let released = Arc::<Mutex<Option<OwnedFd>>>::default();
-        let (keep, until_the_end) = (Arc::clone(&tail), Arc::clone(&released));
+        let keep = Arc::clone(&tail);
         thread::Builder::new().name("hotrestart-stderr".into()).spawn(move || {
             pass_on(read, real, Some(stop), |bytes| remember(&keep, bytes));
-            drop(until_the_end);
             // Nobody waits when the successor was confirmed.
             let _ = tell.send(());
         })?;
-        Ok(Pipe { words: Self { tail, keep_on, released, done }, write, lend })
-    }
-
-    /// They will not be asked for: the thread passes on until the pipe ends.
-    pub(super) fn release(self) {
-        *self.released.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.keep_on);
+        Ok(Pipe { words: Self { tail, keep_on, done }, write, lend })
     }
 
     /// The last 4 KiB, after everything in the pipe has been passed on.
     pub(super) async fn take(self) -> String {
-        let Self { tail, keep_on, done, .. } = self;
+        let Self { tail, keep_on, done } = self;
         drop(keep_on);
         if tokio::time::timeout(PATIENCE, done).await.is_err() {
             crate::log::debug!("the standard error is stuck: the successor's last words may be incomplete");

@@ -6,10 +6,10 @@
 mod body;
 mod conversation;
 mod delivery;
-mod dismissed;
 mod handoff;
 mod introduction;
 mod last_words;
+mod lingering;
 mod notice;
 mod notices;
 mod predecessor;
@@ -22,10 +22,10 @@ mod tests;
 
 pub(crate) use body::DEATH;
 pub(crate) use delivery::Delivery;
-pub(crate) use dismissed::Dismissed;
 pub use handoff::scrub;
 pub(crate) use introduction::{Inheritance, Introduction, take_over};
 pub(crate) use last_words::Borrowed;
+pub(crate) use lingering::Lingering;
 #[cfg(any(test, hotrestart_fuzzing))]
 pub(crate) use notice::{Said, said};
 pub(crate) use predecessor::Predecessor;

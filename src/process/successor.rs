@@ -317,6 +317,7 @@ impl Successor {
             return;
         }
         match (&mut self.talk, message) {
+            (Talk::Channel(conversation), Message::Abort { .. }) => conversation.take_back(message),
             (Talk::Channel(conversation), _) => conversation.say(message, descriptors),
             (Talk::Notices(notices), Message::Abort { .. }) => {
                 if notices.begin_stop() {
@@ -349,13 +350,6 @@ impl Successor {
     /// Whether it knows of a final state, and still hears of one.
     pub(crate) fn takes_final_state(&self) -> bool {
         matches!(&self.talk, Talk::Channel(conversation) if conversation.takes_final_state())
-    }
-
-    /// It puts the real standard error back. Its last words are not asked for any more.
-    pub(crate) fn release_stderr(&mut self) {
-        if let Some(words) = self.words.take() {
-            words.release();
-        }
     }
 
     /// Adds how it ended and what it last wrote. The rest of it, if it lives, is left to itself and reaped when it ends.
@@ -391,22 +385,11 @@ impl Successor {
         let talk = mem::replace(&mut self.talk, Talk::Over { claimed: Vec::new() });
         let body = mem::replace(&mut self.body, Body::Gone);
         let taken_back = self.taken_back;
-        tokio::spawn(async move {
-            let said = async {
-                if let Talk::Channel(conversation) = talk {
-                    conversation.farewell(taken_back).await;
-                }
-            };
-            match &body {
-                // A helper of its own may hold the channel open, and read nothing.
-                Body::Alive(process) => tokio::select! {
-                    () = said => {}
-                    () = Body::end(process) => {}
-                },
-                _ => said.await,
+        tokio::spawn(body.outlast(async move {
+            if let Talk::Channel(conversation) = talk {
+                conversation.farewell(taken_back).await;
             }
-            body.outlast().await;
-        });
+        }));
     }
 }
 

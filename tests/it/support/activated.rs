@@ -110,13 +110,13 @@ async fn run(steps: &str) {
     say(format_args!("finished pid={}", std::process::id()));
 }
 
-/// A notice, at an abstract name.
 /// Another process, and to its end.
 fn says(other: &mut Command, notice: &str) {
     let said = other.args(ARGUMENTS).env("HR_STEPS", format!("{notice} exit:0")).status();
     assert!(said.expect("started").success(), "said");
 }
 
+/// A notice, at an abstract name.
 fn tell(notice: &str) -> io::Result<()> {
     let name = env::var("NOTIFY_SOCKET").expect("somebody listens");
     let address = SocketAddr::from_abstract_name(name.strip_prefix('@').expect("abstract")).expect("short enough");

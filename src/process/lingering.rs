@@ -14,7 +14,7 @@ use crate::sys;
 /// each has a time to finish what it has begun. One that takes longer is killed: with its duplicates of the listeners it would
 /// let clients wait whom nobody serves, long after this process.
 #[derive(Debug, Default)]
-pub(crate) struct Dismissed(Vec<Ending>);
+pub(crate) struct Lingering(Vec<Ending>);
 
 #[derive(Debug)]
 struct Ending {
@@ -23,7 +23,7 @@ struct Ending {
     killed: bool,
 }
 
-impl Dismissed {
+impl Lingering {
     /// One that has ended already, or was never started, is not waited for.
     pub(crate) fn add(&mut self, successor: Successor, until: Instant) {
         self.0.extend(successor.into_process().map(|process| Ending { process, until, killed: false }));
