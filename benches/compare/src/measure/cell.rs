@@ -8,6 +8,7 @@ use tokio::{
         ctrl_c,
         unix::{SignalKind, signal},
     },
+    time::sleep,
 };
 
 use super::{Pace, course::Log, cpu::Cpu, percentiles::percentiles, slots, spinners::Spinners, wrk};
@@ -81,9 +82,14 @@ async fn ask(system: &mut Running, clients: Clients, scenario: &Scenario, pace: 
     let answered = || loads.iter().map(load::Running::answered).sum();
     let cpu = Some(Cpu::from_now(system, &answered)?);
     let log = Log { run: &mut run, window: &window, began, ports: None, think: clients.think(), cpu };
-    scenario.course.take(system, pace, log).await?;
-    run.seconds = began.elapsed().as_secs_f64();
-    run.per_second = answered() as f64 / run.seconds;
+    // As long for all: one that drains for seconds has a quiet time after it.
+    let per_second = async {
+        sleep(pace.time).await;
+        answered() as f64 / began.elapsed().as_secs_f64()
+    };
+    let (taken, per_second) = tokio::join!(scenario.course.take(system, pace, log), per_second);
+    taken?;
+    (run.seconds, run.per_second) = (began.elapsed().as_secs_f64(), per_second);
     let mut tally = Tally::default();
     for load in loads {
         tally += load.stop().await;

@@ -27,8 +27,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// For how long at least what clients see is a restart's, after it: connections are still being moved or closed.
 pub(crate) const AFTERMATH: Duration = Duration::from_millis(500);
 
-/// And for how long at most: as long as the old process is there, those who are still with it have their restart before
-/// them. Ours tells them over five seconds.
+/// And for how long at most, where the old process is still there: in the percentiles of one that drains for seconds, its
+/// quiet time would hide the rest.
+pub(crate) const CLOSING: Duration = Duration::from_secs(1);
+
+/// For how long at most clients ask on: as long as the old process is there, those who are still with it have their restart
+/// before them. Ours tells them over five seconds.
 pub(crate) const CONSEQUENCES: Duration = Duration::from_secs(8);
 
 /// What it is called how long the old process was there, among the figures.
@@ -76,8 +80,7 @@ impl Log<'_> {
             let old = self.restart(system, before).await?.then_some(before);
             let next = self.began + each * (number + 1) + each / 4;
             let last = Instant::now() + CONSEQUENCES;
-            self.consequences(old, asked, if number + 1 < restarts { next } else { last }).await;
-            drop(open);
+            self.consequences(old, asked, if number + 1 < restarts { next } else { last }, open).await;
             if let Some(ports) = &mut self.ports {
                 self.run.reconnects += ports.appeared()?;
             }
@@ -94,11 +97,13 @@ impl Log<'_> {
 
     /// Waits while a restart has consequences: for the end of the old process, where another serves, because one that keeps
     /// its clients would look as if it lost none; and then until each of them has noticed.
-    async fn consequences(&mut self, old: Option<u64>, asked: Instant, latest: Instant) {
-        let mut until = Instant::now() + AFTERMATH;
+    async fn consequences(&mut self, old: Option<u64>, asked: Instant, latest: Instant, window: impl Sized) {
+        let (mut until, closes) = (Instant::now() + AFTERMATH, Instant::now() + CLOSING);
+        let mut window = Some(window);
         if let Some(old) = old {
             while !has_ended(old) && Instant::now() < latest {
                 sleep(Duration::from_millis(2)).await;
+                window = window.filter(|_| Instant::now() < closes);
             }
             if has_ended(old) {
                 self.run.figures.insert(OLD.into(), 1e3 * asked.elapsed().as_secs_f64());
@@ -159,11 +164,11 @@ impl Log<'_> {
         });
         drop(open);
         system.mend_release()?;
-        let (old, _open, asked) = (serves.unwrap_or(before), self.window.open(), Instant::now());
+        let (old, open, asked) = (serves.unwrap_or(before), self.window.open(), Instant::now());
         let succeeded = self.restart(system, old).await?;
         let again = if succeeded { "succeeded" } else { "failed too" };
         self.run.notes.push(format!("the next restart, into a good release, {again}"));
-        self.consequences(succeeded.then_some(old), asked, Instant::now() + CONSEQUENCES).await;
+        self.consequences(succeeded.then_some(old), asked, Instant::now() + CONSEQUENCES, open).await;
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ mod spinners;
 mod wrk;
 
 pub(crate) use cell::{Interrupted, measure};
-pub(crate) use course::{AFTERMATH, CONSEQUENCES};
+pub(crate) use course::{AFTERMATH, CLOSING, CONSEQUENCES};
 pub(crate) use wrk::LATE;
 
 use std::time::Duration;

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::standing::{Figure, Part};
 use crate::{
-    measure::{AFTERMATH, CONSEQUENCES},
+    measure::{AFTERMATH, CLOSING, CONSEQUENCES},
     results::Machine,
 };
 
@@ -24,12 +24,15 @@ pub(super) fn how(machine: &Machine) -> Markup {
                 li { "Latency counts from when a client wished to ask, or at a constant rate ought to have asked, with the connection where it needed a new one, to the last byte. Only answers have one: who loses the slow requests looks fast." }
                 li {
                     "A request has met a restart if a restart was under way at any time from when it was due to its end. A restart is under way until the old process has ended, for at least "
-                    (AFTERMATH.as_millis()) " ms after the new one has answered, and for at most " (CONSEQUENCES.as_secs())
-                    " s: so long the clients ask on, and what becomes of connections that stay with the old process is counted. Where it has not ended then, that is said. Percentiles are of HDR histograms with three digits."
+                    (AFTERMATH.as_millis()) " ms after the new one has answered, and for at most " (CLOSING.as_secs())
+                    " s. The clients ask on until the old process has ended, for at most " (CONSEQUENCES.as_secs())
+                    " s, so that what becomes of connections that stay with it is counted. Where it has not ended then, that is said. Percentiles are of HDR histograms with three digits."
+                }
+                li { "Answers a second are those of the time before that, which is as long for all; wrk's are of its whole run."
                 }
                 li { "The time of a restart is the median, from asking for it to the first answer of the new process to a new connection, which a thread of its own opens again and again." }
                 li { "Processor time is that of all of a server's processes, in user and kernel mode, by their own clocks, divided by the answers of that time. It is taken before the first restart, because a process that ends takes its clock with it; of wrk, which counts its answers at its end only, in the run without a restart. Two servers that share a machine with their clients may differ in answers a second because of the clients, and in this they do not." }
-                li { "The WebSocket is the same in all Rust servers. Ours hands each over between two frames; the others', and ours with handover off, say goodbye (1012)." }
+                li { "The WebSocket's echo is the same code in all Rust servers. Ours hands each over between two frames, and so has the bare socket; the others', and ours with handover off, have hyper's upgraded connection, and say goodbye (1012)." }
                 li { (rule()) }
                 li { "With SO_REUSEPORT, connections that wait in the queue of a process that ends are reset, unless net.ipv4.tcp_migrate_req is set; here it is " (machine.tcp_migrate_req) "." }
                 li { "Not measured: HAProxy's " code { "close-spread-time" } ", which is left at its default, and nginx's " code { "keepalive_min_timeout" } ", which comes with 1.27.4 and spares idle connections at a reload." }
