@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use load::{Befallen, Incident, Opened};
+use load::{Befallen, Incident, Opened, Outcome};
 use tokio::{sync::Notify, time::Instant};
 
 use super::held::Held;
@@ -25,10 +25,11 @@ pub(super) struct Book {
 
 #[derive(Default)]
 struct Pages {
-    /// Of each client's end: when the process that held its connection was killed.
-    victims: HashMap<SocketAddr, Instant>,
-    /// Of a Unix socket's clients nothing is known but how many connections the killed held, and those that have asked.
-    unix: VecDeque<(Instant, usize, HashSet<Instant>)>,
+    /// Whose process was killed.
+    victims: Clients,
+    /// Whose process drains as at a stop since then, because it was the killed one that would have had them: one that asks just
+    /// as its idle connection ends has to ask again, but nobody is cut.
+    orphans: Clients,
     /// When nobody served, because the last one had been killed.
     down: Vec<Span>,
     /// When somebody who could have accepted was held up by us.
@@ -43,6 +44,15 @@ struct Pages {
     bereaved: u64,
     violations: Vec<String>,
     log: VecDeque<String>,
+}
+
+/// What a process held that was killed, or whose successor was.
+#[derive(Default)]
+struct Clients {
+    /// Of each client's end: when that was.
+    tcp: HashMap<SocketAddr, Instant>,
+    /// Of a Unix socket's clients nothing is known but how many connections there were, and those that have asked.
+    unix: VecDeque<(Instant, usize, HashSet<Instant>)>,
 }
 
 #[derive(Clone, Copy)]
@@ -117,6 +127,9 @@ impl Book {
     ) -> impl Fn(Incident) + Send + Sync + 'static {
         let book = Arc::clone(self);
         move |Incident { what, connection }| match (what, connection) {
+            (Befallen::Lost { why, outcome: Outcome::Raced }, Some(Opened { local, asked })) => {
+                book.raced(kind, local, asked, &why);
+            }
             (Befallen::Lost { why, .. }, Some(Opened { local, asked })) => book.lost(kind, local, asked, &why),
             (Befallen::Lost { why, .. }, None) => book.lost(kind, None, book.began, &why),
             (Befallen::Reconnected { told }, Some(Opened { local, asked })) if keeps => {
@@ -128,8 +141,26 @@ impl Book {
 
     /// A request was lost.
     pub(super) fn lost(&self, kind: &str, local: Option<SocketAddr>, asked: Instant, why: &str) {
+        let explains = |pages: &mut Pages| pages.explains(kind == "unix", local, asked);
+        self.lost_unless(explains, kind, local, asked, why);
+    }
+
+    /// It met the end of its idle connection.
+    fn raced(&self, kind: &str, local: Option<SocketAddr>, asked: Instant, why: &str) {
+        let explains = |pages: &mut Pages| pages.explains_an_end(kind == "unix", local, asked);
+        self.lost_unless(explains, kind, local, asked, why);
+    }
+
+    fn lost_unless(
+        &self,
+        explains: impl FnOnce(&mut Pages) -> bool,
+        kind: &str,
+        local: Option<SocketAddr>,
+        asked: Instant,
+        why: &str,
+    ) {
         let mut pages = self.pages();
-        if pages.explains(kind == "unix", local, asked) {
+        if explains(&mut pages) {
             *pages.explained.entry(kind.to_owned()).or_default() += 1;
             return;
         }
@@ -143,7 +174,7 @@ impl Book {
         let mut pages = self.pages();
         if told {
             pages.told += 1;
-        } else if pages.explains(kind == "unix", local, asked) {
+        } else if pages.explains_an_end(kind == "unix", local, asked) {
             pages.bereaved += 1;
         } else {
             drop(pages);
@@ -166,14 +197,14 @@ impl Book {
 
     /// Those who hold these connections are about to be killed.
     pub(super) fn condemn(&self, held: &Held, stopped: Instant) {
-        let now = Instant::now();
         let mut pages = self.pages();
-        // Those that explain nothing any more: ends come again, and a run may be long.
-        pages.victims.retain(|_, killed| *killed + Self::EXCUSED >= now);
-        pages.unix.retain(|(killed, ..)| *killed + Self::EXCUSED >= now);
-        pages.victims.extend(held.clients.iter().map(|client| (*client, now)));
-        pages.unix.push_back((now, held.unix, HashSet::new()));
-        pages.mute.push(Span { from: stopped - Duration::from_secs(1), to: Some(now) });
+        pages.victims.add(held);
+        pages.mute.push(Span { from: stopped - Duration::from_secs(1), to: Some(Instant::now()) });
+    }
+
+    /// Those who hold these can't hand them over any more.
+    pub(super) fn orphan(&self, held: &Held) {
+        self.pages().orphans.add(held);
     }
 
     /// Nobody is left who accepts.
@@ -235,13 +266,36 @@ impl Book {
 
 impl Pages {
     fn explains(&mut self, is_unix: bool, local: Option<SocketAddr>, asked: Instant) -> bool {
-        // Noticed now.
+        let explains = explains(asked);
+        let down = self.down.iter().any(|span| span.from <= asked && span.to.is_none_or(explains));
+        down || self.victims.explain(is_unix, local, asked)
+    }
+
+    /// The same of an end without a word between two requests.
+    fn explains_an_end(&mut self, is_unix: bool, local: Option<SocketAddr>, asked: Instant) -> bool {
+        self.explains(is_unix, local, asked) || self.orphans.explain(is_unix, local, asked)
+    }
+}
+
+/// Of what is noticed now on a connection that was asked for then: whether what befell its process at some moment is why.
+fn explains(asked: Instant) -> impl Fn(Instant) -> bool + Copy {
+    let now = Instant::now();
+    move |moment| asked <= moment && now <= moment + Book::EXCUSED
+}
+
+impl Clients {
+    fn add(&mut self, held: &Held) {
         let now = Instant::now();
-        let explains = |killed: Instant| asked <= killed && now <= killed + Book::EXCUSED;
-        if local.and_then(|local| self.victims.get(&local)).is_some_and(|killed| explains(*killed)) {
-            return true;
-        }
-        if self.down.iter().any(|span| span.from <= asked && span.to.is_none_or(explains)) {
+        // Those that explain nothing any more: ends come again, and a run may be long.
+        self.tcp.retain(|_, moment| *moment + Book::EXCUSED >= now);
+        self.unix.retain(|(moment, ..)| *moment + Book::EXCUSED >= now);
+        self.tcp.extend(held.clients.iter().map(|client| (*client, now)));
+        self.unix.push_back((now, held.unix, HashSet::new()));
+    }
+
+    fn explain(&mut self, is_unix: bool, local: Option<SocketAddr>, asked: Instant) -> bool {
+        let explains = explains(asked);
+        if local.and_then(|local| self.tcp.get(&local)).is_some_and(|moment| explains(*moment)) {
             return true;
         }
         // Each of them once: else two kills would explain one connection's losses.

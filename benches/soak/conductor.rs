@@ -282,11 +282,11 @@ impl Conductor {
             held.unix
         ));
         self.book.condemn(&held, stopped);
-        // Whom it has replaced can't hand anything over any more. It drains as at a stop: its clients reconnect, and one that
-        // asks just as its idle connection ends has to ask again.
         if let Some(before) = self.fleet.predecessor(victim.process) {
-            let held = Held::by(before.pid, &[http, lines], &self.fleet.place.file("unix"));
-            held.map_or((), |held| self.book.condemn(&held, stopped)); // an error: it has just ended
+            // An error: it has just ended.
+            if let Ok(held) = Held::by(before.pid, &[http, lines], &self.fleet.place.file("unix")) {
+                self.book.orphan(&held);
+            }
         }
         Ok(victim.process.signal(Signal::SIGKILL))
     }
