@@ -482,10 +482,13 @@ impl AsyncRead for WholeMessages {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         while this.granted == 0 {
-            if let Some(length) = first_message(&this.unread) {
-                this.granted = length;
-            } else if this.unread.len() > LONGEST_MESSAGE {
+            let first = first_message(&this.unread);
+            // A whole one as well: whether more than that has come before the last byte is a matter of how the bytes arrive.
+            if first.unwrap_or(this.unread.len()) > LONGEST_MESSAGE {
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "a message that is too long")));
+            }
+            if let Some(length) = first {
+                this.granted = length;
             } else {
                 let mut bytes = [0; 4096];
                 let mut read = ReadBuf::new(&mut bytes);

@@ -88,6 +88,23 @@ fn who_comes_after_a_restart_hears_what_was_said_before_and_who_is_there() {
     server.until_all_have_ended();
 }
 
+/// However its bytes arrive: all of them may be there at the first look.
+#[test]
+fn a_message_that_is_too_long_is_said_to_nobody_and_ends_its_member() {
+    let mut server = Server::start("websocket_chat", &[]);
+    let address = server.address("http");
+    let mut bob = Member::enter(address, "kitchen", "bob");
+    assert_eq!(bob.hear(), "* bob has come");
+    let mut ann = Member::enter(address, "kitchen", "ann");
+    assert_eq!(bob.hear(), "* ann has come");
+    ann.say("x".repeat(16 * 1024 + 1));
+    assert_eq!(bob.hear(), "* ann has gone");
+    server.signal(Signal::SIGTERM);
+    assert_eq!(bob.close_code(), 1001);
+    server.report(0);
+    server.until_all_have_ended();
+}
+
 /// Another program serves at the same address, and knows nothing of a chat.
 #[test]
 fn whom_the_successor_does_not_take_is_told_to_come_back() {
