@@ -11,7 +11,7 @@ pub(super) fn reason(ours: &Run, better: &Better) -> Option<&'static str> {
     let is_c = name.starts_with("nginx") || name.starts_with("HAProxy");
     Some(match better.figure {
         // Of medians only: a tail has other causes.
-        Figure::Throughput | Figure::Cpu | Figure::Outside(Part::P50) if is_c => {
+        Figure::Throughput | Figure::Cpu | Figure::Outside(Part::P50) | Figure::InRestarts(Part::P50) if is_c => {
             "nginx and HAProxy are C and send a constant; our requests go through hyper, axum's router and a handler"
         }
         Figure::Lost if stays => {
@@ -23,6 +23,10 @@ pub(super) fn reason(ours: &Run, better: &Better) -> Option<&'static str> {
         }
         Figure::RestartTime if name.ends_with("socket activation") => {
             "it is stopped before another is started, which shares the processor with nobody; its clients wait meanwhile"
+        }
+        Figure::InRestarts(_) if ours.scenario.ends_with("1,000 sockets") => {
+            "each listener is a task, which hears that it may accept and that it may not any more: a thousand tasks have \
+             their turns before a client has one, in the old process and in the new one"
         }
         Figure::RestartTime => {
             "others' new process accepts beside the old one as soon as it runs; ours accepts nobody before it is \
