@@ -342,7 +342,7 @@ fn a_predecessor_that_is_stopped_outlives_one_that_does_not_end_when_it_is_asked
     for (steps, held) in [("serve delay:600000", None), ("READY=1 serve delay:600000", Some("Confirm"))] {
         let setup = foreign().with("PROBATION_MS", NEVER).with("STOP_DEADLINE_MS", "300");
         let mut fleet = match held {
-            Some(at) => setup.with("AT", &format!("0:{at}:hold")),
+            Some(at) => setup.with("AT", format!("0:{at}:hold")),
             None => setup,
         }
         .start();
