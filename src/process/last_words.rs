@@ -2,8 +2,8 @@
 //!
 //! Until COMMIT the successor's descriptor 2 is a pipe. The predecessor reads it; the successor holds a copy of the
 //! read end, so that a predecessor's death never breaks the pipe under an `eprintln!`, which would panic. At COMMIT the
-//! successor puts the real one back and passes on what is left. The predecessor reads on, too, to its end: a successor that has filled the pipe can't log,
-//! and so would not come to COMMIT.
+//! successor puts the real one back and passes on what is left. The predecessor reads on, too, to its end: a successor that
+//! has filled the pipe can't log, and so would not come to COMMIT.
 
 use std::{
     collections::VecDeque,
