@@ -13,8 +13,8 @@ use tokio::{runtime::Handle, sync::Notify, task::yield_now};
 #[derive(Debug)]
 pub(super) struct Bell {
     lanes: Arc<[Arc<Notify>]>,
-    /// Where the next one waits.
-    next: AtomicUsize,
+    /// How many have come.
+    came: AtomicUsize,
 }
 
 /// So many that a lane of ten thousand is no more than a portion.
@@ -24,14 +24,18 @@ const LANES: usize = 128;
 /// twice, as a follower has. Where there are no more, all are woken before [`Bell::ring`] returns.
 const PORTION: usize = 128;
 
+/// How many who come one after another share a lane: their memory and the kernel's lies side by side, so they are to have
+/// their turns together. With each in the next lane, ten thousand connections cost their process a third to a half more.
+const NEIGHBOURS: usize = 64;
+
 impl Bell {
     pub(super) fn new() -> Self {
-        Self { lanes: (0..LANES).map(|_| Arc::default()).collect(), next: AtomicUsize::new(0) }
+        Self { lanes: (0..LANES).map(|_| Arc::default()).collect(), came: AtomicUsize::new(0) }
     }
 
     /// Where somebody waits from now on, always in the same lane: in another one it would be woken by one ring twice.
     pub(super) fn lane(&self) -> Arc<Notify> {
-        Arc::clone(&self.lanes[self.next.fetch_add(1, Ordering::Relaxed) % LANES])
+        Arc::clone(&self.lanes[self.came.fetch_add(1, Ordering::Relaxed) / NEIGHBOURS % LANES])
     }
 
     /// Wakes all who wait now: the first portion before it returns, the others in a task of its own. Who begins to wait
@@ -136,6 +140,15 @@ mod tests {
     async fn few_are_woken_before_the_ring_returns() {
         assert!(are_woken(&Bell::new(), PORTION - 1));
         assert!(!are_woken(&Bell::new(), 100 * PORTION));
+    }
+
+    #[test]
+    fn who_come_one_after_another_have_their_turns_together() {
+        let bell = Bell::new();
+        let lanes: Vec<_> = (0..2 * NEIGHBOURS).map(|_| bell.lane()).collect();
+        let (first, second) = lanes.split_at(NEIGHBOURS);
+        assert!(first.iter().all(|lane| Arc::ptr_eq(lane, &first[0])));
+        assert!(second.iter().all(|lane| Arc::ptr_eq(lane, &second[0]) && !Arc::ptr_eq(lane, &first[0])));
     }
 
     #[test]
