@@ -4,6 +4,7 @@
 mod accept;
 #[cfg(any(feature = "layer", feature = "serve"))]
 mod asked;
+mod bell;
 mod channel;
 pub mod control;
 #[cfg_attr(not(all(feature = "layer", feature = "serve")), allow(dead_code, unused_imports))] // these use all of it

@@ -3,10 +3,8 @@ use std::{
     os::fd::{AsFd, OwnedFd},
 };
 
-use tokio::sync::watch;
-
 use super::{
-    Gate, Listener, Parked, Rank,
+    AtGate, Listener, Parked, Rank,
     gate::Order,
     turns::{AtTheEnd, Turn, Turns},
 };
@@ -25,7 +23,7 @@ enum Place<L> {
 }
 
 impl<L: Listener> Acceptor<L> {
-    pub(crate) fn new(listener: L, gate: watch::Receiver<Gate>, name: Option<Name>, rank: Rank) -> Self {
+    pub(crate) fn new(listener: L, gate: AtGate, name: Option<Name>, rank: Rank) -> Self {
         Self { place: Place::Here(listener), turns: Turns::new(gate, name, rank, AtTheEnd::WaitedOut) }
     }
 
@@ -49,7 +47,7 @@ impl<L: Listener> Acceptor<L> {
                 Place::Closed => return None,
                 Place::Here(listener) => self.turns.take(order, listener).await,
                 Place::Parked(_) => {
-                    self.turns.changed().await;
+                    self.turns.moved().await;
                     None
                 }
             };
@@ -112,7 +110,7 @@ impl<L: Listener> fmt::Debug for Acceptor<L> {
 /// Cancel safe: no connection is lost.
 pub(crate) async fn accept_from<L: Listener>(
     listener: &mut L,
-    gate: watch::Receiver<Gate>,
+    gate: AtGate,
     name: Option<Name>,
 ) -> Option<io::Result<(L::Io, L::Addr)>> {
     let mut turns = Turns::new(gate, name, Rank::Ordinary, AtTheEnd::Borne);

@@ -7,15 +7,14 @@ use std::{
 
 use tokio::{
     net::{UdpSocket, UnixDatagram, unix},
-    sync::watch,
     task::coop::consume_budget,
     time::timeout,
 };
 
 use super::{
-    Gate, Rank,
+    AtGate, Gate, Rank,
     gate::Order,
-    turns::{LOOK_AGAIN, changed, has_waiting},
+    turns::{LOOK_AGAIN, has_waiting},
 };
 use crate::name::Name;
 
@@ -77,13 +76,13 @@ datagrams! {
 /// Cancel safe: a datagram is taken in the very poll that returns it.
 pub(crate) async fn receive_from<S: Datagram>(
     socket: &S,
-    mut gate: watch::Receiver<Gate>,
+    mut gate: AtGate,
     buffer: &mut [u8],
     name: impl Fn(BorrowedFd<'_>) -> Option<Name>,
 ) -> Option<io::Result<(usize, S::Addr)>> {
     loop {
         // A copy: the name is looked up under a lock, and whoever moves the gate may hold that.
-        let now = gate.borrow_and_update().clone();
+        let now = gate.look().clone();
         let order = match &now {
             // Only now, because a lookup for each datagram would cost as much as receiving it.
             Gate::Ended(_) | Gate::EndedButForTheLast(_) => now.order(name(socket.as_fd()).as_ref(), Rank::Ordinary),
@@ -93,13 +92,13 @@ pub(crate) async fn receive_from<S: Datagram>(
             Order::LetGo => return None,
             Order::Empty => return receive_left(socket, buffer).await.map(Ok),
             Order::Wait => {
-                changed(&mut gate).await;
+                gate.moved().await;
                 continue;
             }
             // The gate first: what is the successor's is not to be taken from it.
             Order::Accept => tokio::select! {
                 biased;
-                () = changed(&mut gate) => continue,
+                () = gate.moved() => continue,
                 received = socket.receive(buffer) => received,
             },
         };
@@ -155,10 +154,10 @@ mod tests {
     use std::{future::poll_fn, net, pin::pin, sync::Arc, task::Poll};
 
     use super::*;
-    use crate::accept::Ending;
+    use crate::accept::{Ending, Gatekeeper};
 
     struct Pair {
-        gate: watch::Sender<Gate>,
+        gate: Gatekeeper,
         socket: UdpSocket,
         client: net::UdpSocket,
     }
@@ -169,13 +168,13 @@ mod tests {
             let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
             let client = net::UdpSocket::bind("127.0.0.1:0").unwrap();
             client.connect(socket.local_addr().unwrap()).unwrap();
-            Self { gate: watch::Sender::new(gate), socket, client }
+            Self { gate: Gatekeeper::new(gate), socket, client }
         }
 
         async fn next(&self) -> Option<Vec<u8>> {
             let mut buffer = [0; 64];
             let name = |_: BorrowedFd<'_>| Some(Name::new("dns").unwrap());
-            let received = receive_from(&self.socket, self.gate.subscribe(), &mut buffer, name).await?;
+            let received = receive_from(&self.socket, self.gate.at_gate(), &mut buffer, name).await?;
             let (length, from) = received.unwrap();
             assert_eq!(from, self.client.local_addr().unwrap());
             Some(buffer[..length].to_vec())
@@ -203,13 +202,13 @@ mod tests {
         let pair = Pair::new(Gate::Shut).await;
         pair.client.send(b"1").unwrap();
         assert!(pair.waits().await);
-        pair.gate.send_replace(Gate::Open);
+        pair.gate.set(Gate::Open);
         assert_eq!(pair.next().await.unwrap(), b"1");
         assert!(pair.waits().await, "nothing more has come");
-        pair.gate.send_replace(Gate::Shut);
+        pair.gate.set(Gate::Shut);
         pair.client.send(b"2").unwrap();
         assert!(pair.waits().await, "on probation");
-        pair.gate.send_replace(Gate::Open);
+        pair.gate.set(Gate::Open);
         assert_eq!(pair.next().await.unwrap(), b"2");
     }
 
@@ -218,11 +217,11 @@ mod tests {
         let pair = Pair::new(Gate::Open).await;
         let mut next = pin!(pair.next());
         assert!(poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx).is_pending())).await);
-        pair.gate.send_replace(Gate::Shut);
+        pair.gate.set(Gate::Shut);
         pair.client.send(b"1").unwrap();
         pair.socket.readable().await.unwrap();
         assert!(poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx).is_pending())).await);
-        pair.gate.send_replace(claimed("dns"));
+        pair.gate.set(claimed("dns"));
         assert_eq!(next.await, None);
         assert_eq!(pair.socket.try_recv(&mut [0; 8]).unwrap(), 1, "it is still in the queue");
     }

@@ -2,7 +2,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use crate::name::Name;
 
-/// Whether this generation accepts. The roof says so through a `tokio::sync::watch`.
+/// Whether this generation accepts. The roof says so through its [`Gatekeeper`](super::Gatekeeper).
 #[derive(Clone, Debug)]
 pub(crate) enum Gate {
     /// Another generation accepts from the same sockets: this one is not confirmed yet, or its successor is on

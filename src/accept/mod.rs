@@ -8,6 +8,7 @@ mod acceptor;
 mod datagram;
 mod errors;
 mod gate;
+mod gatekeeper;
 mod listener;
 mod turns;
 
@@ -15,6 +16,7 @@ pub(crate) use acceptor::{Acceptor, accept_from};
 pub use datagram::Datagram;
 pub(crate) use datagram::receive_from;
 pub(crate) use gate::{Ending, Gate, Rank};
+pub(crate) use gatekeeper::{AtGate, Gatekeeper};
 pub use listener::{Listener, Parked};
 
 #[cfg(test)]

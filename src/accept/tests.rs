@@ -11,11 +11,11 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, DuplexStream, duplex},
     net::{TcpListener, TcpSocket, TcpStream},
-    sync::{mpsc, watch},
+    sync::mpsc,
     time::{Instant, timeout},
 };
 
-use super::{Acceptor, Ending, Gate, Listener, Rank, accept_from};
+use super::{Acceptor, AtGate, Ending, Gate, Gatekeeper, Listener, Rank, accept_from};
 use crate::name::Name;
 
 /// Yields what the test puts in, and tells when it is closed.
@@ -49,9 +49,15 @@ fn claimed(name: &str) -> Gate {
     Gate::Ended(Ending::Claimed(Arc::new([Name::new(name).unwrap()].into())))
 }
 
-fn acceptor(gate: Gate) -> (mpsc::UnboundedSender<Result<u8, i32>>, watch::Sender<Gate>, Acceptor<Scripted>) {
+fn at(gate: Gate) -> (Gatekeeper, AtGate) {
+    let keeper = Gatekeeper::new(gate);
+    let at_gate = keeper.at_gate();
+    (keeper, at_gate)
+}
+
+fn acceptor(gate: Gate) -> (mpsc::UnboundedSender<Result<u8, i32>>, Gatekeeper, Acceptor<Scripted>) {
     let (put, listener) = scripted();
-    let (gate, seen) = watch::channel(gate);
+    let (gate, seen) = at(gate);
     (put, gate, Acceptor::new(listener, seen, Some(Name::new("http").unwrap()), Rank::Ordinary))
 }
 
@@ -70,13 +76,13 @@ async fn nobody_is_accepted_before_the_gate_opens() {
     let (put, gate, mut acceptor) = acceptor(Gate::Shut);
     put.send(Ok(1)).unwrap();
     assert!(waits(next(&mut acceptor)).await);
-    gate.send_replace(Gate::Open);
+    gate.set(Gate::Open);
     assert_eq!(next(&mut acceptor).await, Some(1));
     assert!(waits(next(&mut acceptor)).await);
-    gate.send_replace(Gate::Shut);
+    gate.set(Gate::Shut);
     put.send(Ok(2)).unwrap();
     assert!(waits(next(&mut acceptor)).await);
-    gate.send_replace(Gate::Open);
+    gate.set(Gate::Open);
     assert_eq!(next(&mut acceptor).await, Some(2));
 }
 
@@ -85,11 +91,11 @@ async fn a_gate_that_shuts_stops_an_accept_that_is_waiting() {
     let (put, gate, mut acceptor) = acceptor(Gate::Open);
     let accepting = tokio::spawn(async move { next(&mut acceptor).await });
     tokio::task::yield_now().await;
-    gate.send_replace(Gate::Shut);
+    gate.set(Gate::Shut);
     put.send(Ok(1)).unwrap();
     tokio::task::yield_now().await;
     assert!(!accepting.is_finished());
-    gate.send_replace(Gate::Open);
+    gate.set(Gate::Open);
     assert_eq!(accepting.await.unwrap(), Some(1));
 }
 
@@ -99,7 +105,7 @@ async fn a_stop_accepts_until_the_queue_is_empty_and_closes() {
     for addr in 1..=3 {
         put.send(Ok(addr)).unwrap();
     }
-    gate.send_replace(Gate::Ended(Ending::Emptied));
+    gate.set(Gate::Ended(Ending::Emptied));
     assert_eq!(next(&mut acceptor).await, Some(1));
     assert_eq!(next(&mut acceptor).await, Some(2));
     assert!(!put.is_closed());
@@ -112,18 +118,18 @@ async fn a_stop_accepts_until_the_queue_is_empty_and_closes() {
 #[tokio::test]
 async fn what_is_last_to_close_accepts_on_when_all_others_end() {
     let (put, listener) = scripted();
-    let (gate, seen) = watch::channel(Gate::Open);
-    let mut last = Acceptor::new(listener, seen.clone(), None, Rank::Last);
+    let (gate, seen) = at(Gate::Open);
+    let mut last = Acceptor::new(listener, gate.at_gate(), None, Rank::Last);
     let (other, listener) = scripted();
     let mut ordinary = Acceptor::new(listener, seen, None, Rank::Ordinary);
-    gate.send_replace(Gate::EndedButForTheLast(Ending::Emptied));
+    gate.set(Gate::EndedButForTheLast(Ending::Emptied));
     assert_eq!(next(&mut ordinary).await, None);
     assert!(other.is_closed());
     assert!(waits(next(&mut last)).await);
     put.send(Ok(1)).unwrap();
     assert_eq!(next(&mut last).await, Some(1));
     put.send(Ok(2)).unwrap();
-    gate.send_replace(Gate::Ended(Ending::Emptied));
+    gate.set(Gate::Ended(Ending::Emptied));
     assert_eq!((next(&mut last).await, next(&mut last).await), (Some(2), None));
     assert!(put.is_closed());
 }
@@ -131,7 +137,7 @@ async fn what_is_last_to_close_accepts_on_when_all_others_end() {
 #[tokio::test]
 async fn at_a_restart_what_is_last_to_close_is_let_go_like_any_other() {
     let (put, listener) = scripted();
-    let (_gate, seen) = watch::channel(claimed("http"));
+    let (_gate, seen) = at(claimed("http"));
     let mut last = Acceptor::new(listener, seen, Some(Name::new("http").unwrap()), Rank::Last);
     put.send(Ok(1)).unwrap();
     assert_eq!(next(&mut last).await, None);
@@ -155,7 +161,7 @@ async fn a_queue_that_is_longer_than_a_tasks_budget_is_emptied() {
 async fn a_claimed_listener_is_let_go_with_its_queue() {
     let (put, gate, mut acceptor) = acceptor(Gate::Open);
     put.send(Ok(1)).unwrap();
-    gate.send_replace(claimed("http"));
+    gate.set(claimed("http"));
     assert_eq!(next(&mut acceptor).await, None);
     assert!(put.is_closed());
 }
@@ -164,7 +170,7 @@ async fn a_claimed_listener_is_let_go_with_its_queue() {
 async fn a_listener_that_the_successor_did_not_claim_is_emptied() {
     let (put, gate, mut acceptor) = acceptor(Gate::Shut);
     put.send(Ok(1)).unwrap();
-    gate.send_replace(claimed("admin"));
+    gate.set(claimed("admin"));
     assert_eq!(next(&mut acceptor).await, Some(1));
     assert_eq!(next(&mut acceptor).await, None);
     assert!(put.is_closed());
@@ -173,9 +179,9 @@ async fn a_listener_that_the_successor_did_not_claim_is_emptied() {
 #[tokio::test]
 async fn let_go_resolves_when_the_listener_is_the_successors() {
     let (put, gate, mut acceptor) = acceptor(Gate::Open);
-    gate.send_replace(Gate::Shut);
+    gate.set(Gate::Shut);
     assert!(waits(acceptor.let_go()).await);
-    gate.send_replace(claimed("http"));
+    gate.set(claimed("http"));
     acceptor.let_go().await;
     assert!(put.is_closed());
 }
@@ -232,7 +238,7 @@ async fn a_shortage_costs_nobody_his_place_in_a_queue_that_is_emptied() {
     let (put, gate, mut acceptor) = acceptor(Gate::Open);
     put.send(Err(libc::EMFILE)).unwrap();
     assert!(waits(next(&mut acceptor)).await);
-    gate.send_replace(Gate::Ended(Ending::Emptied));
+    gate.set(Gate::Ended(Ending::Emptied));
     put.send(Err(libc::ECONNABORTED)).unwrap();
     put.send(Ok(1)).unwrap();
     for _ in 0..10 {
@@ -250,11 +256,11 @@ async fn a_shortage_costs_nobody_his_place_in_a_queue_that_is_emptied() {
 #[tokio::test(start_paused = true)]
 async fn a_borrowed_listener_waits_for_a_shortage_until_the_pauses_are_at_their_longest() {
     let (put, mut listener) = scripted();
-    let (_gate, seen) = watch::channel(Gate::Ended(Ending::Emptied));
+    let (gate, seen) = at(Gate::Ended(Ending::Emptied));
     for answer in [Err(libc::EMFILE), Ok(1)].into_iter().chain([Err(libc::EMFILE); 60]) {
         put.send(answer).unwrap();
     }
-    assert_eq!(accept_from(&mut listener, seen.clone(), None).await.unwrap().unwrap().1, 1);
+    assert_eq!(accept_from(&mut listener, gate.at_gate(), None).await.unwrap().unwrap().1, 1);
     let began = Instant::now();
     assert!(accept_from(&mut listener, seen, None).await.is_none());
     assert!((Duration::from_secs(1)..Duration::from_secs(3)).contains(&began.elapsed()));
@@ -284,13 +290,13 @@ impl Listener for OutOfDescriptors {
 async fn an_empty_queue_waits_for_no_shortage() {
     let listener = OutOfDescriptors(TcpListener::bind("127.0.0.1:0").await.unwrap());
     let client = std::net::TcpStream::connect(listener.0.local_addr().unwrap()).unwrap();
-    let (_gate, seen) = watch::channel(Gate::Ended(Ending::Emptied));
+    let (_gate, seen) = at(Gate::Ended(Ending::Emptied));
     let mut acceptor = Acceptor::new(listener, seen, None, Rank::Ordinary);
     assert!(timeout(Duration::from_secs(60), acceptor.accept()).await.is_err(), "somebody waits");
     drop(client);
 
     let listener = OutOfDescriptors(TcpListener::bind("127.0.0.1:0").await.unwrap());
-    let (_gate, seen) = watch::channel(Gate::Ended(Ending::Emptied));
+    let (_gate, seen) = at(Gate::Ended(Ending::Emptied));
     let mut acceptor = Acceptor::new(listener, seen, None, Rank::Ordinary);
     let began = Instant::now();
     assert!(acceptor.accept().await.is_none());
@@ -315,7 +321,7 @@ impl Listener for Endless {
 
 #[tokio::test]
 async fn whoever_empties_a_queue_that_never_is_empty_lets_others_have_their_turn() {
-    let (_gate, seen) = watch::channel(Gate::Ended(Ending::Emptied));
+    let (_gate, seen) = at(Gate::Ended(Ending::Emptied));
     let mut acceptor = Acceptor::new(Endless, seen, None, Rank::Ordinary);
     let other = tokio::spawn(async {});
     for _ in 0..1_000 {
@@ -337,14 +343,14 @@ async fn a_listener_that_can_never_accept_again_says_so() {
 #[tokio::test]
 async fn a_borrowed_listener_obeys_the_gate_and_stays_open() {
     let (put, mut listener) = scripted();
-    let (gate, seen) = watch::channel(Gate::Shut);
+    let (gate, seen) = at(Gate::Shut);
     put.send(Ok(1)).unwrap();
     put.send(Ok(2)).unwrap();
-    assert!(waits(accept_from(&mut listener, seen.clone(), None)).await);
-    gate.send_replace(Gate::Open);
-    assert_eq!(accept_from(&mut listener, seen.clone(), None).await.unwrap().unwrap().1, 1);
-    gate.send_replace(claimed("http"));
-    assert_eq!(accept_from(&mut listener, seen.clone(), None).await.unwrap().unwrap().1, 2);
+    assert!(waits(accept_from(&mut listener, gate.at_gate(), None)).await);
+    gate.set(Gate::Open);
+    assert_eq!(accept_from(&mut listener, gate.at_gate(), None).await.unwrap().unwrap().1, 1);
+    gate.set(claimed("http"));
+    assert_eq!(accept_from(&mut listener, gate.at_gate(), None).await.unwrap().unwrap().1, 2);
     assert!(accept_from(&mut listener, seen, None).await.is_none());
     assert!(!put.is_closed());
 }
@@ -361,13 +367,13 @@ async fn a_stop_serves_those_whom_the_reactor_has_not_yet_told_of() {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let listener = socket.listen(512).unwrap();
-        let (gate, seen) = watch::channel(if parked_before { Gate::Shut } else { Gate::Open });
+        let (gate, seen) = at(if parked_before { Gate::Shut } else { Gate::Open });
         let addr = listener.local_addr().unwrap();
         // More than the budget of one task's turn: running out of it is not an empty queue.
         let mut clients = queued(&listener, 300);
         let mut acceptor = Acceptor::new(listener, seen, None, Rank::Ordinary);
         assert!(!parked_before || waits(acceptor.accept()).await);
-        gate.send_replace(Gate::Ended(Ending::Emptied));
+        gate.set(Gate::Ended(Ending::Emptied));
         let mut accepted = 0;
         while let Some(connection) = acceptor.accept().await {
             drop(connection.unwrap());
@@ -394,14 +400,14 @@ async fn while_the_gate_is_shut_a_listener_is_out_of_the_reactor_and_the_other_g
     let other = TcpListener::from_std(other).unwrap();
     let addr = other.local_addr().unwrap();
 
-    let (gate, seen) = watch::channel(Gate::Open);
+    let (gate, seen) = at(Gate::Open);
     let mut acceptor = Acceptor::new(listener, seen, None, Rank::Ordinary);
     assert!(waits(acceptor.accept()).await && !acceptor.is_parked());
-    gate.send_replace(Gate::Shut);
+    gate.set(Gate::Shut);
     assert!(waits(acceptor.accept()).await && acceptor.is_parked());
     let client = TcpStream::connect(addr).await.unwrap();
     assert_eq!(other.accept().await.unwrap().1, client.local_addr().unwrap());
     let waiting = TcpStream::connect(addr).await.unwrap();
-    gate.send_replace(Gate::Open);
+    gate.set(Gate::Open);
     assert_eq!(acceptor.accept().await.unwrap().unwrap().1, waiting.local_addr().unwrap());
 }

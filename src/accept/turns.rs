@@ -1,21 +1,14 @@
-use std::{
-    future::{pending, poll_fn},
-    io,
-    os::fd::BorrowedFd,
-    task::Poll,
-    time::Duration,
-};
+use std::{future::poll_fn, io, os::fd::BorrowedFd, task::Poll, time::Duration};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::SockRef;
 use tokio::{
-    sync::watch,
     task::{coop::consume_budget, unconstrained},
     time::{sleep_until, timeout},
 };
 
 use super::{
-    Gate, Listener, Rank,
+    AtGate, Listener, Rank,
     errors::{Episode, Verdict},
     gate::Order,
 };
@@ -24,7 +17,7 @@ use crate::name::Name;
 /// Everything that accepting needs besides the listener: whose turn it is, and whether it fails just now.
 #[derive(Debug)]
 pub(super) struct Turns {
-    gate: watch::Receiver<Gate>,
+    gate: AtGate,
     name: Option<Name>,
     rank: Rank,
     shortage: AtTheEnd,
@@ -54,24 +47,24 @@ pub(super) enum Turn<C> {
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 impl Turns {
-    pub(super) fn new(gate: watch::Receiver<Gate>, name: Option<Name>, rank: Rank, shortage: AtTheEnd) -> Self {
+    pub(super) fn new(gate: AtGate, name: Option<Name>, rank: Rank, shortage: AtTheEnd) -> Self {
         Self { gate, name, rank, shortage, episode: Episode::default() }
     }
 
     /// What is to be done now.
     pub(super) fn order(&mut self) -> Order {
-        self.gate.borrow_and_update().order(self.name.as_ref(), self.rank)
+        self.gate.look().order(self.name.as_ref(), self.rank)
     }
 
     /// Resolves when the gate has moved since [`order`](Self::order).
-    pub(super) async fn changed(&mut self) {
-        changed(&mut self.gate).await;
+    pub(super) async fn moved(&self) {
+        self.gate.moved().await;
     }
 
     /// Resolves when the listener is the successor's.
     pub(super) async fn let_go(&mut self) {
         while self.order() != Order::LetGo {
-            self.changed().await;
+            self.moved().await;
         }
     }
 
@@ -81,7 +74,7 @@ impl Turns {
     pub(super) async fn take<L: Listener>(&mut self, order: Order, listener: &mut L) -> Option<Turn<(L::Io, L::Addr)>> {
         match order {
             Order::Wait => {
-                self.changed().await;
+                self.moved().await;
                 None
             }
             Order::Accept => self.accept(listener).await,
@@ -95,14 +88,14 @@ impl Turns {
         loop {
             if let Some(until) = self.episode.pause_until() {
                 tokio::select! {
-                    () = self.changed() => return None,
+                    () = self.moved() => return None,
                     () = sleep_until(until) => {}
                 }
             }
             // The gate first: what is the successor's is not to be taken from it.
             let accepted = tokio::select! {
                 biased;
-                () = self.changed() => return None,
+                () = self.moved() => return None,
                 accepted = poll_fn(|cx| listener.poll_accept(cx)) => accepted,
             };
             let error = match accepted {
@@ -174,14 +167,6 @@ impl Turns {
     /// As the log names the listener: by its name and where it listens.
     pub(super) fn describe(&self, socket: Option<BorrowedFd<'_>>) -> String {
         describe(socket, self.name.as_ref())
-    }
-}
-
-/// Resolves when the gate has moved since it was last looked at.
-pub(super) async fn changed(gate: &mut watch::Receiver<Gate>) {
-    if gate.changed().await.is_err() {
-        // The roof is gone, so nothing changes any more.
-        pending::<()>().await;
     }
 }
 

@@ -12,7 +12,6 @@
 
 mod account;
 mod alarm;
-mod bell;
 mod census;
 mod cut;
 mod driver;

@@ -6,8 +6,8 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
-use super::{Follower, Level, Policy, Times, Turn, bell::Bell, level::AtomicLevel, schedule::Schedule, turn::Turns};
-use crate::generation::Cause;
+use super::{Follower, Level, Policy, Times, Turn, level::AtomicLevel, schedule::Schedule, turn::Turns};
+use crate::{bell::Bell, generation::Cause};
 
 /// Tells a handler that this generation is ending.
 ///

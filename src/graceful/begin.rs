@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     State, Successor,
-    accept::Gate,
+    accept::{Gate, Gatekeeper},
     control::Door,
     drain::Drain,
     estate::{Inherited, Providers},
@@ -85,7 +85,7 @@ impl Beginning {
             registry: registry.into(),
             hooks: Mutex::default(),
             last_names: Arc::default(),
-            gate: watch::Sender::new(if is_successor { Gate::Shut } else { Gate::Open }),
+            gate: Gatekeeper::new(if is_successor { Gate::Shut } else { Gate::Open }),
             tracker: drain.tracker(),
             drain,
             token: CancellationToken::new(),

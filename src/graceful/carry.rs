@@ -154,7 +154,7 @@ impl Life {
     }
 
     pub(super) fn set_gate(&self, gate: Gate) {
-        self.shared.gate.send_replace(gate);
+        self.shared.gate.set(gate);
     }
 
     fn own_names(&mut self) {

@@ -291,7 +291,7 @@ impl Graceful {
             return None;
         }
         let name = self.name_of(listener);
-        match accept_from(listener, self.shared.gate.subscribe(), name).await? {
+        match accept_from(listener, self.shared.gate.at_gate(), name).await? {
             Ok(connection) => Some(connection),
             Err(error) => {
                 self.fail("accept: this listener can never accept again", error);
@@ -333,7 +333,7 @@ impl Graceful {
             return None;
         }
         let name = |socket: BorrowedFd<'_>| self.registry().name_of(socket);
-        match receive_from(socket, self.shared.gate.subscribe(), buffer, name).await? {
+        match receive_from(socket, self.shared.gate.at_gate(), buffer, name).await? {
             Ok(datagram) => Some(datagram),
             Err(error) => {
                 self.fail("receive: this socket can never receive again", error);

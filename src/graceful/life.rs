@@ -154,7 +154,7 @@ pub(super) async fn end_with(running: JoinHandle<()>, shared: Arc<Shared>, times
     crate::log::error!(error = %why, "this generation stops");
     // Neither is known here: whether paths are ours to remove, and whether a successor serves.
     shared.registry().close(&HashSet::new(), false, &HashSet::new());
-    shared.gate.send_replace(Gate::EndedButForTheLast(Ending::Emptied));
+    shared.gate.set(Gate::EndedButForTheLast(Ending::Emptied));
     shared.drain.failed(why.clone());
     shared.drain.begin(Cause::Failed { why: why.clone() }, &times);
     shared.token.cancel();

@@ -91,7 +91,7 @@ impl Graceful {
         Wiring {
             watch: self.watch(),
             tracker: self.tracker().clone(),
-            gate: self.shared.gate.subscribe(),
+            gate: self.shared.gate.at_gate(),
             name: self.name_of(listener),
             failed: self.shared.failed.clone(),
             last: self.shared.drain.last(),

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Cause, Error, State, Successor,
-    accept::Gate,
+    accept::Gatekeeper,
     drain::{Drain, Report, Tracker},
     estate::{Inherited, Providers},
     handover::{Entrances, Exit},
@@ -35,7 +35,7 @@ pub(super) struct Shared {
     pub(super) hooks: Mutex<Hooks>,
     /// Of the listeners that are accepted from until the very end.
     pub(super) last_names: Arc<Mutex<HashSet<Name>>>,
-    pub(super) gate: watch::Sender<Gate>,
+    pub(super) gate: Gatekeeper,
     pub(super) drain: Drain,
     pub(super) tracker: Tracker,
     pub(super) token: CancellationToken,
@@ -72,13 +72,7 @@ pub(super) enum Ask {
 impl Shared {
     /// Everything else is over: what is last to close ends too.
     pub(super) fn end_last(&self) {
-        self.gate.send_if_modified(|gate| match gate {
-            Gate::EndedButForTheLast(ending) => {
-                *gate = Gate::Ended(ending.clone());
-                true
-            }
-            Gate::Shut | Gate::Open | Gate::Ended(_) => false,
-        });
+        self.gate.end_last();
         self.drain.end_last();
     }
 

@@ -9,17 +9,14 @@ use std::{
 };
 
 use hyper::server::conn::http1;
-use tokio::{
-    sync::{mpsc, watch},
-    task::JoinHandle,
-};
+use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
     HandOver, Handshake, Io, Make, Plain, accepting::Accepting, intake::Intake, settings::Settings, slots::Slots,
 };
 use crate::{
     Error, Guard, Listener, Tracker,
-    accept::{Gate, Rank},
+    accept::{AtGate, Rank},
     drain::{Kind, Policy, Watch},
     handover::{Entrances, Exit},
     name::Name,
@@ -95,7 +92,7 @@ pub struct Serve<L: Listener, K, H = Plain> {
 pub(crate) struct Wiring {
     pub(crate) watch: Watch,
     pub(crate) tracker: Tracker,
-    pub(crate) gate: watch::Receiver<Gate>,
+    pub(crate) gate: AtGate,
     /// The listener's, if it has one.
     pub(crate) name: Option<Name>,
     /// Told when the listener can never accept again.

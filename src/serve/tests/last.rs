@@ -37,7 +37,7 @@ async fn what_is_last_to_close_answers_old_and_new_clients_until_all_else_is_ove
     let times = times(60, 60).lame_duck(SECOND * 60).at_once();
     roof.drain.begin_lame_duck(Cause::Stopped { by: None }, &times);
     assert_eq!((old.get().await, connect(health).await.get().await), (kept("hello"), kept("hello")));
-    roof.gate.send_replace(Gate::EndedButForTheLast(Ending::Emptied));
+    roof.gate.set(Gate::EndedButForTheLast(Ending::Emptied));
     roof.drain.begin(Cause::Stopped { by: None }, &times);
     let first = tokio::spawn(roof.drain.run());
     assert_eq!((old.get().await, connect(health).await.get().await), (kept("hello"), kept("hello")));
@@ -48,7 +48,7 @@ async fn what_is_last_to_close_answers_old_and_new_clients_until_all_else_is_ove
     other.await.unwrap().unwrap();
     assert_eq!((old.get().await, connect(health).await.get().await), (kept("hello"), kept("hello")));
     let mut queued = connect(health).await;
-    roof.gate.send_replace(Gate::Ended(Ending::Emptied));
+    roof.gate.set(Gate::Ended(Ending::Emptied));
     roof.drain.end_last();
     let report = tokio::spawn(roof.drain.run_last());
     assert_eq!((old.get().await, queued.get().await), (closing("hello"), closing("hello")));
@@ -71,7 +71,7 @@ async fn what_was_last_to_close_and_is_gone_is_not_among_the_names() {
     let running = tokio::spawn(last(listener().await));
     tokio::task::yield_now().await;
     assert_eq!(names(), 1);
-    roof.gate.send_replace(Gate::Ended(Ending::Emptied));
+    roof.gate.set(Gate::Ended(Ending::Emptied));
     running.await.unwrap().unwrap();
     assert_eq!(names(), 0);
 }

@@ -40,7 +40,7 @@ use tokio::{
 use super::{Connection, IntoMake, IntoService, Io, Serve, Wiring};
 use crate::{
     Cause, Error, Listener, Report,
-    accept::Gate,
+    accept::{Gate, Gatekeeper},
     drain::{Drain, Kind, Times, Why},
     handover::{Entrances, Exit},
     name::Name,
@@ -52,7 +52,7 @@ const GET: &str = "GET / HTTP/1.1\r\nhost: test\r\n\r\n";
 /// What the roof does, as far as `serve` sees it.
 struct Roof {
     drain: Drain,
-    gate: watch::Sender<Gate>,
+    gate: Gatekeeper,
     failed: mpsc::UnboundedReceiver<Error>,
     tell_failed: mpsc::UnboundedSender<Error>,
     last_names: Arc<Mutex<HashSet<Name>>>,
@@ -63,7 +63,7 @@ struct Roof {
 impl Roof {
     fn new() -> Self {
         let (tell_failed, failed) = mpsc::unbounded_channel();
-        let (drain, gate) = (Drain::new(), watch::Sender::new(Gate::Open));
+        let (drain, gate) = (Drain::new(), Gatekeeper::new(Gate::Open));
         let (exit, entrances) = (Exit::closed(), Entrances::default());
         Self { drain, gate, failed, tell_failed, last_names: Arc::default(), exit, entrances }
     }
@@ -88,7 +88,7 @@ impl Roof {
         Wiring {
             watch: self.drain.watch(),
             tracker: self.drain.tracker(),
-            gate: self.gate.subscribe(),
+            gate: self.gate.at_gate(),
             name: None,
             failed: self.tell_failed.clone(),
             last: self.drain.last(),

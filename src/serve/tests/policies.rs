@@ -312,7 +312,7 @@ async fn a_serves_policy_is_that_of_its_connections() {
         client.io.read_buf(&mut client.read).await.unwrap();
     }
     client.read.clear();
-    roof.gate.send_replace(Gate::Ended(crate::accept::Ending::Emptied));
+    roof.gate.set(Gate::Ended(crate::accept::Ending::Emptied));
     let report = roof.begin();
     client.end().await;
     drop(client);

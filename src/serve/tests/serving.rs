@@ -46,19 +46,19 @@ impl Listener for Memory {
 }
 
 fn stop(roof: &Roof) -> JoinHandle<Report> {
-    roof.gate.send_replace(Gate::Ended(Ending::Emptied));
+    roof.gate.set(Gate::Ended(Ending::Emptied));
     roof.begin()
 }
 
 #[tokio::test(start_paused = true)]
 async fn nobody_is_served_before_the_gate_opens() {
     let (roof, (connector, listener)) = (Roof::new(), memory());
-    roof.gate.send_replace(Gate::Shut);
+    roof.gate.set(Gate::Shut);
     let _serving = tokio::spawn(roof.serve(listener, service_fn(hello)));
     let mut client = connector.connect();
     client.send(GET).await;
     client.silence(SECOND).await;
-    roof.gate.send_replace(Gate::Open);
+    roof.gate.set(Gate::Open);
     assert_eq!(client.answer().await, kept("hello"));
 }
 
@@ -166,7 +166,7 @@ async fn a_full_serve_lets_go_of_what_is_the_successors() {
     let _serving = tokio::spawn(Serve::new(listener, make, wiring).max_connections(1));
     let mut client = connector.connect();
     assert_eq!(client.get().await, kept("hello"));
-    roof.gate.send_replace(Gate::Ended(Ending::Claimed(Arc::new([Name::new("http").unwrap()].into()))));
+    roof.gate.set(Gate::Ended(Ending::Claimed(Arc::new([Name::new("http").unwrap()].into()))));
     sleep(SECOND).await;
     assert!(connector.is_closed());
     assert_eq!(client.get().await, kept("hello"));

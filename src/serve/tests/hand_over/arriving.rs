@@ -236,7 +236,7 @@ async fn who_comes_while_we_hand_over_goes_on_at_once() {
     last.departures.expect();
     last.departures.open();
     let claimed = [Name::new("http").unwrap()].into();
-    pair.s.gate.send_replace(Gate::Ended(Ending::Claimed(Arc::new(claimed))));
+    pair.s.gate.set(Gate::Ended(Ending::Claimed(Arc::new(claimed))));
     let report = pair.s.begin();
     last.settle().await;
     let (mut client, leaving) = pair.hand(Begun::Http1, "GET /ha", Duration::ZERO);

@@ -72,7 +72,7 @@ impl Pair {
 
     fn end_of_p(&self) -> JoinHandle<Report> {
         let claimed = [Name::new("http").unwrap()].into();
-        self.p.gate.send_replace(Gate::Ended(Ending::Claimed(Arc::new(claimed))));
+        self.p.gate.set(Gate::Ended(Ending::Claimed(Arc::new(claimed))));
         self.p.begin()
     }
 

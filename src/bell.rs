@@ -1,3 +1,5 @@
+//! Waking many, so that nobody else waits behind them.
+
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
@@ -7,11 +9,11 @@ use tokio::{runtime::Handle, sync::Notify, task::yield_now};
 
 /// Wakes all who wait, some at a time.
 ///
-/// Woken at once, ten thousand connections would have their turns in one stretch, and a client that is busy meanwhile would
-/// wait behind all of them: some 15 ms on a runtime of one thread. So they wait in lanes, and between two portions everybody
-/// else has a turn. On the runtime of whoever rings: those of another one that idles come in one stretch there.
+/// Woken at once, ten thousand connections or a thousand listeners would have their turns in one stretch, and a client that is
+/// busy meanwhile would wait behind all of them: some 15 ms on a runtime of one thread. So they wait in lanes, and between two
+/// portions everybody else has a turn. On the runtime of whoever rings: those of another one that idles come in one stretch there.
 #[derive(Debug)]
-pub(super) struct Bell {
+pub(crate) struct Bell {
     lanes: Arc<[Arc<Notify>]>,
     /// How many have come.
     came: AtomicUsize,
@@ -29,18 +31,18 @@ const PORTION: usize = 128;
 const NEIGHBOURS: usize = 64;
 
 impl Bell {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { lanes: (0..LANES).map(|_| Arc::default()).collect(), came: AtomicUsize::new(0) }
     }
 
     /// Where somebody waits from now on, always in the same lane: in another one it would be woken by one ring twice.
-    pub(super) fn lane(&self) -> Arc<Notify> {
+    pub(crate) fn lane(&self) -> Arc<Notify> {
         Arc::clone(&self.lanes[self.came.fetch_add(1, Ordering::Relaxed) / NEIGHBOURS % LANES])
     }
 
     /// Wakes all who wait now: the first portion before it returns, the others in a task of its own. Who begins to wait
     /// before that one has come to its lane is woken for nothing.
-    pub(super) fn ring(&self) {
+    pub(crate) fn ring(&self) {
         let mut rest = Rest { lanes: Arc::clone(&self.lanes), rung: 0 };
         if rest.ring_some() {
             return;
@@ -87,6 +89,8 @@ impl Drop for Rest {
 
 #[cfg(test)]
 mod tests {
+    //! Waking many, so that nobody else waits behind them.
+
     use std::{
         sync::atomic::{AtomicUsize, Ordering::Relaxed},
         time::Duration,
