@@ -29,9 +29,8 @@ use crate::{
 pub(crate) struct Channel {
     stream: UnixStream,
     pub(super) outbox: VecDeque<Outgoing>,
-    /// The peer is gone, so nothing more is sent.
-    deaf: bool,
-    /// Our side can't send, for want of something.
+    outlet: Outlet,
+    /// Our side can't send, for want of something; until it is asked for.
     fault: Option<Error>,
     /// What has become of messages with a number, until it is asked for.
     settled: Vec<(u64, Settled)>,
@@ -43,6 +42,18 @@ pub(crate) struct Channel {
     ended: bool,
     /// Modulo [`TURNS`].
     turns: u8,
+}
+
+/// Whether anything more is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outlet {
+    /// Nothing has been sent yet: HELLO is the first thing that the peer may read.
+    Fresh,
+    Open,
+    /// Our side could not send a message, and what was to follow makes no sense without it. What was sent before is whole.
+    Stuck,
+    /// The peer is gone, or has half a message for ever.
+    Shut,
 }
 
 /// So many before all others have theirs.
@@ -210,15 +221,24 @@ impl Channel {
         }
     }
 
-    /// What has not begun to go out never does, but for what has a number: what becomes of that is asked for.
-    pub(crate) fn leave_out_what_waits(&mut self) {
-        self.outbox.retain(|it| it.sent > 0 || it.number.is_some());
+    /// Says this in place of all that has not begun to go out, and also where our side could not send something else. But
+    /// not in place of what is the first thing of all.
+    pub(crate) fn say_instead(&mut self, message: &Message) {
+        if self.outlet != Outlet::Fresh {
+            let begun = self.outbox.iter().take_while(|it| it.sent > 0).count();
+            let left_out = self.outbox.drain(begun..).filter_map(|it| Some((it.number?, Settled::LeftOut)));
+            self.settled.extend(left_out);
+        }
+        if self.outlet == Outlet::Stuck {
+            self.outlet = Outlet::Open;
+        }
+        self.say(message, Vec::new());
     }
 
     /// Nothing more is said, and what has not gone out never does: the peer has ended, and what it would read another process
     /// may hold that has no use for it.
     pub(crate) fn say_no_more(&mut self) {
-        self.deaf = true;
+        self.outlet = Outlet::Shut;
         self.try_flush();
     }
 
@@ -259,7 +279,7 @@ impl Channel {
 
     fn try_flush(&mut self) {
         while let Some(first) = self.outbox.front_mut() {
-            if self.deaf {
+            if let Outlet::Stuck | Outlet::Shut = self.outlet {
                 let how = if self.fault.is_some() { Settled::Unsaid } else { Settled::PeerGone };
                 self.settled.extend(self.outbox.drain(..).filter_map(|it| Some((it.number?, how))));
                 return;
@@ -280,27 +300,34 @@ impl Channel {
                 sent => sent,
             };
             match sent {
-                Ok(count) if first.sent + count == first.bytes.len() => self.settle_first(Settled::Accepted),
+                Ok(count) if first.sent + count == first.bytes.len() => {
+                    self.outlet = Outlet::Open;
+                    self.settle_first(Settled::Accepted);
+                }
                 Ok(count) => first.sent += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => {
                     crate::log::debug!(%error, "send to the other end: it is gone, reading on");
-                    self.deaf = true;
+                    self.outlet = Outlet::Shut;
                 }
                 Err(error) if first.optional && first.sent == 0 => {
-                    let is_visitors = first.number.is_none();
-                    self.settle_first(Settled::LeftOut);
-                    if is_visitors {
-                        crate::log::warn!(%error, "pass a visitor on to the other generation: its connection is closed");
-                    } else {
-                        crate::log::warn!(%error, "offer connections to the other generation: they stay here");
+                    match (first.number, first.descriptors.is_empty()) {
+                        (Some(_), _) => {
+                            crate::log::warn!(%error, "offer connections to the other generation: they stay here");
+                        }
+                        (None, false) => {
+                            crate::log::warn!(%error, "pass a visitor on to the other generation: its connection is closed");
+                        }
+                        (None, true) => crate::log::debug!(%error, "tell the other generation what is waited for"),
                     }
+                    self.settle_first(Settled::LeftOut);
                 }
                 // EMFILE, ETOOMANYREFS, ENOBUFS: the peer would wait for ever for what never comes.
                 Err(error) => {
+                    let is_whole = first.sent == 0 && self.outlet == Outlet::Open;
                     self.fault = Some(Error::io(ErrorKind::Socket, "pass descriptors to the other end", error));
-                    self.deaf = true;
+                    self.outlet = if is_whole { Outlet::Stuck } else { Outlet::Shut };
                 }
             }
         }
@@ -379,7 +406,7 @@ impl From<UnixStream> for Channel {
         Self {
             stream,
             outbox: VecDeque::new(),
-            deaf: false,
+            outlet: Outlet::Fresh,
             fault: None,
             settled: Vec::new(),
             bytes: Vec::new(),

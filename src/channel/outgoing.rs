@@ -18,8 +18,9 @@ pub(super) struct Outgoing {
 
 impl Outgoing {
     pub(super) fn now(message: &Message, descriptors: Vec<Arc<OwnedFd>>, number: Option<u64>) -> Self {
-        // Somebody's visitor, or a client's connection, is not worth the end of a conversation between generations.
-        let optional = matches!(message, Message::Forward(_) | Message::Offer(_));
+        // Somebody's visitor, a client's connection, or news that will be said anew, is not worth the end of a conversation
+        // between generations.
+        let optional = matches!(message, Message::Forward(_) | Message::Offer(_) | Message::Draining(_));
         Self { message: None, bytes: message.encode(), sent: 0, optional, number, descriptors }
     }
 

@@ -136,7 +136,7 @@ impl Beginning {
             expecting: None,
             departing: None,
             aftermath: None,
-            last_word: Instant::now(),
+            last_word: None,
             failures: failed_restart,
             failed_restarts,
             news: Instant::now() + NEWS,

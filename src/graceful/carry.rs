@@ -71,6 +71,9 @@ impl Life {
             Action::BeginDrain(cause) => self.begin_drain(cause),
             Action::OwnNamesAtLast => self.own_names_at_last(),
             Action::NoteFailure(error) => self.shared.drain.failed(error),
+            Action::NoteUnheard(error) => {
+                crate::log::warn!(%error, "the successor is not heard any more: its end will not be told");
+            }
             Action::SuccessorLost => {
                 crate::log::error!("the successor died while this generation drains: nobody else serves");
                 self.shared.drain.successor_lost();

@@ -122,7 +122,7 @@ pub(super) struct Life {
     /// What runs because the predecessor is gone.
     pub(super) aftermath: Option<Running>,
     /// When this generation ends at the latest, once its drain is over and nobody lingers.
-    pub(super) last_word: Instant,
+    pub(super) last_word: Option<Instant>,
     /// The failures of restarts, with the last words that were waited for.
     pub(super) failures: mpsc::UnboundedSender<Error>,
     pub(super) failed_restarts: mpsc::UnboundedReceiver<Error>,
@@ -170,8 +170,11 @@ impl Life {
     pub(super) async fn run(mut self) {
         while !matches!(self.phase, Phase::Done) {
             if let Some(event) = self.next().await {
-                if matches!(event, Event::StopAsked(_) | Event::ServeFailed(_)) {
-                    self.hear_predecessor_out();
+                match event {
+                    Event::StopAsked(_) | Event::ServeFailed(_) => self.hear_predecessor_out(),
+                    // A helper of the successor's may write to that pipe still.
+                    Event::Drained => self.let_stderr_go().await,
+                    _ => {}
                 }
                 self.live(event);
             }
@@ -211,6 +214,10 @@ impl Life {
         let (is_over, is_asked) = (matches!(self.leaving, Leaving::Over(_)), self.is_asked());
         let (draining, news) = (self.is_draining() && matches!(self.leaving, Leaving::Others), self.has_news());
         let ends = is_over && !self.awaits_visitors() && self.lingering.is_empty();
+        if ends && self.last_word.is_none() {
+            self.last_word = Some(Instant::now() + LAST_WORD);
+        }
+        let last_word = self.last_word.filter(|_| ends);
         let awaits_word = self.awaits_last_word() || self.awaits_successors_end();
         let due = self.deadline.as_ref().map(|(at, _)| *at);
         let company = if draining { self.company() } else { Vec::new() };
@@ -262,11 +269,10 @@ impl Life {
             () = drained(self.shared.drain.clone(), company), if draining => Some(Event::OthersDrained),
             report = self.shared.drain.run_last(), if ends_last => {
                 self.leaving = Leaving::Over(Box::new(report));
-                self.last_word = Instant::now() + LAST_WORD;
                 None
             }
             () = std::future::ready(()), if ends && !awaits_word => self.drained(),
-            () = sleep_until(self.last_word), if ends => self.drained(),
+            () = deadline(last_word) => self.drained(),
         }
     }
 
@@ -323,16 +329,20 @@ impl Life {
 
     /// What the successor has said comes first: of its end the reactor need not have heard.
     fn drained(&mut self) -> Option<Event> {
-        if Instant::now() >= self.last_word {
-            return Some(Event::Drained);
+        let in_time = self.last_word.is_some_and(|at| Instant::now() < at);
+        self.said_by_now(in_time).or(Some(Event::Drained))
+    }
+
+    async fn let_stderr_go(&mut self) {
+        if let Some(successor) = &mut self.successor {
+            successor.let_stderr_go().await;
         }
-        let said = self.successor.as_mut().and_then(Successor::next_now);
+    }
+
+    fn said_by_now(&mut self, is_heard: bool) -> Option<Event> {
+        let said = self.successor.as_mut().filter(|_| is_heard).and_then(Successor::next_now);
         self.hear_replies();
-        match said {
-            None if self.awaits_successors_end() => None,
-            None => Some(Event::Drained),
-            said => said,
-        }
+        said
     }
 
     fn see_in(&mut self, visitor: Option<Visitor>) -> Option<Event> {
@@ -348,9 +358,7 @@ impl Life {
     /// A deadline acts only when the channel is dry: a READY that lies in it came in time. But one that never stops talking
     /// does not put it off for ever. (An EXTEND is a new deadline, as it is meant to be.)
     fn due(&mut self) -> Option<Event> {
-        let said = self.successor.as_mut().filter(|_| self.overheard < MOST_QUEUED).and_then(Successor::next_now);
-        self.hear_replies();
-        match said {
+        match self.said_by_now(self.overheard < MOST_QUEUED) {
             Some(event) => {
                 self.overheard += 1;
                 Some(event)

@@ -86,6 +86,8 @@ pub(crate) enum Action {
     OwnNamesAtLast,
     /// For the report.
     NoteFailure(Error),
+    /// The successor serves, as far as is known, and is not heard any more.
+    NoteUnheard(Error),
     /// The successor is dead and nobody serves but a supervisor's next start: hurry, and say so in the report.
     SuccessorLost,
     /// A first stop while this process drains for another reason.

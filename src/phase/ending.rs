@@ -7,7 +7,7 @@ use super::{
     reason::ending,
     step::{Heir, Next},
 };
-use crate::generation::Cause;
+use crate::{ErrorKind, generation::Cause};
 
 /// The predecessor, if it still listens, is told first: then this end is no loss to it, and within a probation it opens
 /// its gate again now, and not only when this process has drained. `Withdraw` comes last, for what follows from it.
@@ -72,8 +72,13 @@ pub(super) fn draining(heir: Heir, stops: u8, event: Event) -> Next {
             (Phase::Draining { heir, stops: stops.saturating_add(1) }, vec![action])
         }
         Event::Replaced | Event::Stopping(_) if heir == Heir::Successor => (settled, vec![]),
-        // Not at its channel's end, or at nonsense in there: as long as its process lives, it serves, and to say that it has
-        // died would be wrong. Of one whose process can't be seen, the channel's end is told as its own.
+        // It may say in order that it is replaced, or ends, and that is not heard any more: that it has died can't be told. But
+        // a word that ends in its middle is a death's.
+        Event::Failed(why) | Event::Refused(why) if heir == Heir::Successor && why.kind() != ErrorKind::Torn => {
+            (settled, vec![Action::NoteUnheard(why)])
+        }
+        // Not at its channel's end: as long as its process lives, it serves. Of one whose process can't be seen, the channel's
+        // end is told as its own.
         Event::Ended(_) if heir == Heir::Successor => (settled, vec![Action::SuccessorLost]),
         Event::ServeFailed(why) => (Phase::Draining { heir, stops }, vec![Action::NoteFailure(why)]),
         Event::OthersDrained => (Phase::Draining { heir, stops }, vec![Action::RunExitHooks]),

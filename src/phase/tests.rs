@@ -346,6 +346,12 @@ fn a_successor_is_lost_once_and_only_if_the_chain_ends_with_it() {
     for farewell in [Event::Replaced, Event::Stopping(String::new())] {
         assert!(play(draining(), [vec![farewell], death()].concat()).1.is_empty());
     }
+    for fault in [Event::Failed(error()), Event::Refused(error())] {
+        let told = play(draining(), [vec![fault], death()].concat()).1;
+        assert_eq!(told, ["NoteUnheard"], "it may have said in order that it ends");
+    }
+    let torn = Event::Failed(Error::new(ErrorKind::Torn, "it died in the midst of a word"));
+    assert_eq!(play(draining(), [vec![torn], death()].concat()).1, ["SuccessorLost"]);
 }
 
 #[test]

@@ -7,7 +7,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::{io::unix::AsyncFd, sync::oneshot, time::timeout};
+use tokio::{
+    io::unix::AsyncFd,
+    sync::oneshot::{self, error::RecvError},
+    time::timeout,
+};
 
 use crate::{Error, ErrorKind, sys};
 
@@ -16,6 +20,9 @@ const STATUS: Duration = Duration::from_millis(500);
 
 /// How long a killed process may take to be dead. Only one that hangs in the kernel takes longer.
 pub(crate) const DEATH: Duration = Duration::from_secs(5);
+
+/// What the spawning thread has brought. `RecvError`: it has ended without a word.
+pub(super) type Spawned = Result<Result<sys::Process, Error>, RecvError>;
 
 #[derive(Debug)]
 pub(super) enum Body {
@@ -46,10 +53,7 @@ impl Body {
     }
 
     /// What the spawning thread has brought: its pid.
-    pub(super) fn settle(
-        &mut self,
-        spawned: Result<Result<sys::Process, Error>, oneshot::error::RecvError>,
-    ) -> Result<u32, Error> {
+    pub(super) fn settle(&mut self, spawned: Spawned) -> Result<u32, Error> {
         *self = Self::Gone;
         let process = spawned.map_err(|_| Error::new(ErrorKind::Spawn, "the spawning thread ended"))??;
         let pid = process.pid();
@@ -90,6 +94,14 @@ impl Body {
     /// Whether it has ended by now, though the reactor may not have heard of it.
     pub(super) fn has_ended(&self) -> bool {
         matches!(self, Self::Alive(process) if sys::has_ended(process.get_ref().as_fd()))
+    }
+
+    /// Of one that lives, or is a zombie.
+    pub(super) fn pid(&self) -> Option<u32> {
+        match self {
+            Self::Alive(process) => Some(process.get_ref().pid()),
+            _ => None,
+        }
     }
 
     /// How it ended, if that can be known here.

@@ -2,8 +2,6 @@
 
 use std::{fmt, mem, os::fd::OwnedFd, sync::Arc, time::Duration, vec};
 
-use tokio::time::timeout;
-
 use super::{Legacy, Reply};
 use crate::{
     Error, ErrorKind,
@@ -14,9 +12,6 @@ use crate::{
     sys,
     wire::{self, Message, Refusal},
 };
-
-/// For how long a successor that is not cared for any more is told the last things.
-const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What is only kept, to be dropped.
 pub(crate) type Kept = Box<dyn fmt::Debug + Send>;
@@ -262,14 +257,11 @@ impl Conversation {
         self.channel.say(message, descriptors);
     }
 
-    /// ABORT, in place of all that it need not have any more: megabytes of state, maybe, and it reads nothing. But HELLO goes
-    /// first, and has gone when the last sockets have been asked for.
+    /// ABORT, in place of all that it need not have any more: megabytes of state, maybe, and it reads nothing. No sockets
+    /// follow: they would be kept open for one that may never read this.
     pub(super) fn take_back(&mut self, abort: &Message) {
-        match &mut self.unsaid {
-            Some(unsaid) => unsaid.legacy.state.clear(),
-            None => self.channel.leave_out_what_waits(),
-        }
-        self.channel.say(abort, Vec::new());
+        self.unsaid = None;
+        self.channel.say_instead(abort);
     }
 
     /// For a dead peer whose end a helper of its own holds open.
@@ -284,16 +276,10 @@ impl Conversation {
         }
     }
 
-    /// The last things go out. A dead or stopped peer takes nothing more, and is not waited for.
-    ///
-    /// But for an ABORT, for as long as this process lives: without it the channel's end says the contrary, that this process
-    /// is dead. A peer that stands still may have all but the ABORT in its queue, and goes on one day.
-    pub(super) async fn farewell(mut self, with_abort: bool) {
-        if with_abort {
-            self.channel.flush().await;
-        } else if timeout(FAREWELL, self.channel.flush()).await.is_err() {
-            crate::log::debug!("the successor does not read the last that it is told");
-        }
+    /// The last things go out, for as long as this process lives: without ABORT the channel's end says the contrary, that
+    /// this process is dead. A peer that stands still may have all but that in its queue, and goes on one day.
+    pub(super) async fn farewell(mut self) {
+        self.channel.flush().await;
     }
 }
 

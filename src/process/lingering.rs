@@ -1,32 +1,41 @@
 //! Successors that may serve, and are not wanted any more.
 
-use std::{future::poll_fn, os::fd::AsFd, task::Poll};
-
-use tokio::{
-    io::unix::AsyncFd,
-    time::{Instant, sleep_until},
+use std::{
+    future::{pending, poll_fn},
+    pin::Pin,
+    task::{Context, Poll},
 };
 
-use super::{DEATH, Successor};
-use crate::sys;
+use tokio::time::{Instant, sleep_until};
+
+use super::{
+    DEATH, Successor,
+    body::{Body, Spawned},
+};
 
 /// Foreign successors that were told to end, or have said that they do. They have accepted from their first moment on, so
 /// each has a time to finish what it has begun. One that takes longer is killed: with its duplicates of the listeners it would
-/// let clients wait whom nobody serves, long after this process.
+/// let clients wait whom nobody serves, long after this process. So is one that was only being started, as soon as it is.
 #[derive(Debug, Default)]
 pub(crate) struct Lingering(Vec<Ending>);
 
 #[derive(Debug)]
 struct Ending {
-    process: AsyncFd<sys::Process>,
+    body: Body,
     until: Instant,
     killed: bool,
 }
 
+/// What has become of one.
+enum News {
+    Started(Spawned),
+    Ended,
+}
+
 impl Lingering {
-    /// One that has ended already, or was never started, is not waited for.
+    /// One that has ended already is not waited for.
     pub(crate) fn add(&mut self, successor: Successor, until: Instant) {
-        self.0.extend(successor.into_process().map(|process| Ending { process, until, killed: false }));
+        self.0.push(Ending { body: successor.into_body(), until, killed: false });
     }
 
     /// Whether none is left.
@@ -43,23 +52,34 @@ impl Lingering {
     pub(crate) async fn next(&mut self) {
         loop {
             let due = self.0.iter().map(|it| it.until).min();
-            let ended = poll_fn(|context| {
-                // An error means that the reactor is gone, and then nothing is awaited any more.
-                let ended = self.0.iter().position(|it| it.process.poll_read_ready(context).is_ready());
-                ended.map_or(Poll::Pending, Poll::Ready)
+            let news = poll_fn(|context| {
+                let mut all = self.0.iter_mut().enumerate();
+                let news = all.find_map(|(index, it)| match it.poll_news(context) {
+                    Poll::Ready(news) => Some((index, news)),
+                    Poll::Pending => None,
+                });
+                news.map_or(Poll::Pending, Poll::Ready)
             });
             let over = async {
                 match due {
                     Some(due) => sleep_until(due).await,
-                    None => std::future::pending().await,
+                    None => pending().await,
                 }
             };
             tokio::select! {
                 biased;
-                ended = ended => {
-                    self.0.swap_remove(ended).process.get_ref().reap();
-                    return;
-                }
+                (index, news) = news => match news {
+                    News::Ended => {
+                        self.0.swap_remove(index).body.reap();
+                        return;
+                    }
+                    News::Started(spawned) => {
+                        if let Err(error) = self.0[index].body.settle(spawned) {
+                            crate::log::debug!(%error, "a successor that was not wanted any more has not come to be");
+                        }
+                        self.0[index].kill();
+                    }
+                },
                 () = over => {
                     let (now, before) = (Instant::now(), self.0.len());
                     self.0.retain(|it| !(it.killed && it.until <= now));
@@ -75,13 +95,27 @@ impl Lingering {
 
     fn kill(&mut self, which: impl Fn(&Ending) -> bool) {
         for ending in self.0.iter_mut().filter(|it| !it.killed && which(it)) {
-            if !sys::has_ended(ending.process.get_ref().as_fd()) {
-                let pid = ending.process.get_ref().pid();
+            if let Some(pid) = ending.body.pid().filter(|_| !ending.body.has_ended()) {
                 crate::log::warn!(successor_pid = pid, "a successor that was told to end has not: it is killed");
             }
-            ending.process.get_ref().kill();
-            ending.killed = true;
-            ending.until = Instant::now() + DEATH;
+            ending.kill();
+        }
+    }
+}
+
+impl Ending {
+    fn kill(&mut self) {
+        self.body.kill();
+        self.killed = true;
+        self.until = Instant::now() + DEATH;
+    }
+
+    fn poll_news(&mut self, context: &mut Context<'_>) -> Poll<News> {
+        match &mut self.body {
+            Body::Spawning(spawned) => Pin::new(spawned).poll(context).map(News::Started),
+            // An error means that the reactor is gone, and then nothing is awaited any more.
+            Body::Alive(process) => process.poll_read_ready(context).map(|_| News::Ended),
+            Body::Come | Body::Elsewhere | Body::Gone => Poll::Ready(News::Ended),
         }
     }
 }

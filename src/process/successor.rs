@@ -8,11 +8,9 @@ use std::{
     time::Duration,
 };
 
-use tokio::io::unix::AsyncFd;
-
 use super::{
     Program, Reply,
-    body::Body,
+    body::{Body, Spawned},
     conversation::{Conversation, Kept},
     last_words::{self, LastWords},
     notices::Notices,
@@ -193,10 +191,7 @@ impl Successor {
         Some(self.told(event))
     }
 
-    fn spawned(
-        &mut self,
-        spawned: Result<Result<sys::Process, Error>, tokio::sync::oneshot::error::RecvError>,
-    ) -> Event {
+    fn spawned(&mut self, spawned: Spawned) -> Event {
         match self.body.settle(spawned) {
             Ok(pid) => self.identity.pid = pid,
             Err(error) => return Event::SpawnFailed(error),
@@ -363,21 +358,23 @@ impl Successor {
         error
     }
 
+    /// What was read of its standard error is passed on, and nothing more is read: it reads the rest itself. For a place that
+    /// takes nothing it waits no longer than for last words.
+    pub(crate) async fn let_stderr_go(&mut self) {
+        if let Some(words) = self.words.take() {
+            words.take().await;
+        }
+    }
+
     /// By which its end is seen. `None` where it can't be, or has ended.
     pub(crate) fn handle(&self) -> Option<OwnedFd> {
         self.body.handle()
     }
 
-    /// Its process, if it lives: whoever has it reaps it. What has not been started yet is ended when it is.
-    pub(super) fn into_process(mut self) -> Option<AsyncFd<sys::Process>> {
-        match mem::replace(&mut self.body, Body::Gone) {
-            Body::Alive(process) => Some(process),
-            body => {
-                self.body = body;
-                self.forget();
-                None
-            }
-        }
+    /// Its process, which may not have been started yet: whoever has it reaps it. Not of one that has a channel: it would
+    /// hear no last word.
+    pub(super) fn into_body(self) -> Body {
+        self.body
     }
 
     /// Leaves it to itself; its zombie is reaped when it ends.
@@ -386,8 +383,9 @@ impl Successor {
         let body = mem::replace(&mut self.body, Body::Gone);
         let taken_back = self.taken_back;
         tokio::spawn(body.outlast(async move {
-            if let Talk::Channel(conversation) = talk {
-                conversation.farewell(taken_back).await;
+            // Who was not told ABORT has ended, or does.
+            if let (Talk::Channel(conversation), true) = (talk, taken_back) {
+                conversation.farewell().await;
             }
         }));
     }

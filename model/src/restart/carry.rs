@@ -147,6 +147,7 @@ impl<const N: usize> Restart<N> {
             | Action::SayExtend(_)
             | Action::ExtendReadyDeadline(_)
             | Action::NoteFailure(_)
+            | Action::NoteUnheard(_)
             | Action::SuccessorLost
             | Action::ShortenDrain
             | Action::CutDrain => {}

@@ -5,7 +5,10 @@
 use std::{
     fs::File,
     io::Read,
-    os::fd::{AsRawFd, OwnedFd},
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::fs::PermissionsExt,
+    },
     path::Path,
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
 };
@@ -21,8 +24,8 @@ use crate::{
     ErrorKind,
     log::capture::subscribe,
     phase::Event,
-    process::{Program, Successor},
-    sys::Kinship,
+    process::{Lingering, Program, Successor},
+    sys::{self, Kinship},
 };
 
 /// Where a script finds and leaves its files.
@@ -196,6 +199,37 @@ async fn is_taken_back_with_sigterm() {
 }
 
 /// The second one hurries many a server.
+/// A stop that comes while it is being started: `exit` ends the thread that starts it, and the program would have sockets and
+/// no owner.
+#[tokio::test]
+async fn is_killed_and_waited_for_though_it_was_only_being_started() {
+    let place = Place::new();
+    let (mut read, write) = sys::pipe().map(|(read, write)| (File::from(read), write)).unwrap();
+    let mut legacy = legacy(&["http"]);
+    legacy.sockets[0].1 = Arc::new(write);
+    let successor = Successor::foreign(&place.script("exec sleep 60"), legacy, Kinship::Child, None).unwrap();
+    let mut lingering = Lingering::default();
+    lingering.add(successor, tokio::time::Instant::now() + PATIENCE);
+    assert!(!lingering.is_empty());
+    timeout(PATIENCE, lingering.next()).await.expect("it is over");
+    assert!(lingering.is_empty());
+    assert_eq!(read.read(&mut [0]).unwrap(), 0, "nobody has its socket any more");
+}
+
+#[tokio::test]
+async fn one_that_can_not_be_started_is_not_waited_for() {
+    let place = Place::new();
+    let garbage = place.path().join("garbage");
+    std::fs::write(&garbage, "no program").unwrap();
+    std::fs::set_permissions(&garbage, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let program = Program::of_this_process().unwrap().with_program(garbage.as_os_str());
+    let successor = Successor::foreign(&program, legacy(&["http"]), Kinship::Child, None).unwrap();
+    let mut lingering = Lingering::default();
+    lingering.add(successor, tokio::time::Instant::now() + PATIENCE);
+    timeout(PATIENCE, lingering.next()).await.expect("it is over");
+    assert!(lingering.is_empty());
+}
+
 #[tokio::test]
 async fn is_told_with_one_sigterm_however_often_it_is_taken_back() {
     let (told, tell) = nix::unistd::pipe2(OFlag::O_CLOEXEC).unwrap();

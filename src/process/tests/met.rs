@@ -179,6 +179,43 @@ async fn talks_nonsense_and_is_told_abort_and_then_nothing_more() {
     restart.has_failed(ErrorKind::Protocol);
 }
 
+/// Without ABORT, the channel's end would say to one that was not confirmed that this process is dead, and both would serve.
+#[tokio::test]
+async fn is_told_abort_although_this_process_could_not_send_something_else() {
+    let (mut restart, mut theirs) = Restart::until_accepted().await;
+    let (socket, descriptor) = legacy(&["http"]).sockets.remove(0);
+    let too_many = sys::MAX_DESCRIPTORS + 1;
+    // The kernel takes no such number of descriptors; COMMIT makes no sense without what was to come before.
+    restart.successor.say(&Message::Sockets(vec![socket; too_many]), vec![descriptor; too_many]);
+    restart.successor.say(&Message::Commit, Vec::new());
+    assert!(matches!(restart.step().await, Event::Failed(_)));
+    assert!(matches!(hear(&mut theirs).await.unwrap().0, Message::Abort { .. }));
+    drop(theirs);
+    assert!(matches!(restart.step().await, Event::Ended(None)));
+    restart.has_failed(ErrorKind::Socket);
+}
+
+/// It may stand still for a day, and what is on its way to it stays open here.
+#[tokio::test]
+async fn gets_no_more_sockets_after_abort() {
+    let names: Vec<_> = (0..1000).map(|number| number.to_string()).collect();
+    let (ours, mut theirs) = channels();
+    let legacy = legacy(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let last = Arc::downgrade(&legacy.sockets[999].1);
+    let mut successor = Successor::met(ours, 0, legacy);
+    assert!(matches!(successor.next().await, Some(Event::Spawned)));
+    assert!(matches!(hear(&mut theirs).await.unwrap().0, Message::Hello(_)));
+    let Some((Message::Sockets(batch), _)) = hear(&mut theirs).await else { panic!("sockets") };
+    successor.say(&Message::Abort { why: "late".into() }, Vec::new());
+    assert!(last.upgrade().is_none(), "it is not kept for one that does not get it");
+    theirs.say(&Message::Arrived { sockets: batch.len() as u32 }, Vec::new());
+    theirs.say(&Message::Stopping { why: "told to".into() }, Vec::new());
+    let _ = timeout(PATIENCE, successor.next()).await.expect("it is heard");
+    assert!(matches!(hear(&mut theirs).await.unwrap().0, Message::Abort { .. }));
+    drop(successor);
+    assert!(hear(&mut theirs).await.is_none());
+}
+
 #[tokio::test]
 async fn dies_in_the_midst_of_a_word() {
     let (ours, theirs) = sys::socket_pair().unwrap();
