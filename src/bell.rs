@@ -22,8 +22,8 @@ pub(crate) struct Bell {
 /// So many that a lane of ten thousand is no more than a portion.
 const LANES: usize = 128;
 
-/// How many are woken before everybody else has a turn, which is some 0.2 ms later; half as many, where each has its lane
-/// twice, as a follower has. Where there are no more, all are woken before [`Bell::ring`] returns.
+/// How many are woken before everybody else has a turn, by whole lanes: of followers, which have their lane twice, 64, which is
+/// some 0.5 ms, or a lane that has more. Where there are no more, all are woken before [`Bell::ring`] returns.
 const PORTION: usize = 128;
 
 /// How many who come one after another share a lane: their memory and the kernel's lies side by side, so they are to have

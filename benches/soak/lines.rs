@@ -1,7 +1,7 @@
 //! A line protocol, whose connections are handed over: both of its ends.
 
 use std::{
-    io::{self, ErrorKind},
+    io,
     net::SocketAddr,
     pin::pin,
     sync::{
@@ -158,25 +158,30 @@ async fn converse(
             return Ok(());
         }
         let line = format!("line {number}");
+        let expected = format!("{count} {line}");
         let (half, rest) = line.split_at(3);
         let exchange = async {
             write.write_all(half.as_bytes()).await?;
             sleep(think / 4).await;
             write.write_all(rest.as_bytes()).await?;
             write.write_all(b"\n").await?;
-            next_line(&mut answers).await
+            next_answer(&mut answers).await
         };
         let answer = timeout(Book::PATIENCE, exchange).await.map_err(|_| "no answer in time".to_owned())?;
         match answer {
-            Ok(Some(answer)) if answer == format!("{count} {line}") => {
+            Ok(Answer::Line(answer)) if answer == expected => {
                 seen.answered.fetch_add(1, Relaxed);
                 *number += 1;
             }
-            Ok(Some(answer)) => {
-                book.violated(format!("a line is answered once and in order: {answer:?} for {count} {line:?}"));
+            Ok(Answer::Part(part)) if expected.starts_with(&part) => {
+                seen.again.fetch_add(1, Relaxed);
+                return Err(format!("cut in the middle of a line, after {part:?}"));
+            }
+            Ok(Answer::Line(answer) | Answer::Part(answer)) => {
+                book.violated(format!("a line is answered once and in order: {answer:?} for {expected:?}"));
                 return Ok(());
             }
-            Ok(None) => {
+            Ok(Answer::End) => {
                 seen.again.fetch_add(1, Relaxed);
                 return Err("closed".into());
             }
@@ -202,15 +207,21 @@ async fn converse(
     Ok(())
 }
 
-/// A whole line, without its end; `None` where none has begun. A server that is killed as it writes one leaves a part of it,
-/// which is an end of the connection and no answer.
-async fn next_line(answers: &mut BufReader<OwnedReadHalf>) -> io::Result<Option<String>> {
+/// What was answered.
+enum Answer {
+    Line(String),
+    /// A server that is killed as it writes one leaves a part of it, which is an end of the connection and no answer.
+    Part(String),
+    End,
+}
+
+async fn next_answer(answers: &mut BufReader<OwnedReadHalf>) -> io::Result<Answer> {
     let mut line = String::new();
     if answers.read_line(&mut line).await? == 0 {
-        return Ok(None);
+        return Ok(Answer::End);
     }
-    match line.strip_suffix('\n') {
-        Some(line) => Ok(Some(line.to_owned())),
-        None => Err(io::Error::new(ErrorKind::UnexpectedEof, format!("cut in the middle of a line, after {line:?}"))),
-    }
+    Ok(match line.strip_suffix('\n') {
+        Some(line) => Answer::Line(line.to_owned()),
+        None => Answer::Part(line),
+    })
 }

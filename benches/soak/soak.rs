@@ -126,7 +126,10 @@ async fn carry_out(args: &Args, seed: u64, fleet: &Arc<Fleet>, others: &Handle) 
     let datagrams::Datagrams { sent, answered, explained } = datagrams;
     println!("  datagrams  {answered:>8} {explained:>10}           of {sent} sent");
     let explained: u64 = figures.explained.values().sum();
-    println!("lost         {explained:>8} in kills");
+    println!(
+        "lost         {explained:>8} in kills, {} of them idle, with one whose successor was killed",
+        figures.raced
+    );
     let (told, sent_back) = (figures.told, figures.sent_back);
     println!(
         "told to go   {told:>8} of HTTP/1.1 and WebSockets, {sent_back} of lines; {} came back after a kill",

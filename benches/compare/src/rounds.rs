@@ -33,8 +33,10 @@ fn merge_the_rest(mut all: Run, rounds: Vec<Run>) -> Run {
         let new: Vec<_> = run.notes.iter().filter(|note| !all.notes.contains(note)).cloned().collect();
         all.notes.extend(new);
     }
-    for (name, value) in &mut all.figures {
-        *value = middle(rounds.iter().filter_map(|run| run.figures.get(name).copied()));
+    // One may be had in some rounds only: when an old process had ended that was there for too long in another.
+    for name in rounds.iter().flat_map(|run| run.figures.keys()) {
+        let value = middle(rounds.iter().filter_map(|run| run.figures.get(name).copied()));
+        all.figures.insert(name.clone(), value);
     }
     let bare = |mut run: Run| {
         run.timeline = Vec::<Slot>::new();

@@ -1,34 +1,29 @@
 //! What is done to a system while it is asked.
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use load::Window;
-use tokio::{
-    runtime,
-    sync::oneshot,
-    time::{sleep, sleep_until, timeout},
-};
+use tokio::time::{sleep, sleep_until, timeout};
 
-use super::{Pace, cpu::Cpu, ports::Ports};
+use super::{
+    Pace,
+    cpu::Cpu,
+    lookout::{Lookout, PATIENCE},
+    ports::Ports,
+};
 use crate::{
-    process::has_ended,
     results::Run,
     scenarios::Course,
-    systems::{Running, Told, pid_of},
+    systems::{Running, Told},
 };
 
-/// For how long a successor is looked for.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// For how long at least what clients see is a restart's, after it: connections are still being moved or closed.
+/// For how long at least what clients see is a restart's, after the new process has answered: connections are still being
+/// moved or closed.
 pub(crate) const AFTERMATH: Duration = Duration::from_millis(500);
 
 /// And for how long at most, where the old process is still there: in the percentiles of one that drains for seconds, its
-/// quiet time would hide the rest.
+/// quiet time would hide the rest. As long where a restart fails, after whoever asked for it was told what it is told.
 pub(crate) const CLOSING: Duration = Duration::from_secs(1);
 
 /// For how long at most clients ask on: as long as the old process is there, those who are still with it have their restart
@@ -74,13 +69,9 @@ impl Log<'_> {
             let due = self.began + each * number + each / 4;
             sleep_until(due.into()).await;
             self.note_cpu(system)?;
-            let open = self.window.open();
             let before = whoever_serves(system).await?;
-            let asked = Instant::now();
-            let old = self.restart(system, before).await?.then_some(before);
             let next = self.began + each * (number + 1) + each / 4;
-            let last = Instant::now() + CONSEQUENCES;
-            self.consequences(old, asked, if number + 1 < restarts { next } else { last }, open).await;
+            self.restart(system, before, (number + 1 < restarts).then_some(next)).await?;
             if let Some(ports) = &mut self.ports {
                 self.run.reconnects += ports.appeared()?;
             }
@@ -95,38 +86,32 @@ impl Log<'_> {
         Ok(())
     }
 
-    /// Waits while a restart has consequences: for the end of the old process, where another serves, because one that keeps
-    /// its clients would look as if it lost none; and then until each of them has noticed.
-    async fn consequences(&mut self, old: Option<u64>, asked: Instant, latest: Instant, window: impl Sized) {
-        let (mut until, closes) = (Instant::now() + AFTERMATH, Instant::now() + CLOSING);
-        let mut window = Some(window);
-        if let Some(old) = old {
-            while !has_ended(old) && Instant::now() < latest {
-                sleep(Duration::from_millis(2)).await;
-                window = window.filter(|_| Instant::now() < closes);
-            }
-            if has_ended(old) {
-                self.run.figures.insert(OLD.into(), 1e3 * asked.elapsed().as_secs_f64());
-            } else {
-                self.run.notes.push(format!("the old process was still there {:.1?} after a restart", asked.elapsed()));
-            }
-            until = until.max(Instant::now() + self.think);
-        }
-        sleep_until(until.min(latest).into()).await;
-    }
-
-    /// Asks for one, and looks for the successor meanwhile.
-    async fn restart(&mut self, system: &mut Running, before: u64) -> anyhow::Result<bool> {
+    /// Asks for one, and waits while it has consequences: for the end of the old process, because one that keeps its clients
+    /// would look as if it lost none; and then until each of them has noticed. Whether it has succeeded.
+    async fn restart(&mut self, system: &mut Running, before: u64, latest: Option<Instant>) -> anyhow::Result<bool> {
         let asked = Instant::now();
         self.run.restarts.push((asked - self.began).as_secs_f64());
-        let successor = look_for_successor(system.address(), before, asked)?;
+        let mut lookout = Lookout::post(system.address(), before)?;
+        let _closing = lookout.clone().close(self.window.open());
         if let Told::Failed(why) = system.restart(before).await? {
             return Ok(self.failed(&why));
         }
-        match successor.await? {
-            Some(took) => self.run.restart_ms.push(1e3 * took.as_secs_f64()),
-            None => return Ok(self.failed(&format!("no successor within {PATIENCE:?}"))),
-        }
+        let Some(answered) = lookout.answered().await else {
+            return Ok(self.failed(&format!("no successor within {PATIENCE:?}")));
+        };
+        self.run.restart_ms.push(1e3 * (answered - asked).as_secs_f64());
+        let latest = latest.unwrap_or_else(|| Instant::now() + CONSEQUENCES);
+        let noticed = match lookout.ended(latest).await {
+            Some(ended) => {
+                self.run.figures.insert(OLD.into(), 1e3 * (ended - asked).as_secs_f64());
+                ended + self.think
+            }
+            None => {
+                self.run.notes.push(format!("the old process was still there {:.1?} after a restart", asked.elapsed()));
+                latest
+            }
+        };
+        sleep_until(noticed.max(answered + AFTERMATH).min(latest).into()).await;
         Ok(true)
     }
 
@@ -145,7 +130,10 @@ impl Log<'_> {
         let open = self.window.open();
         self.run.restarts.push(self.began.elapsed().as_secs_f64());
         let told = system.restart(before).await?;
-        sleep_until((self.began + 2 * quarter).into()).await;
+        let half = self.began + 2 * quarter;
+        sleep_until(half.min(Instant::now() + CLOSING).into()).await;
+        drop(open);
+        sleep_until(half.into()).await;
         let serves = timeout(quarter, system.check()).await.unwrap_or_default();
         let log = system.log();
         let word =
@@ -162,13 +150,10 @@ impl Log<'_> {
             Some(serves) if serves == before => "the old one served on".into(),
             Some(_) => "another process served".into(),
         });
-        drop(open);
         system.mend_release()?;
-        let (old, open, asked) = (serves.unwrap_or(before), self.window.open(), Instant::now());
-        let succeeded = self.restart(system, old).await?;
+        let succeeded = self.restart(system, serves.unwrap_or(before), None).await?;
         let again = if succeeded { "succeeded" } else { "failed too" };
         self.run.notes.push(format!("the next restart, into a good release, {again}"));
-        self.consequences(succeeded.then_some(old), asked, Instant::now() + CONSEQUENCES, open).await;
         Ok(())
     }
 }
@@ -184,38 +169,6 @@ async fn whoever_serves(system: &Running) -> anyhow::Result<u64> {
         }
     };
     timeout(PATIENCE, serves).await.with_context(|| format!("nobody answers within {PATIENCE:?}"))
-}
-
-/// On a thread of its own: on that of the clients, it would wait in their queue. Ends when nobody waits for it.
-fn look_for_successor(
-    address: SocketAddr,
-    before: u64,
-    asked: Instant,
-) -> anyhow::Result<oneshot::Receiver<Option<Duration>>> {
-    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-    let (mut found, look) = oneshot::channel();
-    std::thread::spawn(move || {
-        runtime.block_on(async {
-            tokio::select! {
-                took = successor(address, before, asked) => drop(found.send(took)),
-                () = found.closed() => {}
-            }
-        });
-    });
-    Ok(look)
-}
-
-/// How long it took until another process than this one answered a new connection.
-async fn successor(address: SocketAddr, before: u64, asked: Instant) -> Option<Duration> {
-    let answered = async {
-        loop {
-            match pid_of(address).await {
-                Some(pid) if pid != before => return asked.elapsed(),
-                _ => sleep(Duration::from_millis(1)).await,
-            }
-        }
-    };
-    timeout(PATIENCE, answered).await.ok()
 }
 
 /// The whole of it, on one line of a table.

@@ -20,7 +20,9 @@ impl<'a> Cpu<'a> {
     }
 
     pub(super) fn until_now(self, system: &Running) -> anyhow::Result<Option<f64>> {
-        Ok(per_answer(system.cpu_time()? - self.used, (self.answered)() - self.before))
+        // First, as at the beginning: what is answered while the clocks are read falls out at both ends.
+        let answers = (self.answered)() - self.before;
+        Ok(per_answer(system.cpu_time()? - self.used, answers))
     }
 }
 

@@ -3,6 +3,7 @@
 mod cell;
 mod course;
 mod cpu;
+mod lookout;
 mod percentiles;
 mod ports;
 mod slots;
