@@ -37,7 +37,7 @@ pub(super) async fn soak(args: &Args, others: &Handle) -> anyhow::Result<ExitCod
     let seed = args.seed.map_or_else(any_seed, Ok)?;
     let again = format!("cargo bench --features http2 --bench soak -- --seconds {} --seed {seed}", args.seconds);
     let network = if args.apart { "a network of its own" } else { "the machine's network" };
-    println!("seed {seed}, in {network}; the same operations in the same order: {again}");
+    println!("seed {seed}, in {network}; the same operations in the same order, as many as there is time for: {again}");
     let book = Arc::new(Book::new());
     let threads = if seed % 2 == 0 { 1 } else { 2 };
     let fleet = Arc::new(Fleet::new(Place::new()?, threads, Arc::clone(&book))?);

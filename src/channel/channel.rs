@@ -1,5 +1,4 @@
 use std::{
-    collections::VecDeque,
     io, mem,
     net::Shutdown,
     os::fd::{AsFd, OwnedFd},
@@ -12,6 +11,7 @@ use tokio::{io::Interest, net::UnixStream, task::yield_now};
 use super::{
     Received, Settled, Step,
     errors::{broken, garbage},
+    outbox::Outbox,
     outgoing::Outgoing,
     read::Read,
 };
@@ -24,16 +24,11 @@ use crate::{
 ///
 /// What is said is queued and goes out while the channel is awaited or [`Channel::flush`]ed, so that a peer which does
 /// not read never stops the loop. A send that fails because the peer is gone is a reason to read on, never to
-/// decide: what the peer said before it died still lies in this end's queue (design.md §7).
+/// decide: what the peer said before it died still lies in this end's queue.
 #[derive(Debug)]
 pub(crate) struct Channel {
     stream: UnixStream,
-    pub(super) outbox: VecDeque<Outgoing>,
-    outlet: Outlet,
-    /// Our side can't send, for want of something; until it is asked for.
-    fault: Option<Error>,
-    /// What has become of messages with a number, until it is asked for.
-    settled: Vec<(u64, Settled)>,
+    pub(super) outbox: Outbox,
     bytes: Vec<u8>,
     takes_descriptors: bool,
     descriptors: Vec<OwnedFd>,
@@ -42,18 +37,6 @@ pub(crate) struct Channel {
     ended: bool,
     /// Modulo [`TURNS`].
     turns: u8,
-}
-
-/// Whether anything more is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outlet {
-    /// Nothing has been sent yet: HELLO is the first thing that the peer may read.
-    Fresh,
-    Open,
-    /// Our side could not send a message, and what was to follow makes no sense without it. What was sent before is whole.
-    Stuck,
-    /// The peer is gone, or has half a message for ever.
-    Shut,
 }
 
 /// So many before all others have theirs.
@@ -91,19 +74,19 @@ impl Channel {
 
     fn queue(&mut self, message: &Message, descriptors: Vec<Arc<OwnedFd>>, number: Option<u64>) {
         debug_assert_eq!(message.descriptors(), descriptors.len(), "{message:?}");
-        self.outbox.push_back(Outgoing::now(message, descriptors, number));
-        self.try_flush();
+        self.outbox.push(Outgoing::now(message, descriptors, number));
+        self.outbox.try_flush(&self.stream);
     }
 
     /// What has become of messages with a number since this was last asked.
     pub(crate) fn settled(&mut self) -> Vec<(u64, Settled)> {
-        mem::take(&mut self.settled)
+        self.outbox.settled()
     }
 
     /// Queues messages without descriptors, each of which becomes bytes only in its turn: for many large ones.
     pub(crate) fn say_all(&mut self, messages: impl IntoIterator<Item = Message>) {
-        self.outbox.extend(messages.into_iter().map(Outgoing::in_its_turn));
-        self.try_flush();
+        messages.into_iter().map(Outgoing::in_its_turn).for_each(|it| self.outbox.push(it));
+        self.outbox.try_flush(&self.stream);
     }
 
     /// The next message. `Ok(None)`: the peer's end is closed, and everything that it said was read. While it waits,
@@ -116,7 +99,7 @@ impl Channel {
         loop {
             match self.step().await? {
                 Step::Heard(received) => return Ok(Some(received)),
-                Step::Settled => self.settled.clear(),
+                Step::Settled => drop(self.outbox.settled()),
                 Step::End => return Ok(None),
             }
         }
@@ -129,10 +112,10 @@ impl Channel {
     /// As [`next`](Self::next).
     pub(crate) async fn step(&mut self) -> Result<Step, Error> {
         loop {
-            if !self.settled.is_empty() {
+            if self.outbox.has_settled() {
                 return Ok(Step::Settled);
             }
-            if let Some(fault) = self.fault.take() {
+            if let Some(fault) = self.outbox.fault() {
                 return Err(fault);
             }
             if let Some(received) = self.take_first()? {
@@ -177,7 +160,7 @@ impl Channel {
         };
         let ready = self.stream.ready(interest).await.map_err(broken)?;
         if ready.is_writable() {
-            self.try_flush();
+            self.outbox.try_flush(&self.stream);
         }
         if ready.is_readable() || ready.is_read_closed() {
             self.read(Read::WhenReady)?;
@@ -217,29 +200,21 @@ impl Channel {
     /// Waits until everything queued has been sent, or the peer is gone.
     pub(crate) async fn flush(&mut self) {
         while !self.outbox.is_empty() && self.stream.writable().await.is_ok() {
-            self.try_flush();
+            self.outbox.try_flush(&self.stream);
         }
     }
 
     /// Says this in place of all that has not begun to go out, and also where our side could not send something else. But
     /// not in place of what is the first thing of all.
     pub(crate) fn say_instead(&mut self, message: &Message) {
-        if self.outlet != Outlet::Fresh {
-            let begun = self.outbox.iter().take_while(|it| it.sent > 0).count();
-            let left_out = self.outbox.drain(begun..).filter_map(|it| Some((it.number?, Settled::LeftOut)));
-            self.settled.extend(left_out);
-        }
-        if self.outlet == Outlet::Stuck {
-            self.outlet = Outlet::Open;
-        }
+        self.outbox.leave_out_what_waits();
         self.say(message, Vec::new());
     }
 
     /// Nothing more is said, and what has not gone out never does: the peer has ended, and what it would read another process
     /// may hold that has no use for it.
     pub(crate) fn say_no_more(&mut self) {
-        self.outlet = Outlet::Shut;
-        self.try_flush();
+        self.outbox.shut();
     }
 
     /// The same end once more, for what can't wait: what is said there is not in turn with what this one says.
@@ -275,67 +250,6 @@ impl Channel {
         }
         let what = format!("the other end's message ended after {} bytes", self.bytes.len());
         Err(Error::new(ErrorKind::Torn, what))
-    }
-
-    fn try_flush(&mut self) {
-        while let Some(first) = self.outbox.front_mut() {
-            if let Outlet::Stuck | Outlet::Shut = self.outlet {
-                let how = if self.fault.is_some() { Settled::Unsaid } else { Settled::PeerGone };
-                self.settled.extend(self.outbox.drain(..).filter_map(|it| Some((it.number?, how))));
-                return;
-            }
-            if let Some(message) = first.message.take() {
-                first.bytes = message.encode();
-            }
-            let descriptors: Vec<_> = match first.sent {
-                0 => first.descriptors.iter().map(AsFd::as_fd).collect(),
-                _ => Vec::new(),
-            };
-            let unsent = &first.bytes[first.sent..];
-            let send = || sys::send(self.stream.as_fd(), unsent, &descriptors);
-            // Tried before the reactor has said anything: HELLO is to lie in the kernel when `say` returns, for this process
-            // may die next. Only where the kernel takes nothing is the reactor told to wait for it.
-            let sent = match send() {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.stream.try_io(Interest::WRITABLE, send),
-                sent => sent,
-            };
-            match sent {
-                Ok(count) if first.sent + count == first.bytes.len() => {
-                    self.outlet = Outlet::Open;
-                    self.settle_first(Settled::Accepted);
-                }
-                Ok(count) => first.sent += count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => {
-                    crate::log::debug!(%error, "send to the other end: it is gone, reading on");
-                    self.outlet = Outlet::Shut;
-                }
-                Err(error) if first.optional && first.sent == 0 => {
-                    match (first.number, first.descriptors.is_empty()) {
-                        (Some(_), _) => {
-                            crate::log::warn!(%error, "offer connections to the other generation: they stay here");
-                        }
-                        (None, false) => {
-                            crate::log::warn!(%error, "pass a visitor on to the other generation: its connection is closed");
-                        }
-                        (None, true) => crate::log::debug!(%error, "tell the other generation what is waited for"),
-                    }
-                    self.settle_first(Settled::LeftOut);
-                }
-                // EMFILE, ETOOMANYREFS, ENOBUFS: the peer would wait for ever for what never comes.
-                Err(error) => {
-                    let is_whole = first.sent == 0 && self.outlet == Outlet::Open;
-                    self.fault = Some(Error::io(ErrorKind::Socket, "pass descriptors to the other end", error));
-                    self.outlet = if is_whole { Outlet::Stuck } else { Outlet::Shut };
-                }
-            }
-        }
-    }
-
-    fn settle_first(&mut self, how: Settled) {
-        let number = self.outbox.pop_front().and_then(|first| first.number);
-        self.settled.extend(number.map(|number| (number, how)));
     }
 
     /// Reads once, and not beyond the frame that has begun: so all descriptors that are here belong to that one, also where
@@ -405,10 +319,7 @@ impl From<UnixStream> for Channel {
     fn from(stream: UnixStream) -> Self {
         Self {
             stream,
-            outbox: VecDeque::new(),
-            outlet: Outlet::Fresh,
-            fault: None,
-            settled: Vec::new(),
+            outbox: Outbox::default(),
             bytes: Vec::new(),
             takes_descriptors: true,
             descriptors: Vec::new(),

@@ -3,6 +3,7 @@
 #[allow(clippy::module_inception, reason = "the room has the name of its one noun")]
 mod channel;
 mod errors;
+mod outbox;
 mod outgoing;
 mod read;
 mod step;

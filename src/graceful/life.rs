@@ -172,8 +172,11 @@ impl Life {
             if let Some(event) = self.next().await {
                 match event {
                     Event::StopAsked(_) | Event::ServeFailed(_) => self.hear_predecessor_out(),
-                    // A helper of the successor's may write to that pipe still.
-                    Event::Drained => self.let_stderr_go().await,
+                    Event::Drained => {
+                        if let Some(successor) = &mut self.successor {
+                            successor.let_stderr_go().await;
+                        }
+                    }
                     _ => {}
                 }
                 self.live(event);
@@ -331,12 +334,6 @@ impl Life {
     fn drained(&mut self) -> Option<Event> {
         let in_time = self.last_word.is_some_and(|at| Instant::now() < at);
         self.said_by_now(in_time).or(Some(Event::Drained))
-    }
-
-    async fn let_stderr_go(&mut self) {
-        if let Some(successor) = &mut self.successor {
-            successor.let_stderr_go().await;
-        }
     }
 
     fn said_by_now(&mut self, is_heard: bool) -> Option<Event> {

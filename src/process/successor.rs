@@ -358,8 +358,8 @@ impl Successor {
         error
     }
 
-    /// What was read of its standard error is passed on, and nothing more is read: it reads the rest itself. For a place that
-    /// takes nothing it waits no longer than for last words.
+    /// What was read of its standard error, to which a helper of its own may write still, is passed on, and nothing more is read:
+    /// it reads the rest itself. For a place that takes nothing it waits no longer than for last words.
     pub(crate) async fn let_stderr_go(&mut self) {
         if let Some(words) = self.words.take() {
             words.take().await;

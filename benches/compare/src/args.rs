@@ -12,7 +12,7 @@ use crate::{
 /// What a restart does to clients, side by side
 #[derive(Debug, Parser)]
 pub(crate) struct Args {
-    /// Only these; a part of a name is enough
+    /// Only these: a whole name, or else all that have this part of one. They are listed where there is none of that name
     #[arg(long, value_name = "NAME")]
     pub(crate) scenario: Vec<String>,
     /// Only these
@@ -25,13 +25,13 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 1)]
     restarts: u32,
     /// How often each system is measured in a scenario, beginning with another one each time
-    #[arg(long, default_value_t = 3)]
-    rounds: usize,
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
+    rounds: u64,
     /// Where results.json and the pages go
     #[arg(long, value_name = "DIR", default_value = "target/compare")]
     pub(crate) out: PathBuf,
     /// Few scenarios, few systems, half a minute
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["rounds", "seconds", "restarts"])]
     quick: bool,
     /// Measure nothing: draw once more what was measured before, in the directory of its results.json
     #[arg(long, value_name = "DIR", conflicts_with_all = ["scenario", "system", "quick", "out"])]
@@ -58,14 +58,20 @@ impl Args {
 
     pub(crate) fn scenarios(&self) -> anyhow::Result<Vec<Scenario>> {
         let quick = self.quick && self.scenario.is_empty();
+        let names = Scenario::ALL.map(|scenario| scenario.name);
+        let means = |asked: &str, name: &str| {
+            let [asked, low] = [asked, name].map(str::to_lowercase);
+            if names.iter().any(|name| name.to_lowercase() == asked) { low == asked } else { low.contains(&asked) }
+        };
+        for asked in &self.scenario {
+            let is_there = names.iter().any(|name| means(asked, name));
+            anyhow::ensure!(is_there, "no scenario {asked:?}; there are:\n  {}", names.join("\n  "));
+        }
         let wanted = |scenario: &Scenario| match &self.scenario[..] {
             [] => !quick || Self::QUICK_SCENARIOS.contains(&scenario.name),
-            parts => parts.iter().any(|part| scenario.name.contains(part.as_str())),
+            some => some.iter().any(|asked| means(asked, scenario.name)),
         };
-        let scenarios: Vec<_> = Scenario::ALL.into_iter().filter(wanted).collect();
-        let names = Scenario::ALL.map(|scenario| scenario.name).join(", ");
-        anyhow::ensure!(!scenarios.is_empty(), "no such scenario; there are: {names}");
-        Ok(scenarios)
+        Ok(Scenario::ALL.into_iter().filter(wanted).collect())
     }
 
     pub(crate) fn pace(&self) -> anyhow::Result<Pace> {
@@ -75,6 +81,6 @@ impl Args {
 
     /// One where it is quick: whether something is lost is seen in each.
     pub(crate) fn rounds(&self) -> usize {
-        if self.quick { 1 } else { self.rounds.max(1) }
+        if self.quick { 1 } else { usize::try_from(self.rounds).unwrap_or(usize::MAX) }
     }
 }

@@ -10,8 +10,8 @@
 //! cargo run --release -p compare -- --scenario 'busy keep-alive' --system ours,nginx-reload --seconds 10
 //! ```
 //!
-//! Exits with 1 where ours (with handover on, as it is by default) has lost something or left a restart undone, and where
-//! what is installed can't be run.
+//! Exits with 1 where ours (with handover on, as it is by default) has lost something or left a restart undone, where what is
+//! installed can't be run, and where nothing was measured.
 
 mod args;
 mod behind;

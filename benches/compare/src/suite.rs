@@ -20,6 +20,7 @@ pub(crate) struct Verdict {
     wrong: Vec<String>,
     /// Whether ours was measured at all: of who was not there nothing is said.
     ours: bool,
+    anybody: bool,
 }
 
 /// Named, because a user will look for it.
@@ -57,10 +58,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<(Results, Verdict)> {
                 progress.ends(&run, &what);
                 match run {
                     Ok(run) => {
+                        verdict.anybody = true;
                         verdict.look(&scenario, system, &run);
                         measured[index].push(run);
                     }
-                    Err(error) if error.is::<Interrupted>() => return Err(error),
+                    Err(error) if error.is::<Interrupted>() => return Err(error.context("nothing is written")),
                     Err(error) => {
                         let why = format!("it could not be measured in round {}: {error:#}", round + 1);
                         verdict.wrong.push(format!("{what}: {why}"));
@@ -132,6 +134,7 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.wrong[..], self.ours) {
             ([], true) => f.write_str("ours lost nothing"),
+            ([], false) if !self.anybody => f.write_str("nothing was measured"),
             ([], false) => f.write_str("ours was not measured"),
             (wrong, _) => f.write_str(&wrong.join("\n")),
         }
@@ -140,6 +143,6 @@ impl fmt::Display for Verdict {
 
 impl From<Verdict> for ExitCode {
     fn from(verdict: Verdict) -> Self {
-        Self::from(u8::from(!verdict.wrong.is_empty()))
+        Self::from(u8::from(!verdict.wrong.is_empty() || !verdict.anybody))
     }
 }

@@ -1,4 +1,4 @@
-//! The steps of a restart (design §4) and of handing over (§7) at which something can befall a generation.
+//! The steps of a restart (4) and of handing over (7) at which something can befall a generation, numbered as in `faults.md`.
 
 use crate::support::fault::Fault;
 

@@ -26,7 +26,7 @@ impl Table {
             let faults: Vec<_> = head[1..].iter().map(|word| Fault::of(word.trim_matches('`'))).collect();
             assert_eq!(faults, Fault::ALL, "{heading}: a column for each");
             for row in rows.skip(1) {
-                let (_, name) = row[0].split_once(' ').expect("its place in the design, and its name");
+                let (_, name) = row[0].split_once(' ').expect("its number, and its name");
                 let is_it = |step: &&Step| step.side() == side && step.name() == name;
                 let step = *Step::ALL.iter().find(is_it).unwrap_or_else(|| panic!("{heading}: what is {name:?}?"));
                 assert_eq!(row.len(), head.len(), "{name}");

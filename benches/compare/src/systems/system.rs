@@ -40,12 +40,13 @@ impl System {
 
     /// Why it can't be measured here at all.
     pub(crate) fn missing(self) -> Option<String> {
-        let program = match self {
-            Self::NginxUpgrade | Self::NginxReload => "nginx",
-            Self::HaproxyReload | Self::HaproxyIdleClose => "haproxy",
+        let (program, packages) = match self {
+            // And the module that one scenario needs.
+            Self::NginxUpgrade | Self::NginxReload => ("nginx", "nginx libnginx-mod-http-echo"),
+            Self::HaproxyReload | Self::HaproxyIdleClose => ("haproxy", "haproxy"),
             Self::Rust(_) => return None,
         };
-        installed(program).is_none().then(|| format!("not installed: apt-get install {program}"))
+        installed(program).is_none().then(|| format!("not installed: apt-get install {packages}"))
     }
 
     pub(crate) fn is_nginx(self) -> bool {
