@@ -19,7 +19,7 @@ pub(crate) struct Bell {
     came: AtomicUsize,
 }
 
-/// So many that a lane of ten thousand is no more than a portion.
+/// So many that a lane of ten thousand has no more than twice as many as come one after another.
 const LANES: usize = 128;
 
 /// How many are woken before everybody else has a turn, by whole lanes: of followers, which have their lane twice, 64, which is

@@ -151,7 +151,7 @@ impl Book {
     /// It met the end of its connection before any byte of the answer. Whether that idled, or was cut while the server read or
     /// had the request, can't be seen from here; so only such are excused as are not long in that.
     fn raced(&self, kind: &str, local: Option<SocketAddr>, asked: Instant, why: &str) {
-        let is_idle = why.contains("end of file") && !matches!(kind, "slow" | "post" | "pipelined");
+        let is_idle = !matches!(kind, "slow" | "post" | "pipelined");
         let explains = |pages: &mut Pages| {
             if pages.explains(kind == "unix", local, asked) {
                 return true;

@@ -127,7 +127,7 @@ async fn carry_out(args: &Args, seed: u64, fleet: &Arc<Fleet>, others: &Handle) 
     println!("  datagrams  {answered:>8} {explained:>10}           of {sent} sent");
     let explained: u64 = figures.explained.values().sum();
     println!(
-        "lost         {explained:>8} in kills, {} of them idle, with one whose successor was killed",
+        "lost         {explained:>8} in kills, {} of them as an idle connection ended whose server had lost its successor",
         figures.raced
     );
     let (told, sent_back) = (figures.told, figures.sent_back);

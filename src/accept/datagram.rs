@@ -95,11 +95,9 @@ pub(crate) async fn receive_from<S: Datagram>(
                 gate.moved().await;
                 continue;
             }
-            // The gate first: what is the successor's is not to be taken from it.
-            Order::Accept => tokio::select! {
-                biased;
-                () = gate.moved() => continue,
-                received = socket.receive(buffer) => received,
+            Order::Accept => match gate.unless_moved(socket.receive(buffer)).await {
+                Some(received) => received,
+                None => continue,
             },
         };
         match received {

@@ -1,4 +1,10 @@
-use std::{fmt, future::pending, sync::Arc};
+use std::{
+    fmt,
+    future::poll_fn,
+    pin::pin,
+    sync::Arc,
+    task::{Poll, ready},
+};
 
 use tokio::sync::{Notify, watch};
 
@@ -55,20 +61,45 @@ impl AtGate {
         self.gate.borrow_and_update()
     }
 
+    /// Whether it has moved since it was last looked at.
+    fn has_moved(&self) -> bool {
+        // With the keeper gone, that is an error whatever has been seen.
+        self.gate.has_changed().unwrap_or_else(|_gone| self.gate.borrow().has_changed())
+    }
+
     /// Resolves when the gate has moved since it was last looked at.
     ///
     /// Cancel safe.
     pub(super) async fn moved(&self) {
-        loop {
-            // Made before the gate is looked at: a move in between wakes it although it was never polled.
-            let rung = self.lane.notified();
-            match self.gate.has_changed() {
-                Ok(true) => return,
-                Ok(false) => rung.await,
-                // The roof is gone, so nothing moves any more.
-                Err(_) => pending().await,
+        // Made before the gate is looked at: a move in between wakes it although it was never polled.
+        let mut rung = pin!(self.lane.notified());
+        poll_fn(|context| {
+            // In each poll: who is woken by something else before its lane is rung must not go by the gate as it was.
+            while !self.has_moved() {
+                ready!(rung.as_mut().poll(context));
+                rung.set(self.lane.notified());
             }
-        }
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    /// What comes of this, or `None` if the gate moves first, which is looked at first in each poll: what is the successor's
+    /// is not to be taken from it. Where something is there already, nobody's lane is touched.
+    ///
+    /// Cancel safe if that is.
+    pub(super) async fn unless_moved<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let (mut work, mut moved) = (pin!(work), pin!(self.moved()));
+        poll_fn(|context| {
+            if self.has_moved() {
+                return Poll::Ready(None);
+            }
+            match work.as_mut().poll(context) {
+                Poll::Ready(done) => Poll::Ready(Some(done)),
+                Poll::Pending => moved.as_mut().poll(context).map(|()| None),
+            }
+        })
+        .await
     }
 }
 
@@ -139,6 +170,38 @@ mod tests {
             assert_eq!(at_gate.moved().now_or_never(), Some(()));
             assert!(matches!(*at_gate.look(), Gate::Shut));
         }
+    }
+
+    /// A client that comes meanwhile wakes one that stands at the gate: it must not be accepted.
+    #[tokio::test]
+    async fn who_stands_at_the_gate_and_is_not_told_yet_goes_by_it_all_the_same() {
+        let keeper = Gatekeeper::new(Gate::Open);
+        let all: Vec<_> = (0..1_000).map(|_| keeper.at_gate()).collect();
+        let mut waiting: Vec<_> =
+            all.iter().map(|it| Box::pin(it.unless_moved(poll_fn(|_| Poll::Pending::<()>)))).collect();
+        assert!(waiting.iter_mut().all(|it| it.now_or_never().is_none()));
+        keeper.set(Gate::Shut);
+        assert!(waiting.iter_mut().all(|it| it.now_or_never() == Some(None)), "no turn was in between");
+    }
+
+    #[tokio::test]
+    async fn the_gate_comes_before_what_is_there() {
+        let keeper = Gatekeeper::new(Gate::Open);
+        let at_gate = keeper.at_gate();
+        assert_eq!(at_gate.unless_moved(async { 1 }).await, Some(1));
+        keeper.set(Gate::Shut);
+        assert_eq!(at_gate.unless_moved(async { 2 }).await, None);
+    }
+
+    #[tokio::test]
+    async fn the_last_move_is_seen_though_the_keeper_is_gone() {
+        let keeper = Gatekeeper::new(Gate::Open);
+        let mut at_gate = keeper.at_gate();
+        keeper.set(Gate::Ended(Ending::Emptied));
+        drop(keeper);
+        assert_eq!(at_gate.moved().now_or_never(), Some(()));
+        assert!(matches!(*at_gate.look(), Gate::Ended(Ending::Emptied)));
+        assert_eq!(at_gate.moved().now_or_never(), None);
     }
 
     #[tokio::test]

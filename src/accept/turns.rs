@@ -92,13 +92,7 @@ impl Turns {
                     () = sleep_until(until) => {}
                 }
             }
-            // The gate first: what is the successor's is not to be taken from it.
-            let accepted = tokio::select! {
-                biased;
-                () = self.moved() => return None,
-                accepted = poll_fn(|cx| listener.poll_accept(cx)) => accepted,
-            };
-            let error = match accepted {
+            let error = match self.gate.unless_moved(poll_fn(|cx| listener.poll_accept(cx))).await? {
                 Ok(connection) => {
                     self.episode.succeeded(|| describe(listener.socket(), self.name.as_ref()));
                     return Some(Turn::Accepted(connection));

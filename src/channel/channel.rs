@@ -80,7 +80,7 @@ impl Channel {
 
     /// What has become of messages with a number since this was last asked.
     pub(crate) fn settled(&mut self) -> Vec<(u64, Settled)> {
-        self.outbox.settled()
+        self.outbox.take_settled()
     }
 
     /// Queues messages without descriptors, each of which becomes bytes only in its turn: for many large ones.
@@ -99,7 +99,7 @@ impl Channel {
         loop {
             match self.step().await? {
                 Step::Heard(received) => return Ok(Some(received)),
-                Step::Settled => drop(self.outbox.settled()),
+                Step::Settled => drop(self.outbox.take_settled()),
                 Step::End => return Ok(None),
             }
         }
@@ -115,7 +115,7 @@ impl Channel {
             if self.outbox.has_settled() {
                 return Ok(Step::Settled);
             }
-            if let Some(fault) = self.outbox.fault() {
+            if let Some(fault) = self.outbox.take_fault() {
                 return Err(fault);
             }
             if let Some(received) = self.take_first()? {
@@ -204,8 +204,8 @@ impl Channel {
         }
     }
 
-    /// Says this in place of all that has not begun to go out, and also where our side could not send something else. But
-    /// not in place of what is the first thing of all.
+    /// Says this in place of all that has not begun to go out, and also where our side could not send something else. As long as
+    /// the first thing of all has not gone out, which is HELLO, nothing is left out.
     pub(crate) fn say_instead(&mut self, message: &Message) {
         self.outbox.leave_out_what_waits();
         self.say(message, Vec::new());

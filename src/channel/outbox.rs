@@ -19,8 +19,8 @@ pub(super) struct Outbox {
 /// Whether anything more is sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Mouth {
-    #[default]
     /// Nothing has been sent yet: HELLO is the first thing that the peer may read.
+    #[default]
     Fresh,
     Open,
     /// Our side could not send a message, and what was to follow makes no sense without it. What was sent before is whole.
@@ -43,11 +43,11 @@ impl Outbox {
         !self.settled.is_empty()
     }
 
-    pub(super) fn settled(&mut self) -> Vec<(u64, Settled)> {
+    pub(super) fn take_settled(&mut self) -> Vec<(u64, Settled)> {
         mem::take(&mut self.settled)
     }
 
-    pub(super) fn fault(&mut self) -> Option<Error> {
+    pub(super) fn take_fault(&mut self) -> Option<Error> {
         self.fault.take()
     }
 

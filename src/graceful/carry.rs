@@ -72,7 +72,7 @@ impl Life {
             Action::OwnNamesAtLast => self.own_names_at_last(),
             Action::NoteFailure(error) => self.shared.drain.failed(error),
             Action::NoteUnheard(error) => {
-                crate::log::warn!(%error, "the successor is not heard any more: its end will not be told");
+                crate::log::warn!(%error, "the successor is not heard any more: should it die while this generation drains, nobody tells");
             }
             Action::SuccessorLost => {
                 crate::log::error!("the successor died while this generation drains: nobody else serves");

@@ -173,7 +173,7 @@ impl Life {
                 match event {
                     Event::StopAsked(_) | Event::ServeFailed(_) => self.hear_predecessor_out(),
                     Event::Drained => {
-                        if let Some(successor) = &mut self.successor {
+                        if let Some(successor) = self.successor.as_mut().filter(|_| !self.is_cut) {
                             successor.let_stderr_go().await;
                         }
                     }

@@ -31,6 +31,8 @@ pub(super) struct Conversation {
     /// Until it has taken the final state, or never will.
     until_taken: Option<Kept>,
     unsaid: Option<Unsaid>,
+    /// It was told ABORT.
+    taken_back: bool,
     /// It has refused, said nonsense, or ended: nothing else that it says counts.
     heard_enough: bool,
 }
@@ -59,6 +61,7 @@ impl Conversation {
             replies: Vec::new(),
             until_taken: None,
             unsaid,
+            taken_back: false,
             heard_enough: false,
         }
     }
@@ -157,6 +160,8 @@ impl Conversation {
                 let spoken = wire::OLDEST_VERSION..=wire::NEWEST_VERSION;
                 if spoken.contains(&version) { Event::Accepted } else { self.failed(wrong_version(version, version)) }
             }
+            // It was on its way.
+            Message::Arrived { .. } | Message::Accepted { .. } if self.taken_back => return None,
             Message::Refused { refusal, oldest, newest, why } => {
                 // Whatever it says of an offer after this is not heard.
                 self.hear_no_more(Reply::Garbled);
@@ -257,11 +262,13 @@ impl Conversation {
         self.channel.say(message, descriptors);
     }
 
-    /// ABORT, in place of all that it need not have any more: megabytes of state, maybe, and it reads nothing. No sockets
-    /// follow: they would be kept open for one that may never read this.
+    /// ABORT, in place of all that it need not have any more: megabytes of state, maybe, and it reads nothing. Nor do more
+    /// sockets follow: for one that may never read this they would stay open. Nobody hears a second one: it is the last word.
     pub(super) fn take_back(&mut self, abort: &Message) {
         self.unsaid = None;
-        self.channel.say_instead(abort);
+        if !mem::replace(&mut self.taken_back, true) {
+            self.channel.say_instead(abort);
+        }
     }
 
     /// For a dead peer whose end a helper of its own holds open.
@@ -276,10 +283,13 @@ impl Conversation {
         }
     }
 
-    /// The last things go out, for as long as this process lives: without ABORT the channel's end says the contrary, that
-    /// this process is dead. A peer that stands still may have all but that in its queue, and goes on one day.
+    /// ABORT goes out, for as long as this process lives: without it the channel's end says the contrary, that this process
+    /// is dead. A peer that stands still may have all but that in its queue, and goes on one day. Who was not told ABORT has
+    /// ended, or does.
     pub(super) async fn farewell(mut self) {
-        self.channel.flush().await;
+        if self.taken_back {
+            self.channel.flush().await;
+        }
     }
 }
 

@@ -74,17 +74,18 @@ impl Lingering {
                         return;
                     }
                     News::Started(spawned) => {
-                        if let Err(error) = self.0[index].body.settle(spawned) {
-                            crate::log::debug!(%error, "a successor that was not wanted any more has not come to be");
+                        match self.0[index].body.settle(spawned) {
+                            Ok(pid) => crate::log::debug!(successor_pid = pid, "not wanted any more: it is killed"),
+                            Err(error) => crate::log::debug!(%error, "not wanted any more, and has not come to be"),
                         }
-                        self.0[index].kill();
+                        self.0[index].end_by_force();
                     }
                 },
                 () = over => {
                     let (now, before) = (Instant::now(), self.0.len());
                     self.0.retain(|it| !(it.killed && it.until <= now));
                     if self.0.len() < before {
-                        crate::log::warn!("a successor that was killed hangs in the kernel: it is not waited for");
+                        crate::log::warn!("a successor that is to end hangs in the kernel: it is not waited for");
                         return;
                     }
                     self.kill(|it| it.until <= now);
@@ -98,13 +99,13 @@ impl Lingering {
             if let Some(pid) = ending.body.pid().filter(|_| !ending.body.has_ended()) {
                 crate::log::warn!(successor_pid = pid, "a successor that was told to end has not: it is killed");
             }
-            ending.kill();
+            ending.end_by_force();
         }
     }
 }
 
 impl Ending {
-    fn kill(&mut self) {
+    fn end_by_force(&mut self) {
         self.body.kill();
         self.killed = true;
         self.until = Instant::now() + DEATH;

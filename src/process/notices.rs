@@ -36,6 +36,8 @@ pub(super) struct Notices {
     ready: bool,
     /// Somebody else has said something: told once, or whoever likes could fill the log.
     overheard: bool,
+    /// What it says can't be received.
+    is_broken: bool,
     /// It has said so, or was told to.
     stopping: bool,
     names: Vec<Name>,
@@ -57,6 +59,7 @@ impl Notices {
                 alive_at: None,
                 ready: false,
                 overheard: false,
+                is_broken: false,
                 stopping: false,
                 names,
                 told,
@@ -92,7 +95,7 @@ impl Notices {
             tokio::select! {
                 biased;
                 // Of an error `next_of` tells, which comes next in each case.
-                _ = self.socket.readable() => {}
+                _ = self.socket.readable(), if !self.is_broken => {}
                 () = alive => {}
             }
         }
@@ -120,6 +123,9 @@ impl Notices {
 
     /// Whether there was something to read.
     fn read(&mut self) -> bool {
+        if self.is_broken {
+            return false;
+        }
         let mut bytes = [0; LONGEST];
         let mut receive = || sys::receive_from(self.socket.as_fd(), &mut bytes);
         // Tried before the reactor has heard of it; only where there is nothing, the reactor is told to wait for more.
@@ -131,8 +137,13 @@ impl Notices {
             Ok((length, Some(sender))) if sender.pid == self.pid => self.hear(&bytes[..length]),
             Ok((_, sender)) => self.overhear(sender),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-            // It counts: one that comes again and again must not keep the thread either.
-            Err(error) => crate::log::warn!(%error, "receive a notice of the successor's"),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // It would come again and again: of one whose socket the application has closed, say.
+            Err(error) => {
+                crate::log::warn!(%error, "receive a notice of the successor's: none is heard any more");
+                self.is_broken = true;
+                return false;
+            }
         }
         true
     }

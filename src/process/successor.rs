@@ -51,8 +51,6 @@ pub(crate) struct Successor {
     words: Option<LastWords>,
     status: Option<ExitStatus>,
     replies: Vec<Reply>,
-    /// It was told ABORT.
-    taken_back: bool,
 }
 
 /// How it makes itself understood.
@@ -131,7 +129,7 @@ impl Successor {
 
     fn new(generation: u64, spawned: bool, body: Body, talk: Talk, words: Option<LastWords>) -> Self {
         let identity = generation::Successor { pid: 0, generation };
-        Self { identity, spawned, body, talk, words, status: None, replies: Vec::new(), taken_back: false }
+        Self { identity, spawned, body, talk, words, status: None, replies: Vec::new() }
     }
 
     /// What it does next. `None`: there are `replies`.
@@ -303,12 +301,9 @@ impl Successor {
     /// Nothing goes out before HELLO: a process that peeks at any other first message takes the channel for a stranger's,
     /// and a successor that was taken back while it was spawned would start as generation 0 beside us. It finds an
     /// ended channel instead, and gives up. To a foreign one only ABORT can be said, as SIGTERM; to one that stops already it
-    /// would be the second one, which hurries many a server. Nor does anybody hear a second ABORT: it is the last word.
+    /// would be the second one, which hurries many a server.
     pub(crate) fn say(&mut self, message: &Message, descriptors: Vec<Arc<OwnedFd>>) {
         if matches!(self.body, Body::Spawning(_)) {
-            return;
-        }
-        if matches!(message, Message::Abort { .. }) && mem::replace(&mut self.taken_back, true) {
             return;
         }
         match (&mut self.talk, message) {
@@ -349,10 +344,7 @@ impl Successor {
 
     /// Adds how it ended and what it last wrote. The rest of it, if it lives, is left to itself and reaped when it ends.
     pub(crate) async fn epitaph(mut self, error: Error) -> Error {
-        let words = match self.words.take() {
-            Some(words) => Some(words.take().await),
-            None => None,
-        };
+        let words = self.last_words().await;
         let error = error.with_last_words(self.status, words);
         self.forget();
         error
@@ -361,9 +353,11 @@ impl Successor {
     /// What was read of its standard error, to which a helper of its own may write still, is passed on, and nothing more is read:
     /// it reads the rest itself. For a place that takes nothing it waits no longer than for last words.
     pub(crate) async fn let_stderr_go(&mut self) {
-        if let Some(words) = self.words.take() {
-            words.take().await;
-        }
+        self.last_words().await;
+    }
+
+    async fn last_words(&mut self) -> Option<String> {
+        Some(self.words.take()?.take().await)
     }
 
     /// By which its end is seen. `None` where it can't be, or has ended.
@@ -381,10 +375,8 @@ impl Successor {
     pub(crate) fn forget(mut self) {
         let talk = mem::replace(&mut self.talk, Talk::Over { claimed: Vec::new() });
         let body = mem::replace(&mut self.body, Body::Gone);
-        let taken_back = self.taken_back;
         tokio::spawn(body.outlast(async move {
-            // Who was not told ABORT has ended, or does.
-            if let (Talk::Channel(conversation), true) = (talk, taken_back) {
+            if let Talk::Channel(conversation) = talk {
                 conversation.farewell().await;
             }
         }));

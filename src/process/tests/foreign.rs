@@ -198,7 +198,6 @@ async fn is_taken_back_with_sigterm() {
     exits(&mut successor, 5).await;
 }
 
-/// The second one hurries many a server.
 /// A stop that comes while it is being started: `exit` ends the thread that starts it, and the program would have sockets and
 /// no owner.
 #[tokio::test]
@@ -230,6 +229,7 @@ async fn one_that_can_not_be_started_is_not_waited_for() {
     assert!(lingering.is_empty());
 }
 
+/// The second one hurries many a server.
 #[tokio::test]
 async fn is_told_with_one_sigterm_however_often_it_is_taken_back() {
     let (told, tell) = nix::unistd::pipe2(OFlag::O_CLOEXEC).unwrap();

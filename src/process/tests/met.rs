@@ -210,7 +210,8 @@ async fn gets_no_more_sockets_after_abort() {
     assert!(last.upgrade().is_none(), "it is not kept for one that does not get it");
     theirs.say(&Message::Arrived { sockets: batch.len() as u32 }, Vec::new());
     theirs.say(&Message::Stopping { why: "told to".into() }, Vec::new());
-    let _ = timeout(PATIENCE, successor.next()).await.expect("it is heard");
+    let heard = timeout(PATIENCE, successor.next()).await.expect("it is heard");
+    assert!(matches!(heard, Some(Event::Stopping(_))), "what was on its way is no nonsense: {heard:?}");
     assert!(matches!(hear(&mut theirs).await.unwrap().0, Message::Abort { .. }));
     drop(successor);
     assert!(hear(&mut theirs).await.is_none());

@@ -23,7 +23,8 @@ use crate::{
 pub(crate) const AFTERMATH: Duration = Duration::from_millis(500);
 
 /// And for how long at most, where the old process is still there: in the percentiles of one that drains for seconds, its
-/// quiet time would hide the rest. As long where a restart fails, after whoever asked for it was told what it is told.
+/// quiet time would hide the rest. As long where a release is broken, after whoever asked for
+/// the restart was told what it is told.
 pub(crate) const CLOSING: Duration = Duration::from_secs(1);
 
 /// For how long at most clients ask on: as long as the old process is there, those who are still with it have their restart
@@ -87,7 +88,7 @@ impl Log<'_> {
     }
 
     /// Asks for one, and waits while it has consequences: for the end of the old process, because one that keeps its clients
-    /// would look as if it lost none; and then until each of them has noticed. Whether it has succeeded.
+    /// would look as if it lost none; and then until each of them has noticed. `false`: it has failed.
     async fn restart(&mut self, system: &mut Running, before: u64, latest: Option<Instant>) -> anyhow::Result<bool> {
         let asked = Instant::now();
         self.run.restarts.push((asked - self.began).as_secs_f64());

@@ -19,7 +19,11 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Looks at a restart from a thread of its own: on that of the clients, it would wait in their queue.
 #[derive(Clone, Debug)]
-pub(super) struct Lookout(watch::Receiver<Seen>);
+pub(super) struct Lookout {
+    seen: watch::Receiver<Seen>,
+    /// When it gives the successor up.
+    until: Instant,
+}
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
@@ -52,18 +56,18 @@ impl Lookout {
                 }
             });
         });
-        Ok(Self(seen))
+        Ok(Self { seen, until: Instant::now() + PATIENCE })
     }
 
     /// When the successor first answered; `None` if it has not within [`PATIENCE`].
     pub(super) async fn answered(&mut self) -> Option<Instant> {
-        let answered = self.0.wait_for(|seen| seen.answered.is_some());
-        timeout(PATIENCE, answered).await.ok()?.ok()?.answered
+        let answered = self.seen.wait_for(|seen| seen.answered.is_some());
+        timeout_at(self.until.into(), answered).await.ok()?.ok()?.answered
     }
 
     /// When the process before has ended; `None` if it has not until then.
     pub(super) async fn ended(&mut self, until: Instant) -> Option<Instant> {
-        let ended = self.0.wait_for(|seen| seen.ended.is_some());
+        let ended = self.seen.wait_for(|seen| seen.ended.is_some());
         timeout_at(until.into(), ended).await.ok()?.ok()?.ended
     }
 
