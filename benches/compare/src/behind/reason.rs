@@ -25,8 +25,8 @@ pub(super) fn reason(ours: &Run, better: &Better) -> Option<&'static str> {
             "it is stopped before another is started, which shares the processor with nobody; its clients wait meanwhile"
         }
         Figure::InRestarts(_) if ours.scenario == "1,000 sockets" => {
-            "each listener is a task, which hears that it may accept and that it may not any more: a thousand tasks have \
-             their turns before a client has one, in the old process and in the new one"
+            "each listener is a task, which hears that it may accept and that it may not any more, some hundred before a \
+             client has a turn, in the old process and in the new one"
         }
         Figure::RestartTime => {
             "others' new process accepts beside the old one as soon as it runs; ours accepts nobody before it is \
