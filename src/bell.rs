@@ -10,8 +10,9 @@ use tokio::{runtime::Handle, sync::Notify, task::yield_now};
 /// Wakes all who wait, some at a time.
 ///
 /// Woken at once, ten thousand connections or a thousand listeners would have their turns in one stretch, and a client that is
-/// busy meanwhile would wait behind all of them: some 15 ms on a runtime of one thread. So they wait in lanes, and between two
-/// portions everybody else has a turn. On the runtime of whoever rings: those of another one that idles come in one stretch there.
+/// busy meanwhile would wait behind all of them: some 15 ms on a runtime of one thread. So they wait in lanes, and between
+/// two portions everybody else has a turn. On the runtime of whoever rings: those of another one that idles come in one
+/// stretch there.
 #[derive(Debug)]
 pub(crate) struct Bell {
     lanes: Arc<[Arc<Notify>]>,
@@ -88,9 +89,7 @@ impl Drop for Rest {
 }
 
 #[cfg(test)]
-mod tests {
-    //! Waking many, so that nobody else waits behind them.
-
+pub(crate) mod tests {
     use std::{
         sync::atomic::{AtomicUsize, Ordering::Relaxed},
         time::Duration,
@@ -100,6 +99,18 @@ mod tests {
     use tokio::task::JoinSet;
 
     use super::*;
+
+    /// How many, at most, have had their turns between two of whoever asks, until all have.
+    pub(crate) async fn longest_stretch(woken: &AtomicUsize, all: usize) -> usize {
+        let (mut before, mut most) = (0, 0);
+        while before < all {
+            yield_now().await;
+            let now = woken.load(Relaxed);
+            most = most.max(now - before);
+            before = now;
+        }
+        most
+    }
 
     /// So many that wait, each in its lane, and how many of them have been woken.
     fn waiting(bell: &Bell, count: usize) -> (JoinSet<()>, Arc<AtomicUsize>) {
@@ -122,13 +133,7 @@ mod tests {
         let (tasks, woken) = waiting(&bell, MANY);
         tokio::time::sleep(Duration::from_millis(1)).await; // time passes when nobody has a turn: all are asleep
         bell.ring();
-        let (mut before, mut most) = (0, 0);
-        while before < MANY {
-            yield_now().await;
-            let now = woken.load(Relaxed);
-            most = most.max(now - before);
-            before = now;
-        }
+        let most = longest_stretch(&woken, MANY).await;
         assert!(most <= 3 * PORTION, "{most} had their turns in one stretch");
         tasks.join_all().await;
     }

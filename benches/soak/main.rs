@@ -13,7 +13,8 @@
 //!
 //! The first that does not hold ends it: with the invariant, the seed, the last operations and the servers' log; exit 1.
 //!
-//! A seed gives the same operations in the same order, as many as there is time for. What the processes are doing at these moments is up to the machine.
+//! A seed gives the same operations in the same order, as many as there is time for. What the processes are doing at these
+//! moments is up to the machine.
 //!
 //! ```text
 //! cargo bench --features http2 --bench soak                                # a minute, any seed

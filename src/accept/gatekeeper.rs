@@ -120,10 +120,10 @@ mod tests {
     };
 
     use futures_util::FutureExt;
-    use tokio::task::{JoinSet, yield_now};
+    use tokio::task::JoinSet;
 
     use super::*;
-    use crate::accept::Ending;
+    use crate::{accept::Ending, bell::tests::longest_stretch};
 
     #[tokio::test(start_paused = true)]
     async fn between_a_thousand_listeners_everybody_else_has_turns() {
@@ -139,13 +139,7 @@ mod tests {
         }
         tokio::time::sleep(Duration::from_millis(1)).await; // time passes when nobody has a turn: all stand at the gate
         keeper.set(Gate::Open);
-        let (mut before, mut most) = (0, 0);
-        while before < MANY {
-            yield_now().await;
-            let now = told.load(Relaxed);
-            most = most.max(now - before);
-            before = now;
-        }
+        let most = longest_stretch(&told, MANY).await;
         assert!(most < MANY / 2, "{most} had their turns in one stretch");
         tasks.join_all().await;
     }

@@ -87,10 +87,7 @@ impl Turns {
     async fn accept<L: Listener>(&mut self, listener: &mut L) -> Option<Turn<(L::Io, L::Addr)>> {
         loop {
             if let Some(until) = self.episode.pause_until() {
-                tokio::select! {
-                    () = self.moved() => return None,
-                    () = sleep_until(until) => {}
-                }
+                self.gate.unless_moved(sleep_until(until)).await?;
             }
             let error = match self.gate.unless_moved(poll_fn(|cx| listener.poll_accept(cx))).await? {
                 Ok(connection) => {

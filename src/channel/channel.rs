@@ -204,8 +204,8 @@ impl Channel {
         }
     }
 
-    /// Says this in place of all that has not begun to go out, and also where our side could not send something else. As long as
-    /// the first thing of all has not gone out, which is HELLO, nothing is left out.
+    /// Says this in place of all that has not begun to go out, and also where our side could not send something else. As long
+    /// as the first thing of all has not gone out, which is HELLO, nothing is left out.
     pub(crate) fn say_instead(&mut self, message: &Message) {
         self.outbox.leave_out_what_waits();
         self.say(message, Vec::new());

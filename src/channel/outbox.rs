@@ -2,7 +2,10 @@ use std::{collections::VecDeque, io, mem, os::fd::AsFd};
 
 use tokio::{io::Interest, net::UnixStream};
 
-use super::{Settled, outgoing::Outgoing};
+use super::{
+    Settled,
+    outgoing::{Optional, Outgoing},
+};
 use crate::{Error, ErrorKind, sys};
 
 /// What is to be sent, and what has become of it.
@@ -108,24 +111,28 @@ impl Outbox {
                     crate::log::debug!(%error, "send to the other end: it is gone, reading on");
                     self.mouth = Mouth::Shut;
                 }
-                Err(error) if first.optional && first.sent == 0 => {
-                    match (first.number, first.descriptors.is_empty()) {
-                        (Some(_), _) => {
-                            crate::log::warn!(%error, "offer connections to the other generation: they stay here");
+                Err(error) => match first.optional.filter(|_| first.sent == 0) {
+                    Some(what) => {
+                        match what {
+                            Optional::Connections => {
+                                crate::log::warn!(%error, "offer connections to the other generation: they stay here");
+                            }
+                            Optional::Visitor => {
+                                crate::log::warn!(%error, "pass a visitor on to the other generation: its connection is closed");
+                            }
+                            Optional::News => {
+                                crate::log::debug!(%error, "tell the other generation what is waited for")
+                            }
                         }
-                        (None, false) => {
-                            crate::log::warn!(%error, "pass a visitor on to the other generation: its connection is closed");
-                        }
-                        (None, true) => crate::log::debug!(%error, "tell the other generation what is waited for"),
+                        self.settle_first(Settled::LeftOut);
                     }
-                    self.settle_first(Settled::LeftOut);
-                }
-                // EMFILE, ETOOMANYREFS, ENOBUFS: the peer would wait for ever for what never comes.
-                Err(error) => {
-                    let is_whole = first.sent == 0 && self.mouth == Mouth::Open;
-                    self.fault = Some(Error::io(ErrorKind::Socket, "pass descriptors to the other end", error));
-                    self.mouth = if is_whole { Mouth::Stuck } else { Mouth::Shut };
-                }
+                    // EMFILE, ETOOMANYREFS, ENOBUFS: the peer would wait for ever for what never comes.
+                    None => {
+                        let is_whole = first.sent == 0 && self.mouth == Mouth::Open;
+                        self.fault = Some(Error::io(ErrorKind::Socket, "pass descriptors to the other end", error));
+                        self.mouth = if is_whole { Mouth::Stuck } else { Mouth::Shut };
+                    }
+                },
             }
         }
     }

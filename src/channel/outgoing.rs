@@ -9,8 +9,8 @@ pub(super) struct Outgoing {
     pub(super) message: Option<Message>,
     pub(super) bytes: Vec<u8>,
     pub(super) sent: usize,
-    /// One that can't be sent is left out, and the conversation goes on.
-    pub(super) optional: bool,
+    /// Is left out if it can't be sent, and the conversation goes on.
+    pub(super) optional: Option<Optional>,
     pub(super) number: Option<u64>,
     /// They go with the frame's first byte. Shared, because a socket is offered to one successor after the other.
     pub(super) descriptors: Vec<Arc<OwnedFd>>,
@@ -18,9 +18,12 @@ pub(super) struct Outgoing {
 
 impl Outgoing {
     pub(super) fn now(message: &Message, descriptors: Vec<Arc<OwnedFd>>, number: Option<u64>) -> Self {
-        // Somebody's visitor, a client's connection, or news that will be said anew, is not worth the end of a conversation
-        // between generations.
-        let optional = matches!(message, Message::Forward(_) | Message::Offer(_) | Message::Draining(_));
+        let optional = match message {
+            Message::Forward(_) => Some(Optional::Visitor),
+            Message::Offer(_) => Some(Optional::Connections),
+            Message::Draining(_) => Some(Optional::News),
+            _ => None,
+        };
         Self { message: None, bytes: message.encode(), sent: 0, optional, number, descriptors }
     }
 
@@ -30,11 +33,22 @@ impl Outgoing {
             message: Some(message),
             bytes: Vec::new(),
             sent: 0,
-            optional: false,
+            optional: None,
             number: None,
             descriptors: Vec::new(),
         }
     }
+}
+
+/// What is not worth the end of a conversation between generations.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Optional {
+    /// Somebody who has come to the control path.
+    Visitor,
+    /// Of clients.
+    Connections,
+    /// It will be said anew.
+    News,
 }
 
 /// What has become of a message.

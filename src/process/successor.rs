@@ -344,19 +344,15 @@ impl Successor {
 
     /// Adds how it ended and what it last wrote. The rest of it, if it lives, is left to itself and reaped when it ends.
     pub(crate) async fn epitaph(mut self, error: Error) -> Error {
-        let words = self.last_words().await;
+        let words = self.let_stderr_go().await;
         let error = error.with_last_words(self.status, words);
         self.forget();
         error
     }
 
     /// What was read of its standard error, to which a helper of its own may write still, is passed on, and nothing more is read:
-    /// it reads the rest itself. For a place that takes nothing it waits no longer than for last words.
-    pub(crate) async fn let_stderr_go(&mut self) {
-        self.last_words().await;
-    }
-
-    async fn last_words(&mut self) -> Option<String> {
+    /// it reads the rest itself. For a place that takes nothing it waits no longer than for last words, which it returns.
+    pub(crate) async fn let_stderr_go(&mut self) -> Option<String> {
         Some(self.words.take()?.take().await)
     }
 
